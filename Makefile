@@ -1,0 +1,67 @@
+# What one does with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint check bench up lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?= .shunter
+PORT ?= 8800
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with everything in it, the `shunter` command too
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found"; exit 1; }
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "==> installing the packages of requirements.lock (every one checked by its hash; some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "==> installing shunter itself"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "==> installed: $(BIN)/shunter"
+
+demo: install ## Run the main job on real input, on a stack of its own
+	@$(BIN)/python -m deploy.local.demo.main
+
+test: install ## Run all tests
+	@echo "==> testing"
+	@$(BIN)/python -m pytest tests
+
+lint: install ## Check form, types and layers
+	@echo "==> ruff format"
+	@$(BIN)/ruff format --check .
+	@echo "==> ruff check"
+	@$(BIN)/ruff check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports
+
+check: lint test ## What CI runs: all checks, then all tests
+
+bench: install ## Measure: start to end of short jobs, idle memory and CPU
+	@$(BIN)/python -m bench.main
+
+up: install ## Run the stack until Ctrl-C (DATA=folder PORT=8800)
+	@$(BIN)/shunter up --data $(DATA) --port $(PORT)
+
+lock: ## Pin the newest versions that pyproject.toml allows
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
+	@echo "==> resolving; requirements.lock is written"
+	@uv pip compile pyproject.toml --extra demo --extra dev --extra postgres --upgrade \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## Remove what was built, not the data of a stack
+	@echo "==> removing $(VENV), caches and the demo's data"
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,86 @@
+"""psik_api 1.0.0, installed beside us and run with its local backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+__all__ = ["PINS", "install", "one_job", "run_psik"]
+
+PINS = ("psik_api==1.0.0", "psik==1.3.0", "pydantic==2.9.2", "fastapi==0.101.1", "uvicorn==0.23.2")
+"""The versions that its own pins resolve to, with the newest pydantic that it imports under."""
+
+_HERE = Path(__file__).parent
+_VENV = _HERE.parent.parent / ".bench" / "psik"
+
+
+def install() -> Path:
+    """Make a virtual environment with the peer in it, once."""
+    if not shutil.which("rc"):
+        raise SystemExit("psik_api runs scripts by the `rc` shell: apt-get install rc")
+    if not (_VENV / "bin" / "uvicorn").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(_VENV)], check=True)
+        subprocess.run([_VENV / "bin" / "pip", "install", "-q", *PINS], check=True)
+    return _VENV
+
+
+@contextmanager
+def run_psik(folder: Path, port: int) -> Iterator[str]:
+    """Run the peer; gives the URL of its API."""
+    venv = install()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "psik.json"
+    backend = {"prefix": str(folder / "jobs"), "backend": {"type": "local"}}
+    config.write_text(json.dumps({"authz": "local", "backends": {"default": backend}}))
+    (folder / "jobs").mkdir(exist_ok=True)
+    path = f"{venv / 'bin'}:{os.environ['PATH']}"
+    with (folder / "psik.log").open("w") as log:
+        process = subprocess.Popen(
+            [venv / "bin" / "uvicorn", "psik_v1:app", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=_HERE / "apps",
+            env={**os.environ, "PSIK_API_CONFIG": str(config), "PATH": path, "VIRTUAL_ENV": str(venv)},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/v1"
+        _wait(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            raise SystemExit("psik_api did not start; see psik.log")
+        try:
+            if httpx.get(f"{url}/backends", timeout=2).status_code < 500:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise SystemExit("psik_api did not answer")
+
+
+def one_job(client: httpx.Client, url: str) -> float | None:
+    """Run `true` from submit to completed; None if it never ends, which happens: a lost transition."""
+    began = time.perf_counter()
+    job = client.post(f"{url}/jobs", json={"script": "true"}).raise_for_status().json()
+    while time.perf_counter() - began < 20:
+        # It drops connections and answers 500 while a state is being written: asked again, as any client would.
+        with suppress(httpx.TransportError):
+            answer = client.get(f"{url}/jobs/{job}/state")
+            if answer.status_code == 200 and answer.json() in {"completed", "failed"}:
+                return time.perf_counter() - began
+        time.sleep(0.01)
+    return None

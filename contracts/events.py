@@ -1,0 +1,186 @@
+"""Events: facts in the past tense. Anyone may listen; folding them rebuilds every table."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .files import Sha256
+from .ids import WorkloadId
+from .model import Message, Timestamp
+from .runs import FrozenInput
+from .spec import JobSpec
+from .states import Reason, WorkloadState
+from .workloads import Allocation, Kind, OutputFile, Usage
+
+__all__ = [
+    "EVENTS",
+    "CommandRefused",
+    "Event",
+    "FileDeleted",
+    "FileStored",
+    "MessageParked",
+    "WorkloadAccepted",
+    "WorkloadCancelRequested",
+    "WorkloadMoved",
+]
+
+
+class Event(Message):
+    """A fact. Its subject is `events.<noun>.<fact>.<id>`."""
+
+    @property
+    def subject_id(self) -> str:
+        """Return what it is about; the last token of the subject."""
+        return "none"
+
+    @property
+    def subject_fact(self) -> str:
+        """Return the fact; by default the second word of the name."""
+        return self.name.partition(".")[2]
+
+
+class _WorkloadEvent(Event):
+    workload_id: WorkloadId
+    owner: str
+    project: str | None = None
+    revision: int
+    """The move this belongs to; counts from 1 without gaps for accepted and moved."""
+
+    @property
+    def subject_id(self) -> str:
+        """Return the workload's identifier."""
+        return self.workload_id
+
+
+class WorkloadAccepted(_WorkloadEvent):
+    """A workload was let in. The first event of each."""
+
+    name: ClassVar[str] = "workload.accepted"
+
+    kind: Kind = Kind.JOB
+    spec: JobSpec
+    inputs: list[FrozenInput] = []
+    retry_of: WorkloadId | None = None
+    request_hash: str = ""
+    at: Timestamp
+
+
+class WorkloadCancelRequested(_WorkloadEvent):
+    """Somebody asked for the end of a workload; it has not ended yet."""
+
+    name: ClassVar[str] = "workload.cancelrequested"
+
+    message: str = ""
+    at: Timestamp
+
+
+class WorkloadMoved(_WorkloadEvent):
+    """A workload moved. The subject's fact is the new state, so that a listener can pick."""
+
+    name: ClassVar[str] = "workload.moved"
+
+    old: WorkloadState
+    new: WorkloadState
+    at: Timestamp
+    attempt: int
+    reason: Reason
+    message: str = ""
+    backend: str | None = None
+    native_id: str | None = None
+    exit_code: int | None = None
+    allocation: Allocation | None = None
+    """Given when the attempt starts to hold room: a usage segment opens."""
+    usage: Usage | None = None
+    """Given when the attempt gives it back: the segment closes."""
+    outputs: list[OutputFile] = []
+    logs: list[OutputFile] = []
+
+    @property
+    def subject_fact(self) -> str:
+        """Return the new state."""
+        return self.new.value
+
+
+class FileStored(Event):
+    """A file is there, checked."""
+
+    name: ClassVar[str] = "file.stored"
+
+    owner: str
+    path: str
+    key: str
+    size: int
+    sha256: Sha256
+    content_type: str = "application/octet-stream"
+    workload_id: WorkloadId | None = None
+    """The workload that left it behind, if one did."""
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the object's last name, which is an identifier."""
+        return self.key.rsplit("/", 1)[-1] or "none"
+
+
+class FileDeleted(Event):
+    """A file is gone."""
+
+    name: ClassVar[str] = "file.deleted"
+
+    owner: str
+    path: str
+    key: str
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the object's last name, which is an identifier."""
+        return self.key.rsplit("/", 1)[-1] or "none"
+
+
+class CommandRefused(Event):
+    """A service said no."""
+
+    name: ClassVar[str] = "command.refused"
+
+    owner: str | None = None
+    command: str
+    command_id: str
+    code: str
+    detail: str
+
+    @property
+    def subject_id(self) -> str:
+        """Return the command's identifier."""
+        return self.command_id
+
+
+class MessageParked(Event):
+    """A message could not be handled, many times; it waits for an operator in the PARKED stream."""
+
+    name: ClassVar[str] = "message.parked"
+
+    service: str
+    stream: str
+    subject: str
+    sequence: int
+    deliveries: int
+    message_id: str
+    error: str
+
+    @property
+    def subject_id(self) -> str:
+        """Return the message's identifier."""
+        return self.message_id or "none"
+
+
+EVENTS: tuple[type[Event], ...] = (
+    WorkloadAccepted,
+    WorkloadCancelRequested,
+    WorkloadMoved,
+    FileStored,
+    FileDeleted,
+    CommandRefused,
+    MessageParked,
+)
+"""Every event there is."""

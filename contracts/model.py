@@ -1,0 +1,43 @@
+"""The bases of everything that services say to each other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+__all__ = ["Message", "Model", "Timestamp", "now"]
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""An aware moment, written as RFC 3339 in UTC with microseconds."""
+
+
+class Model(BaseModel):
+    """A frozen value that crosses a border; unknown fields are refused unless the reader says otherwise.
+
+    Users' input is validated as it stands here (`extra="forbid"`); the bus reads messages with
+    `extra="ignore"`, so that an older service understands a newer one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class Message(Model):
+    """A command, event, query or run message: a name that never changes, and fields that only grow."""
+
+    name: ClassVar[str]
+    """`<noun>.<verb or fact>`, the type of the message on the wire."""
+
+    version: ClassVar[int] = 1
+    """Raised only for a change that old readers cannot understand."""
+
+
+def now() -> datetime:
+    """Return the present moment, aware and in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,336 @@
+"""Queries: questions to the owner of the data. Request/reply on `queries.<service>.<noun>.<verb>`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import Field
+
+from .errors import Problem
+from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .ids import WorkloadId
+from .model import Message, Model, Timestamp
+from .principals import Principal
+from .runs import FrozenInput
+from .spec import FilePath, Input
+from .states import WorkloadState
+from .usage import GroupBy, ReplayReport, UsageSummary
+from .workloads import Transition, Workload
+
+__all__ = [
+    "QUERIES",
+    "BackendView",
+    "CheckHealth",
+    "DownloadFile",
+    "DownloadRunInputs",
+    "FilePage",
+    "FreezeInputs",
+    "Frozen",
+    "GetFile",
+    "GetHistory",
+    "GetWorkload",
+    "Health",
+    "History",
+    "ListBackends",
+    "ListFiles",
+    "ListWorkloads",
+    "OpenRunUpload",
+    "OpenUpload",
+    "Query",
+    "ReplayLog",
+    "Reply",
+    "ResumeUpload",
+    "RunDownloads",
+    "SumUsage",
+    "WorkloadPage",
+]
+
+_Answer = TypeVar("_Answer")
+
+
+class Reply(Model, Generic[_Answer]):
+    """What comes back: an answer or a problem, never both."""
+
+    answer: _Answer | None = None
+    problem: Problem | None = None
+
+
+class Query(Message):
+    """A question. `answer` names what a good reply holds."""
+
+    service: ClassVar[str]
+    answer: ClassVar[Any]
+
+
+class GetWorkload(Query):
+    """Give me one workload."""
+
+    name: ClassVar[str] = "workload.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Workload
+
+    principal: Principal
+    workload_id: WorkloadId
+
+
+class History(Model):
+    """All moves of a workload, oldest first."""
+
+    workload_id: WorkloadId
+    transitions: list[Transition]
+
+
+class GetHistory(Query):
+    """Give me the moves of one workload."""
+
+    name: ClassVar[str] = "workload.history"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = History
+
+    principal: Principal
+    workload_id: WorkloadId
+
+
+class WorkloadPage(Model):
+    """Some workloads, newest first."""
+
+    items: list[Workload]
+    next_cursor: str | None = None
+
+
+class ListWorkloads(Query):
+    """Give me a page of the workloads that the principal may see."""
+
+    name: ClassVar[str] = "workload.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = WorkloadPage
+
+    principal: Principal
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
+    states: list[WorkloadState] = []
+    owner: str | None = None
+    project: str | None = None
+    backend: str | None = None
+    job_name: str | None = None
+    label: dict[str, str] = {}
+    created_after: Timestamp | None = None
+    created_before: Timestamp | None = None
+
+
+class BackendView(Model):
+    """A cluster as users see it. Figures are none where the backend does not say."""
+
+    backend: str
+    kind: str
+    healthy: bool
+    detail: str = ""
+    cpus: float | None = None
+    cpus_free: float | None = None
+    memory: int | None = None
+    memory_free: int | None = None
+    gpus: int = 0
+    gpus_free: int = 0
+    gpu_models: list[str] = []
+    running: int = 0
+    queued: int = 0
+    capabilities: list[str] = []
+
+
+class ListBackends(Query):
+    """Give me the backends and what is free on each. Answered with a list of `BackendView`."""
+
+    name: ClassVar[str] = "backend.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = list[BackendView]
+
+    principal: Principal
+
+
+class GetFile(Query):
+    """Give me the record of one file."""
+
+    name: ClassVar[str] = "file.get"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = FileRecord
+
+    principal: Principal
+    path: FilePath
+    owner: str | None = None
+    """Whose file; by default the principal's."""
+
+
+class FilePage(Model):
+    """Some files (and folders, if the listing stops at `/`), by path."""
+
+    items: list[FileRecord]
+    folders: list[Folder] = []
+    next_cursor: str | None = None
+
+
+class ListFiles(Query):
+    """Give me a page of files below a prefix."""
+
+    name: ClassVar[str] = "file.list"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = FilePage
+
+    principal: Principal
+    prefix: str = Field(default="", max_length=1024)
+    recursive: bool = True
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = None
+    owner: str | None = None
+
+
+class DownloadFile(Query):
+    """Give me a URL to GET one file."""
+
+    name: ClassVar[str] = "file.download"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = DownloadUrl
+
+    principal: Principal
+    path: FilePath
+    owner: str | None = None
+    expires: float = Field(default=3600, gt=0, le=7 * 86400)
+    """Seconds."""
+
+
+class OpenUpload(Query):
+    """Give me URLs to PUT a new file. Answered with an `UploadPlan`."""
+
+    name: ClassVar[str] = "upload.open"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = UploadPlan
+
+    principal: Principal
+    path: FilePath
+    size: int = Field(ge=0, le=5 * 2**40)
+    sha256: Sha256 | None = None
+    """None lets storage compute it at completion."""
+    content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
+    expires: float = Field(default=3600, gt=0, le=7 * 86400)
+
+
+class ResumeUpload(Query):
+    """Tell me which parts of an upload are there and give me new URLs for the rest. Answered with an `UploadPlan`."""
+
+    name: ClassVar[str] = "upload.resume"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = UploadPlan
+
+    principal: Principal
+    ticket: str
+
+
+class Frozen(Model):
+    """The inputs as they are now."""
+
+    inputs: list[FrozenInput]
+
+
+class FreezeInputs(Query):
+    """Resolve inputs for a submit; a missing one is refused with its place in the list."""
+
+    name: ClassVar[str] = "inputs.freeze"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = Frozen
+
+    principal: Principal
+    inputs: list[Input]
+
+
+class RunDownloads(Model):
+    """A URL for each target."""
+
+    urls: dict[str, str]
+
+
+class DownloadRunInputs(Query):
+    """A runner asks for the URLs of its frozen inputs, by its ticket."""
+
+    name: ClassVar[str] = "run.download"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = RunDownloads
+
+    ticket: str
+    inputs: list[FrozenInput]
+
+
+class OpenRunUpload(Query):
+    """A runner asks to store an output or a log, by its ticket. Answered with an `UploadPlan`."""
+
+    name: ClassVar[str] = "run.upload"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = UploadPlan
+
+    ticket: str
+    path: FilePath
+    """Below the job's folder: `outputs/…` or `logs/<attempt>/…`."""
+    size: int = Field(ge=0, le=5 * 2**40)
+    sha256: Sha256
+
+
+class SumUsage(Query):
+    """Sum up what was used."""
+
+    name: ClassVar[str] = "usage.sum"
+    service: ClassVar[str] = "accounting"
+    answer: ClassVar[Any] = UsageSummary
+
+    principal: Principal
+    group_by: list[GroupBy] = [GroupBy.OWNER, GroupBy.PROJECT, GroupBy.DAY]
+    owner: str | None = None
+    project: str | None = None
+    backend: str | None = None
+    since: Timestamp | None = None
+    until: Timestamp | None = None
+
+
+class ReplayLog(Query):
+    """Rebuild the figures from the event log alone and compare. Answered with a `ReplayReport`."""
+
+    name: ClassVar[str] = "usage.replay"
+    service: ClassVar[str] = "accounting"
+    answer: ClassVar[Any] = ReplayReport
+
+    principal: Principal
+
+
+class Health(Model):
+    """How a service or one of its parts fares."""
+
+    service: str
+    ready: bool
+    checks: dict[str, str] = {}
+    """Each dependency: `ok` or what is wrong."""
+    version: str = ""
+
+
+class CheckHealth(Query):
+    """Are you ready? Asked of every service under its own name."""
+
+    name: ClassVar[str] = "health.check"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Health
+
+
+QUERIES: tuple[type[Query], ...] = (
+    GetWorkload,
+    GetHistory,
+    ListWorkloads,
+    ListBackends,
+    GetFile,
+    ListFiles,
+    DownloadFile,
+    OpenUpload,
+    ResumeUpload,
+    FreezeInputs,
+    DownloadRunInputs,
+    OpenRunUpload,
+    SumUsage,
+    ReplayLog,
+    CheckHealth,
+)
+"""Every question there is."""

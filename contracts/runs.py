@@ -1,0 +1,172 @@
+"""What the scheduler and a runner say to each other about one attempt."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from .ids import WorkloadId
+from .model import Message, Model, Timestamp
+from .spec import Output
+from .states import Reason
+from .workloads import Allocation, OutputFile, Usage
+
+__all__ = [
+    "ControlReply",
+    "ControlRun",
+    "FrozenInput",
+    "LogChunk",
+    "RunReport",
+    "RunTask",
+    "RunTicket",
+    "RunnerCapacity",
+    "Step",
+    "StepName",
+    "Stream",
+    "run_name",
+]
+
+Stream = Literal["stdout", "stderr"]
+
+
+def run_name(workload_id: str, attempt: int) -> str:
+    """Return the name of an attempt, which is also its native identifier on the local backend."""
+    return f"{workload_id}.{attempt}"
+
+
+class FrozenInput(Model):
+    """An input as it was when the workload was accepted; what is fetched must match."""
+
+    source: str
+    target: str
+    key: str
+    """The object that holds the bytes; it never changes."""
+    size: int
+    sha256: str
+
+
+class RunTask(Message):
+    """Run this attempt. Published to `tasks.<backend>.<workload>.<attempt>`."""
+
+    name: ClassVar[str] = "run.task"
+
+    workload_id: WorkloadId
+    attempt: int
+    owner: str
+    project: str | None = None
+    job_name: str | None = None
+    argv: list[str] | None = None
+    script: str | None = None
+    env: dict[str, str] = {}
+    inputs: list[FrozenInput] = []
+    outputs: list[Output] = []
+    cpus: float = 1.0
+    memory: int | None = None
+    gpus: int = 0
+    gpu_model: str | None = None
+    gpu_memory: int | None = None
+    walltime: float
+    """Seconds."""
+    ticket: str
+    """Opaque; shown to storage to fetch inputs and to store outputs and logs of this attempt."""
+    traceparent: str | None = None
+
+
+class StepName(StrEnum):
+    """How far an attempt has come."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ALIVE = "alive"
+    """A sign of life with the usage so far; sent every few seconds."""
+    EXITED = "exited"
+    """The user's process has ended; outputs and logs are going home."""
+    DONE = "done"
+    """Nothing of the attempt is left on the node. The last step."""
+
+
+class Step(Model):
+    """One step of an attempt."""
+
+    step: StepName
+    at: Timestamp
+    allocation: Allocation | None = None
+    usage: Usage | None = None
+    exit_code: int | None = None
+    reason: Reason | None = None
+    """With `done`, how it ended: `exited`, `signaled`, `walltime`, `canceled`, `memory`, `staging`, `interrupted`
+    or `refused`."""
+    message: str = ""
+    outputs: list[OutputFile] = []
+    logs: list[OutputFile] = []
+
+
+class RunReport(Message):
+    """What happened to an attempt. Published to `runs.<workload>.<attempt>.report`; repeats are harmless."""
+
+    name: ClassVar[str] = "run.report"
+
+    workload_id: WorkloadId
+    attempt: int
+    number: int
+    """Counts the reports of one attempt, from 1."""
+    runner: str
+    native_id: str
+    steps: list[Step] = Field(min_length=1)
+
+
+class ControlRun(Message):
+    """Ask a runner to end an attempt, or what it knows of it. Core request to `control.<backend>`."""
+
+    name: ClassVar[str] = "run.control"
+
+    action: Literal["cancel", "observe", "capacity"]
+    workload_id: WorkloadId | None = None
+    attempt: int | None = None
+
+
+class LogChunk(Model):
+    """The headers of a log message; its body are the raw bytes."""
+
+    OFFSET: ClassVar[str] = "Shunter-Offset"
+    """Where in the attempt's stream the first byte stands."""
+    END: ClassVar[str] = "Shunter-End"
+    """`1` on the empty message that closes a stream."""
+
+
+class RunnerCapacity(Model):
+    """The room of one resident runner."""
+
+    cpus: float
+    cpus_free: float
+    memory: int
+    memory_free: int
+    gpus: int = 0
+    gpus_free: int = 0
+    gpu_models: list[str] = []
+    running: int = 0
+    waiting: int = 0
+    """Attempts that were taken from the queue and wait for room."""
+
+
+class ControlReply(Model):
+    """A runner's answer to a `ControlRun`."""
+
+    runner: str
+    node: str = ""
+    known: bool = False
+    """Whether the runner has the attempt, or had it lately."""
+    ended: bool = False
+    """Whether the attempt is over; its `done` report is sent or being sent."""
+    capacity: RunnerCapacity | None = None
+
+
+class RunTicket(Model):
+    """What a `RunTask.ticket` says, signed with the site's key: this attempt may fetch and store for its owner."""
+
+    owner: str
+    project: str | None = None
+    workload_id: WorkloadId
+    attempt: int

@@ -1,0 +1,105 @@
+"""A workload as its owner sees it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from .ids import WorkloadId
+from .model import Model, Timestamp
+from .spec import JobSpec
+from .states import Reason, WorkloadState
+
+__all__ = ["Allocation", "Kind", "OutputFile", "Transition", "Usage", "Workload"]
+
+
+class Kind(StrEnum):
+    """What sort of thing was asked for."""
+
+    JOB = "job"
+
+
+class Allocation(Model):
+    """The room that an attempt holds on a backend, from its start until it ends."""
+
+    backend: str
+    node: str = ""
+    cpus: float = 0.0
+    memory: int = 0
+    """Bytes."""
+    gpus: int = 0
+    gpu_model: str = ""
+    gpu_indices: list[int] = []
+
+
+class Usage(Model):
+    """What an attempt really used."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """User and system time of the whole process tree."""
+    memory_peak: int | None = None
+    """Bytes, the largest resident set seen of the whole process tree; none if it ended before one was seen."""
+    gpu_seconds: float = 0.0
+    """Sum over the GPUs of busy share times seconds."""
+    gpu_memory_peak: int = 0
+    """Bytes."""
+
+
+class OutputFile(Model):
+    """A file that a workload left behind."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Transition(Model):
+    """One move of a workload from state to state."""
+
+    revision: int
+    """Counts the moves of one workload, from 1."""
+    state: WorkloadState
+    at: Timestamp
+    attempt: int
+    reason: Reason
+    message: str = ""
+    backend: str | None = None
+    native_id: str | None = None
+    exit_code: int | None = None
+    allocation: Allocation | None = None
+    """Given when the attempt starts to hold room."""
+    usage: Usage | None = None
+    """Given when the attempt gives it back."""
+
+
+class Workload(Model):
+    """A workload: what was asked, where it stands, how it went."""
+
+    id: WorkloadId
+    kind: Kind = Kind.JOB
+    owner: str
+    project: str | None = None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    spec: JobSpec
+    state: WorkloadState
+    reason: Reason
+    message: str = ""
+    attempt: int = 1
+    backend: str | None = None
+    native_id: str | None = None
+    exit_code: int | None = None
+    revision: int = 1
+    """The number of its moves; a larger one is newer."""
+    cancel_requested: bool = False
+    retry_of: WorkloadId | None = None
+    created_at: Timestamp
+    updated_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    allocation: Allocation | None = None
+    usage: Usage | None = None
+    """Of the last attempt."""
+    outputs: list[OutputFile] = []
+    logs: list[OutputFile] = []
+    """The archived logs of all attempts, as `logs/<attempt>/<stdout|stderr>`."""

@@ -1,0 +1,38 @@
+"""Reads what matters to the ledger out of the event log, without unpacking the rest."""
+
+from __future__ import annotations
+
+import orjson
+from pydantic import ValidationError
+
+from contracts.envelope import type_of
+from contracts.errors import InvalidError
+from contracts.events import WorkloadMoved
+from contracts.subjects import event_subject
+from services.chassis.errors import invalid_from
+
+__all__ = ["FILTER", "STREAM", "read_move"]
+
+STREAM = "EVENTS"
+"""The event log."""
+
+FILTER = event_subject("workload")
+"""What of it is read."""
+
+_MOVED = type_of(WorkloadMoved)
+
+
+def read_move(raw: bytes) -> WorkloadMoved | None:
+    """Return the move in an envelope if it opens or closes a segment; what cannot be read is refused."""
+    try:
+        envelope = orjson.loads(raw)
+        if envelope["type"] != _MOVED:
+            return None
+        data = envelope["data"]
+        if not (data.get("allocation") or data.get("usage")):
+            return None
+        return WorkloadMoved.model_validate(data, extra="ignore")
+    except ValidationError as error:
+        raise invalid_from(error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidError(f"not an event: {type(error).__name__}: {error}"[:200]) from error

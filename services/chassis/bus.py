@@ -1,0 +1,331 @@
+"""The bus: commands, queries and events over NATS, by FastStream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import nats.errors
+import structlog
+from faststream import AckPolicy
+from faststream.nats import NatsBroker, NatsMessage
+from faststream.security import SASLPlaintext
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from contracts.commands import NO_TARGET, Command
+from contracts.envelope import Context, Envelope, type_of
+from contracts.errors import InternalError, ShunterError, UnavailableError, error_of
+from contracts.events import Event
+from contracts.queries import Query, Reply
+from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
+
+from .connecting import require_nats
+from .consumer import Consumer
+from .errors import invalid_from, translated
+from .settings import NatsSettings
+from .settlement import PAUSES, Settlement
+from .streams import declare_streams
+from .telemetry import bind_context
+from .unit import OutboxRow
+
+__all__ = ["REPLY_TO", "Bus", "CommandHandler", "Delivery", "EventHandler", "QueryHandler"]
+
+REPLY_TO = "Shunter-Reply-To"
+"""The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
+
+_MESSAGE_ID = "Nats-Msg-Id"
+_LINES = 10_000
+"""Locks of targets that are kept before those that nobody holds are forgotten."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came with a message: its id, the context of whatever it causes, its place in the stream."""
+
+    message_id: str
+    context: Context
+    subject: str = ""
+    sequence: int = 0
+    deliveries: int = 1
+    envelope: Envelope | None = None
+    """The message itself, read once; none if it came without an envelope."""
+
+
+CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel]]
+QueryHandler = Callable[[Any], Awaitable[Any]]
+EventHandler = Callable[[Envelope, Delivery], Awaitable[None]]
+RawHandler = Callable[[bytes, Delivery], Awaitable[None]]
+_Handle = Callable[[Msg, Delivery], Awaitable[None]]
+_ByType = Mapping[str, tuple[type[Command], CommandHandler]]
+
+
+class Bus:
+    """One connection of one service."""
+
+    def __init__(self, settings: NatsSettings, service: str, *, pauses: Sequence[float] = PAUSES) -> None:
+        self.service = service
+        self._settings = settings
+        self.broker = NatsBroker(
+            settings.url,
+            security=_security(settings),
+            name=service,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,  # type: ignore[arg-type]  # nats-py only sleeps by it
+            ping_interval=20,
+            reconnected_cb=self._resume,
+            graceful_timeout=15.0,
+            apply_types=False,
+            decoder=_as_it_is,
+            logger=None,
+        )
+        self._settlement = Settlement(
+            service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
+        )
+        self._consumers: list[Consumer] = []
+        self._lines: dict[str, asyncio.Lock] = {}
+        self._awaited: dict[str, asyncio.Future[bytes]] = {}
+
+    # --- connection -------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Connect and declare the streams; subscribers begin with `start`. Raises if NATS is away or refuses us."""
+        await require_nats(self._settings)
+        await self.broker.connect()
+        await declare_streams(self.jetstream)
+        self._inbox = self.connection.new_inbox()
+        await self.connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
+
+    async def start(self) -> None:
+        """Begin to handle messages."""
+        await self.broker.start()
+        await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
+        # The server has heard of all our subscriptions before anybody is told that we are ready.
+        await self.connection.flush()
+
+    async def stop_taking(self) -> None:
+        """Take no new message and finish those in hand."""
+        subscribers = [subscriber.stop() for subscriber in self.broker.subscribers]
+        with suppress(nats.errors.Error):
+            await asyncio.gather(*(consumer.stop() for consumer in self._consumers), *subscribers)
+
+    async def stop(self) -> None:
+        """Finish what is in hand, then close."""
+        await self.stop_taking()
+        state = self.broker.config.broker_config.connection_state
+        connection = self.connection if state else None
+        try:
+            await self.broker.stop()
+        except nats.errors.Error as error:
+            # NATS is away: there is nobody to say goodbye to.
+            log.warning("bus.stopped_without_nats", error=repr(error))
+        if connection is not None and not connection.is_closed:
+            with suppress(OSError):  # nats-py writes what it still holds to the lost socket
+                await connection.close()
+
+    async def _resume(self) -> None:
+        log.info("bus.reconnected")
+        for consumer in self._consumers:
+            consumer.resume()
+
+    @property
+    def connection(self) -> Client:
+        """Return the NATS connection, for what FastStream does not cover (ordered readers, plain subscriptions)."""
+        return self.broker.config.broker_config.connection_state.connection
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """Return the JetStream context of the connection."""
+        return self.broker.config.broker_config.connection_state.stream
+
+    async def check(self) -> None:
+        """Raise `UnavailableError` unless NATS and its streams answer."""
+        if not self.connection.is_connected:
+            raise UnavailableError("the connection to NATS is lost", retry_after=2.0)
+        with translated("NATS"):
+            await self.jetstream.stream_info(STREAMS[0].name)
+
+    # --- saying -----------------------------------------------------------------------------------------------
+
+    async def publish(
+        self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once."""
+        with translated("NATS"):
+            await self.jetstream.publish(
+                subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
+            )
+
+    async def send_row(self, row: OutboxRow) -> None:
+        """Say a row of the outbox; the relay's sink for events."""
+        await self.publish(row.subject, row.payload, row.id)
+
+    async def announce(self, event: Event, context: Context) -> None:
+        """Publish an event of a service that keeps no tables."""
+        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id)
+        await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
+
+    async def order(self, command: Command, context: Context, *, wait: float, answer: Any) -> Any:
+        """Publish a command durably and wait for its answer; None when none came in *wait* seconds.
+
+        Raises whatever the service refuses it with, and `UnavailableError` if the command could not be kept.
+        """
+        envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
+        if wait <= 0:
+            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id)
+            return None
+        got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
+        reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
+        try:
+            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id, reply_to)
+            async with asyncio.timeout(wait):
+                raw = await got
+        except TimeoutError:
+            return None
+        finally:
+            del self._awaited[envelope.id]
+        return _read_reply(raw, answer)
+
+    async def _take_answer(self, message: Msg) -> None:
+        got = self._awaited.get(message.subject.rpartition(".")[2])
+        if got is not None and not got.done():
+            got.set_result(message.data)
+
+    async def ask(self, query: Query, *, service: str | None = None, timeout: float = 10.0) -> Any:
+        """Ask the owner of some data; raises what it refuses with, `UnavailableError` when nobody answers."""
+        subject = query_subject(type(query), service)
+        with translated(f"the {subject.split('.')[1]} service"):
+            message = await self.connection.request(subject, query.model_dump_json().encode(), timeout=timeout)
+        return _read_reply(message.data, query.answer)
+
+    # --- hearing ----------------------------------------------------------------------------------------------
+
+    def handle_commands(self, handlers: Mapping[type[Any], CommandHandler], *, workers: int = 16) -> None:
+        """Handle all commands of this service; those with one target are handled in their order."""
+        by_type = {type_of(kind): (kind, handler) for kind, handler in handlers.items()}
+
+        async def handle(message: Msg, delivery: Delivery) -> None:
+            reply_to = (message.headers or {}).get(REPLY_TO)
+            async with self._line(delivery.subject):
+                try:
+                    command, handler = _read_command(message.data, delivery, by_type)
+                    answer = await handler(command, delivery)
+                except ShunterError as error:
+                    if reply_to and not isinstance(error, UnavailableError):
+                        await self._reply(reply_to, Reply(problem=error.to_problem()))
+                    raise
+            if reply_to:
+                await self._reply(reply_to, Reply(answer=answer))
+
+        self._subscribe("COMMANDS", command_filter(self.service), f"{self.service}-commands", handle, workers)
+
+    def follow(self, stream: str, subject: str, durable: str, handler: RawHandler, *, workers: int = 1) -> None:
+        """Handle every message of a stream that fits *subject*, durably; in order if *workers* is 1."""
+
+        async def handle(message: Msg, delivery: Delivery) -> None:
+            await handler(message.data, delivery)
+
+        self._subscribe(stream, subject, durable, handle, workers)
+
+    def answer_queries(self, handlers: Mapping[type[Any], QueryHandler]) -> None:
+        """Answer questions; replicas of the service share them."""
+        for kind, handler in handlers.items():
+            self._answer(kind, handler)
+
+    def _answer(self, kind: type[Query], handler: QueryHandler) -> None:
+        async def answer(message: NatsMessage) -> None:
+            reply: Reply[Any]
+            try:
+                reply = Reply(answer=await handler(kind.model_validate_json(message.body, extra="ignore")))
+            except ValidationError as error:
+                reply = Reply(problem=invalid_from(error).to_problem())
+            except ShunterError as error:
+                reply = Reply(problem=error.to_problem())
+            except Exception:
+                log.exception("query.failed", query=kind.name)
+                reply = Reply(problem=InternalError("something went wrong; the logs say what").to_problem())
+            if message.raw_message.reply:
+                await self._reply(message.raw_message.reply, reply)
+
+        subscriber = self.broker.subscriber(
+            query_subject(kind, self.service), queue=self.service, max_workers=64, ack_policy=AckPolicy.MANUAL
+        )
+        subscriber(answer)
+
+    def _subscribe(self, stream: str, subject: str, durable: str, handle: _Handle, workers: int) -> None:
+        async def settle(message: Msg) -> None:
+            delivery = _delivery(message)
+            bind_context(delivery.context, delivery.message_id)
+            await self._settlement.settle(message, delivery, handle(message, delivery))
+
+        self._consumers.append(
+            Consumer(stream=stream, subject=subject, durable=durable, handle=settle, workers=workers)
+        )
+
+    async def _reply(self, inbox: str, reply: Reply[Any]) -> None:
+        await self.connection.publish(inbox, reply.model_dump_json(exclude_none=True).encode())
+
+    def _line(self, subject: str) -> AbstractAsyncContextManager[Any]:
+        """Return the lock of one target's commands; locks that nobody holds are forgotten."""
+        target = subject.rsplit(".", 1)[-1]
+        if target == NO_TARGET:
+            return nullcontext()
+        if len(self._lines) > _LINES:
+            self._lines = {key: lock for key, lock in self._lines.items() if lock.locked()}
+        return self._lines.setdefault(target, asyncio.Lock())
+
+
+def _security(settings: NatsSettings) -> SASLPlaintext | None:
+    if settings.user is None or settings.password is None:
+        return None
+    return SASLPlaintext(username=settings.user, password=settings.password.get_secret_value())
+
+
+async def _as_it_is(message: NatsMessage) -> NatsMessage:
+    """Decode nothing: handlers here read the bytes themselves, by the contracts."""
+    return message
+
+
+def _read_command(raw: bytes, delivery: Delivery, by_type: _ByType) -> tuple[Command, CommandHandler]:
+    try:
+        envelope = delivery.envelope or Envelope.from_bytes(raw)
+        kind, handler = by_type[envelope.type]
+        return envelope.unwrap(kind), handler
+    except ValidationError as error:
+        raise invalid_from(error) from error
+    except KeyError as error:
+        # Not refused: a newer replica beside us may know it, and if none does it is parked for an operator.
+        raise LookupError(f"no handler for {error} here") from error
+
+
+def _delivery(raw: Msg) -> Delivery:
+    """Say where a message stands; a body that is no envelope still has a place and an id."""
+    metadata = raw.metadata
+    place = (raw.subject, metadata.sequence.stream, metadata.num_delivered)
+    try:
+        envelope = Envelope.from_bytes(raw.data)
+    except ValidationError:
+        message_id = (raw.headers or {}).get(_MESSAGE_ID) or f"{metadata.stream}-{metadata.sequence.stream}"
+        return Delivery(message_id, Context.start("service:unknown"), *place)
+    return Delivery(envelope.id, envelope.to_context(), *place, envelope)
+
+
+def _read_reply(raw: bytes, answer: Any) -> Any:
+    reply = Reply[Any].model_validate_json(raw, extra="ignore")
+    if reply.problem:
+        raise error_of(reply.problem)
+    return _adapter(answer).validate_python(reply.answer, extra="ignore")
+
+
+@cache
+def _adapter(answer: Any) -> TypeAdapter[Any]:
+    """Make each kind of answer's reader once: that takes longer than the reading."""
+    return TypeAdapter(answer)

@@ -1,0 +1,78 @@
+"""The first connection to NATS: waited for, within limits, with a clear word when it cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+
+from contracts.errors import UnauthenticatedError, UnavailableError
+
+from .settings import NatsSettings
+
+__all__ = ["require_nats"]
+
+_PAUSE = 0.2
+_REFUSALS = 3
+"""A server that is just starting may break off once; one that refuses us does so every time."""
+
+log = structlog.get_logger(__name__)
+
+
+async def require_nats(settings: NatsSettings) -> None:
+    """Wait until NATS lets us in; raises `UnauthenticatedError` or, after `connect_within` seconds, `UnavailableError`.
+
+    The connection that stays is made with endless retries, and would also retry a wrong password for ever.
+    """
+    deadline = time.monotonic() + settings.connect_within
+    refusals = 0
+    while True:
+        try:
+            await _try(settings)
+        except (OSError, nats.errors.NoServersError, TimeoutError) as error:
+            last: Exception = error
+        except nats.errors.Error as error:
+            # The server is there and breaks off: it does not know us.
+            last, refusals = error, refusals + 1
+            if refusals == _REFUSALS:
+                raise UnauthenticatedError(
+                    f"NATS at {settings.url} does not let {_who(settings)} in: {error}"
+                ) from error
+        else:
+            return
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"NATS at {settings.url} did not answer within {settings.connect_within:g} s: {last}"
+            ) from last
+        log.warning("nats.awaited", url=settings.url, error=repr(last))
+        await asyncio.sleep(_PAUSE)
+
+
+def _who(settings: NatsSettings) -> str:
+    return f"user {settings.user!r}" if settings.user else "anybody without a name"
+
+
+async def _try(settings: NatsSettings) -> None:
+    async def ignore(_error: Exception) -> None:
+        """Keep nats-py from logging what we raise."""
+
+    client = Client()
+    try:
+        # One plain try: with reconnecting allowed, nats-py would go on by itself.
+        await client.connect(
+            settings.url,
+            user=settings.user,
+            password=settings.password.get_secret_value() if settings.password else None,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=2,
+            error_cb=ignore,
+        )
+    finally:
+        with suppress(OSError):
+            await client.close()

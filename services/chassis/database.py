@@ -1,0 +1,136 @@
+"""The engine of a service's own database, and the tables that every service has."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    event,
+)
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+__all__ = ["CONVENTION", "READING", "Moment", "add_chassis_tables", "is_sqlite", "make_engine", "new_metadata"]
+
+READING = "shunter_reading"
+"""The execution option of a connection that only reads: on SQLite it must not take the writer's lock."""
+
+CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Names of constraints, so that migrations can speak of them."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment; SQLite keeps it without zone, we keep it in UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Write UTC."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read UTC."""
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def new_metadata() -> MetaData:
+    """Return metadata with our naming convention."""
+    return MetaData(naming_convention=CONVENTION)
+
+
+def add_chassis_tables(metadata: MetaData) -> tuple[Table, Table]:
+    """Add the inbox (messages that were handled) and the outbox (what must be said)."""
+    inbox = Table(
+        "inbox",
+        metadata,
+        Column("message_id", String(128), primary_key=True),
+        Column("handled_at", Moment, nullable=False, index=True),
+    )
+    sequence = BigInteger().with_variant(Integer, "sqlite")
+    outbox = Table(
+        "outbox",
+        metadata,
+        Column("seq", sequence, primary_key=True, autoincrement=True),
+        Column("id", String(128), nullable=False, unique=True),
+        Column("sink", String(32), nullable=False),
+        Column("subject", String(512), nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        Column("created_at", Moment, nullable=False),
+        Column("sent_at", Moment),
+    )
+    unsent = outbox.c.sent_at.is_(None)
+    Index("ix_outbox_unsent", outbox.c.seq, sqlite_where=unsent, postgresql_where=unsent)
+    return inbox, outbox
+
+
+def is_sqlite(url: str) -> bool:
+    """Say whether the database is a file of ours."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Our own BEGIN IMMEDIATE below; the driver's implicit transactions would start too late and deadlock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get(READING) and options.get("isolation_level") != "AUTOCOMMIT":
+        # Past SQLAlchemy's cursor, which would cost two more trips to the driver's thread.
+        connection.connection.dbapi_connection.run_async(_begin_immediate)  # type: ignore[union-attr]
+
+
+def _roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    # A transaction that was cancelled in the middle: merely closing the connection would leave it open, and
+    # everybody locked out, for as long as some traceback still holds a cursor.
+    with suppress(Exception):
+        connection.run_async(_rollback)
+
+
+def _rollback(driver: Any) -> Any:
+    return driver.rollback()
+
+
+def _begin_immediate(driver: Any) -> Any:
+    return driver.execute("BEGIN IMMEDIATE")
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """Return an engine: SQLite with WAL and one writer at a time, or PostgreSQL with a pool."""
+    if not is_sqlite(url):
+        return create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+    if path := make_url(url).database:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
+    return engine

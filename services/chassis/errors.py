@@ -1,0 +1,55 @@
+"""Errors of the database and of NATS, said in our own error tree."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nats.errors
+import nats.js.errors
+from pydantic import ValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from contracts.errors import FieldError, InvalidError, UnavailableError
+
+__all__ = ["field_errors", "invalid_from", "translated"]
+
+_AWAY = (
+    nats.errors.ConnectionClosedError,
+    nats.errors.NoRespondersError,
+    nats.errors.NoServersError,
+    nats.errors.OutboundBufferLimitError,
+    nats.errors.StaleConnectionError,
+    nats.errors.TimeoutError,
+    nats.js.errors.ServiceUnavailableError,
+    nats.js.errors.NoStreamResponseError,
+    OperationalError,
+    InterfaceError,
+    sqlite3.OperationalError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Say `UnavailableError` where *what* does not answer."""
+    try:
+        yield
+    except _AWAY as error:
+        raise UnavailableError(f"{what} does not answer: {type(error).__name__}", retry_after=2.0) from error
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Name each field that pydantic found wrong, without repeating what was sent."""
+    return [
+        FieldError(field=".".join(str(part) for part in found["loc"]) or "body", message=found["msg"])
+        for found in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def invalid_from(error: ValidationError) -> InvalidError:
+    """Say pydantic's error as ours."""
+    errors = field_errors(error)
+    return InvalidError("; ".join(f"{item.field}: {item.message}" for item in errors[:5]), errors=errors)

@@ -1,0 +1,64 @@
+"""Settings that every service has: defaults, then the YAML file, then the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+__all__ = ["ChassisSettings", "LogSettings", "NatsSettings", "Server"]
+
+
+class NatsSettings(BaseModel):
+    """Where NATS listens and who we are there."""
+
+    url: str = "nats://127.0.0.1:8801"
+    user: str | None = None
+    password: SecretStr | None = None
+    connect_within: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds that a service waits for NATS at its start before it gives up."""
+
+
+class LogSettings(BaseModel):
+    """How much is logged, and in what form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Server(BaseModel):
+    """An address to listen on; loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+
+
+class ChassisSettings(BaseSettings):
+    """What every service reads. `SHUNTER_CONFIG` names the YAML file; `SHUNTER_NATS__URL` and so on win over it."""
+
+    model_config = SettingsConfigDict(env_prefix="SHUNTER_", env_nested_delimiter="__", extra="ignore")
+
+    data: Path = Path(".shunter")
+    """The folder for whatever must outlive the process."""
+    nats: NatsSettings = NatsSettings()
+    log: LogSettings = LogSettings()
+    ticket_key: SecretStr = SecretStr("")
+    """Signs the tickets of uploads and runs; the same for all services of a site, at least 32 characters."""
+    drain: float = Field(default=15.0, ge=0, le=600)
+    """Seconds that a service takes at most to finish what it holds."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (pydantic's signature)
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the YAML file between the environment and the defaults."""
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=os.environ.get("SHUNTER_CONFIG"))
+        return init_settings, env_settings, file_secret_settings, yaml

@@ -1,0 +1,143 @@
+"""One message, one transaction: inbox row, change and outbox rows commit together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects.postgresql import insert as upsert_postgres
+from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from contracts.envelope import Context, Envelope
+from contracts.events import Event
+from contracts.ids import message_id
+from contracts.model import now
+from contracts.subjects import subject_of
+
+from .database import READING
+
+__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "reading", "turn_for", "upsert_for"]
+
+EVENT_SINK = "events"
+"""The sink of everything that goes to the EVENTS stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Something to be said by the relay."""
+
+    id: str
+    sink: str
+    subject: str
+    payload: bytes
+    created_at: datetime
+    seq: int = 0
+
+
+def upsert_for(connection: AsyncConnection) -> Any:
+    """Return the `insert` of the database's own kind, which knows `on_conflict_…`."""
+    return upsert_sqlite if connection.dialect.name == "sqlite" else upsert_postgres
+
+
+def turn_for(engine: AsyncEngine) -> AbstractAsyncContextManager[Any]:
+    """Return what writers take turns by: SQLite has one writer; waiting here is fair, waiting in SQLite polls."""
+    return asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+
+
+@dataclass(slots=True)
+class Work:
+    """An open transaction, and what is to be said when it commits."""
+
+    connection: AsyncConnection
+    context: Context
+    source: str
+    _rows: list[OutboxRow] = field(default_factory=list)
+
+    def send(self, event: Event) -> str:
+        """Announce a fact; it goes out after the commit. Returns the event's id."""
+        envelope = Envelope.wrap(event, self.context, source=self.source, subject=event.subject_id)
+        self._rows.append(OutboxRow(envelope.id, EVENT_SINK, subject_of(event), envelope.to_bytes(), envelope.time))
+        return envelope.id
+
+    def defer(self, sink: str, subject: str, message: BaseModel) -> None:
+        """Have something done by another *sink* of the relay after the commit, at least once."""
+        payload = message.model_dump_json().encode()
+        self._rows.append(OutboxRow(message_id(), sink, subject, payload, now()))
+
+    @property
+    def rows(self) -> list[OutboxRow]:
+        """Return what is to be said, in order."""
+        return self._rows
+
+
+class UnitOfWork:
+    """Opens transactions on the service's database."""
+
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine,
+        inbox: Table,
+        outbox: Table,
+        source: str,
+        announce: Callable[[list[OutboxRow]], None],
+        turn: AbstractAsyncContextManager[Any],
+    ) -> None:
+        self._engine = engine
+        self._inbox = inbox
+        self._outbox = outbox
+        self._source = source
+        self._announce = announce
+        self._turn = turn
+
+    @asynccontextmanager
+    async def begin(self, context: Context) -> AsyncIterator[Work]:
+        """Open a transaction; code inside never commits."""
+        async with self._turn:
+            async with self._engine.begin() as connection:
+                work = Work(connection, context, self._source)
+                yield work
+                if work.rows:
+                    await connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
+            self._announce(work.rows)
+
+    @asynccontextmanager
+    async def handling(self, message: str, context: Context) -> AsyncIterator[Work | None]:
+        """Open a transaction for a message, or give None if it was handled before."""
+        async with self.begin(context) as work:
+            added = await work.connection.execute(
+                upsert_for(work.connection)(self._inbox)
+                .values(message_id=message, handled_at=now())
+                .on_conflict_do_nothing()
+            )
+            yield work if added.rowcount else None
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for reading only; it waits for no writer."""
+        async with self._engine.connect() as connection:
+            yield await reading(connection)
+
+
+async def reading(connection: AsyncConnection) -> AsyncConnection:
+    """Make a connection one that only reads: it waits for no writer and holds none up."""
+    if connection.dialect.name == "sqlite":
+        return await connection.execution_options(**{READING: True})
+    return await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _values(row: OutboxRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "sink": row.sink,
+        "subject": row.subject,
+        "payload": row.payload,
+        "created_at": row.created_at,
+    }

@@ -1,0 +1,220 @@
+"""`/v1/jobs`: submit, list, show, steer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request
+from starlette.responses import Response
+
+from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
+from contracts.queries import History
+from contracts.spec import JobSpec
+from contracts.states import WorkloadState
+from contracts.workloads import Workload
+from services.gateway.jobs import Submitted, Until
+from services.gateway.links import Linker, job_path
+
+from . import examples
+from .answers import answers, json_answer
+from .conditional import matches, revision_of, revision_tag
+from .context import JobId, Limit, Moment, Name, Services
+from .pages import next_link
+from .preferences import read_idempotency_key, read_preference
+from .views import JobPage, JobView, PendingJob
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
+_KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
+_PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
+
+UntilWord = Annotated[
+    str,
+    Query(
+        pattern=f"^(terminal|change|{'|'.join(WorkloadState)})$",
+        description="What to wait for: `terminal` (the end), `change` (any move), or a state.",
+        examples=["terminal"],
+    ),
+]
+
+
+@router.post(
+    "",
+    summary="Submit a job",
+    operation_id="submitJob",
+    status_code=201,
+    response_model=JobView,
+    responses=answers(
+        ConflictError,
+        MismatchError,
+        OverQuotaError,
+        TooLargeError,
+        example=examples.JOB,
+        status=201,
+        more={200: ("The key was used before, for the same request: this is its job.", JobView), **_PENDING},
+    ),
+)
+async def post_job(
+    spec: Annotated[JobSpec, Body(openapi_examples=examples.SPECS)],
+    services: Services,
+    idempotency_key: Annotated[str | None, _KEY] = None,
+    prefer: Annotated[str | None, _PREFER] = None,
+) -> Response:
+    key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
+    submitted = await services.jobs().submit(spec, key=key, wait=preference.wait)
+    return _made(submitted, services.linker, preference.to_headers())
+
+
+@router.get(
+    "",
+    summary="List jobs, newest first",
+    operation_id="listJobs",
+    response_model=JobPage,
+    responses=answers(example={"items": [examples.JOB], "next_cursor": None}),
+)
+async def list_jobs(
+    request: Request,
+    services: Services,
+    limit: Limit = 50,
+    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+    state: Annotated[list[WorkloadState], Query(max_length=32)] = [],  # noqa: B006 (FastAPI copies it)
+    owner: Name = None,
+    project: Name = None,
+    backend: Name = None,
+    name: Name = None,
+    label: Annotated[list[str], Query(max_length=64, description="`key=value`; may be repeated.")] = [],  # noqa: B006
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
+) -> Response:
+    page = await services.jobs().page(
+        limit=limit,
+        cursor=cursor,
+        states=state,
+        owner=owner,
+        project=project,
+        backend=backend,
+        name=name,
+        labels=_labels(label),
+        created_after=created_after,
+        created_before=created_before,
+    )
+    view = JobPage.model_construct(
+        items=[JobView.of(item, services.linker) for item in page.items], next_cursor=page.next_cursor
+    )
+    return json_answer(view, headers=next_link(request, page.next_cursor))
+
+
+@router.get(
+    "/{job_id}",
+    summary="Show a job, or wait for it",
+    operation_id="getJob",
+    response_model=JobView,
+    responses=answers(NotFoundError, example=examples.JOB, more={304: ("It is as the client has it.", None)}),
+)
+async def get_job(
+    job_id: JobId,
+    services: Services,
+    wait: Annotated[float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait for `until`.")] = 0,
+    until: UntilWord = "terminal",
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match", examples=['"4"'])] = None,
+) -> Response:
+    jobs = services.jobs()
+    if wait > 0:
+        workload = await jobs.wait_for(job_id, Until.of(until, revision_of(if_none_match)), seconds=wait)
+    else:
+        workload = await jobs.get(job_id)
+    if matches(if_none_match, tag := revision_tag(workload.revision)):
+        return Response(status_code=304, headers={"ETag": tag})
+    return _show(workload, services.linker)
+
+
+@router.get(
+    "/{job_id}/history",
+    summary="Show all moves of a job",
+    operation_id="getJobHistory",
+    response_model=History,
+    responses=answers(NotFoundError, example=examples.HISTORY),
+)
+async def get_history(job_id: JobId, services: Services) -> Response:
+    return json_answer(await services.jobs().history(job_id))
+
+
+@router.post(
+    "/{job_id}/start",
+    summary="Let a held job go",
+    operation_id="startJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
+)
+async def start_job(job_id: JobId, services: Services) -> Response:
+    workload = await services.jobs().start(job_id)
+    return _pending(job_id, services.linker, {}) if workload is None else _show(workload, services.linker, status=202)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="End a job, wherever it stands",
+    operation_id="cancelJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(
+        NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is canceled.", JobView)}
+    ),
+)
+async def cancel_job(job_id: JobId, services: Services) -> Response:
+    workload = await services.jobs().cancel(job_id)
+    if workload is None:
+        return _pending(job_id, services.linker, {})
+    return _show(workload, services.linker, status=200 if workload.state is WorkloadState.CANCELED else 202)
+
+
+@router.post(
+    "/{job_id}/retry",
+    summary="Run an ended job again, as a new one",
+    operation_id="retryJob",
+    status_code=201,
+    response_model=JobView,
+    responses=answers(NotFoundError, ConflictError, MismatchError, example=examples.JOB, status=201, more=_PENDING),
+)
+async def retry_job(
+    job_id: JobId,
+    services: Services,
+    idempotency_key: Annotated[str | None, _KEY] = None,
+    prefer: Annotated[str | None, _PREFER] = None,
+) -> Response:
+    key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
+    submitted = await services.jobs().retry(job_id, key=key, wait=preference.wait)
+    return _made(submitted, services.linker, preference.to_headers())
+
+
+def _made(submitted: Submitted, links: Linker, headers: dict[str, str]) -> Response:
+    headers = {"Location": job_path(submitted.job_id), **headers}
+    if submitted.workload is None:
+        return _pending(submitted.job_id, links, headers)
+    if submitted.replayed:
+        return _show(submitted.workload, links, headers={**headers, "Idempotent-Replayed": "true"})
+    return _show(submitted.workload, links, status=201, headers=headers)
+
+
+def _show(workload: Workload, links: Linker, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    tagged = {"ETag": revision_tag(workload.revision), **(headers or {})}
+    return json_answer(JobView.of(workload, links), status=status, headers=tagged)
+
+
+def _pending(job_id: str, links: Linker, headers: dict[str, str]) -> Response:
+    view = PendingJob.model_construct(id=job_id, status="pending", links=links.links_of(job_id))
+    return json_answer(view, status=202, headers={"Location": job_path(job_id), "Retry-After": "1", **headers})
+
+
+def _labels(words: list[str]) -> dict[str, str]:
+    labels: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key or len(word) > 320 or not word.isprintable():
+            raise InvalidError.of("label", "must have the form key=value")
+        labels[key] = value
+    return labels

@@ -1,0 +1,101 @@
+"""The web application: every router, every error, every request through the edge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.chassis.health import shunter_version
+
+from .api import backends, events, files, health, identity, job_files, jobs, logs, uploads, usage
+from .api.problems import ProblemDocument, add_problem_handlers
+from .api.reference import reference_page
+from .edge import Edge
+from .factory import Process
+
+__all__ = ["create_app"]
+
+_ROUTERS = (
+    jobs.router,
+    logs.router,
+    job_files.router,
+    files.router,
+    uploads.router,
+    usage.router,
+    events.router,
+    backends.router,
+    identity.router,
+    health.router,
+)
+
+_TAGS = [
+    {"name": "jobs", "description": "Submit work and see what becomes of it."},
+    {"name": "logs", "description": "The output of jobs."},
+    {"name": "job files", "description": "What jobs left behind."},
+    {"name": "files", "description": "The user's own files, through the gateway."},
+    {"name": "transfers", "description": "Presigned URLs, for bytes that pass the gateway by."},
+    {"name": "usage", "description": "What was used, and the proof."},
+    {"name": "events", "description": "The event log."},
+    {"name": "site", "description": "What belongs to the whole site."},
+    {"name": "operations", "description": "Health, readiness and metrics."},
+]
+
+_DESCRIPTION = """\
+Shunter takes work over REST and runs it on whatever cluster has room.
+
+Lists are paged by cursor: `limit`, `cursor`, `next_cursor` and a `Link` header. Errors are RFC 9457 problem documents
+with a `code` for programs and `errors[]` for fields. What is not yours does not exist (404).
+"""
+
+
+def create_app(process: Process) -> FastAPI:
+    """Return the application that serves from what was made at the start."""
+    app = FastAPI(
+        title="Shunter",
+        version=shunter_version(),
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    settings = process.settings
+    app.state.process = process
+    add_problem_handlers(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.include_router(reference_page())
+    app.add_middleware(Edge, max_body=settings.max_body)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Generate the document once, with what FastAPI does not know of: the problem schema and the ways in."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        servers=[{"url": "/", "description": "This gateway."}],
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs", {}))
+    schemas["ProblemDocument"] = problem
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token of the site."},
+    }
+    for path, item in document["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in item.values():
+                # The second, empty choice is local mode: this machine itself, without credentials.
+                operation["security"] = [{"token": []}, {}]
+    app.openapi_schema = document
+    return document

@@ -1,0 +1,140 @@
+"""The event log, as far as a caller may see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from contracts.envelope import Envelope, type_of
+from contracts.errors import InvalidError, UnavailableError
+from contracts.events import EVENTS, FileDeleted, FileStored, WorkloadAccepted
+from contracts.principals import Principal
+from contracts.subjects import event_subject
+from services.chassis.bus import Bus
+from services.chassis.policy import is_visible, scope_of
+
+from .closing import Closing
+from .reader import Entry, StreamReader
+from .sse import sse_event
+
+__all__ = ["EventFilter", "EventService", "Seen"]
+
+_PREFIX = "org.shunter."
+_MOST_LOOKED_AT = 20_000
+"""Events that are read for one page, however few of them are shown."""
+
+_KEYED = frozenset({type_of(FileStored), type_of(FileDeleted)})
+_WAIT = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are wanted."""
+
+    types: tuple[str, ...] = ()
+    """Beginnings of types, with or without `org.shunter.`."""
+    job: str | None = None
+    owner: str | None = None
+    project: str | None = None
+
+    def to_subjects(self) -> list[str]:
+        """Return the tightest subjects that hold all that is wanted."""
+        nouns = {kind.name.partition(".")[0] for kind in EVENTS if self._wants_type(type_of(kind))}
+        if not nouns:
+            raise InvalidError.of("type", "no event has such a type")
+        if self.job:
+            return [event_subject("workload", about=self.job)]
+        if len(nouns) == len({kind.name.partition(".")[0] for kind in EVENTS}):
+            return [event_subject()]
+        return [event_subject(noun) for noun in sorted(nouns)]
+
+    def wants(self, envelope: Envelope) -> bool:
+        """Say whether an event is one of those."""
+        return (
+            self._wants_type(envelope.type)
+            and self.owner in {None, envelope.owner}
+            and self.project in {None, envelope.project}
+        )
+
+    def _wants_type(self, kind: str) -> bool:
+        short = kind.removeprefix(_PREFIX)
+        return not self.types or any(short.startswith(wanted.removeprefix(_PREFIX)) for wanted in self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event and its place in the log."""
+
+    sequence: int
+    envelope: Envelope
+
+
+class EventService:
+    """Reads the log for one caller; what is not theirs is passed over."""
+
+    def __init__(self, *, bus: Bus, principal: Principal, closing: Closing) -> None:
+        self._bus = bus
+        self._scope = scope_of(principal)
+        self._closing = closing
+
+    async def page(self, wanted: EventFilter, *, start: int | datetime, limit: int) -> tuple[list[Seen], int]:
+        """Return some events, oldest first, and the sequence at which the next page begins."""
+        found: list[Seen] = []
+        looked_at = 0
+        async with StreamReader(self._bus, "EVENTS", wanted.to_subjects(), start=start) as reader:
+            while looked_at < _MOST_LOOKED_AT and (entries := await reader.read(wait=0)):
+                looked_at += len(entries)
+                for entry in entries:
+                    if seen := self._show(entry, wanted):
+                        found.append(seen)
+                    if len(found) == limit:
+                        return found, entry.sequence + 1
+            return found, reader.place or await self._next_sequence()
+
+    async def _next_sequence(self) -> int:
+        return int((await self._bus.jetstream.stream_info("EVENTS")).state.last_seq) + 1
+
+    async def follow(self, wanted: EventFilter, *, start: int | datetime | None) -> AsyncGenerator[bytes, None]:
+        """Give events as they are said, as server-sent events, until the gateway stops."""
+        async with StreamReader(self._bus, "EVENTS", wanted.to_subjects(), start=start) as reader:
+            with self._closing.waking(reader.wake):
+                while not self._closing.is_set:
+                    try:
+                        entries = await reader.read(wait=_WAIT)
+                    except UnavailableError as error:
+                        log.warning("stream.interrupted", detail=error.detail)
+                        await reader.pause(1.0)
+                        continue
+                    for entry in entries:
+                        if seen := self._show(entry, wanted):
+                            body = seen.envelope.to_bytes()
+                            yield sse_event(seen.envelope.type, body, place=str(seen.sequence))
+
+    def _show(self, entry: Entry, wanted: EventFilter) -> Seen | None:
+        try:
+            envelope = Envelope.from_bytes(entry.data)
+        except ValidationError:
+            return None
+        if not is_visible(self._scope, envelope.owner, envelope.project) or not wanted.wants(envelope):
+            return None
+        return Seen(entry.sequence, _without_keys(envelope))
+
+
+def _without_keys(envelope: Envelope) -> Envelope:
+    """Leave out which objects hold the bytes of files: that is storage's own."""
+    data: dict[str, Any] = envelope.data
+    if envelope.type in _KEYED:
+        data = {name: value for name, value in data.items() if name != "key"}
+    elif envelope.type == type_of(WorkloadAccepted) and data.get("inputs"):
+        inputs = [{name: value for name, value in item.items() if name != "key"} for item in data["inputs"]]
+        data = {**data, "inputs": inputs}
+    else:
+        return envelope
+    return envelope.model_copy(update={"data": data})

@@ -1,0 +1,103 @@
+"""What is made once for the process, and what is made for each request from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from contracts.runs import Stream
+from contracts.workloads import Workload
+from services.chassis.bus import Bus
+from services.chassis.health import HealthBook
+
+from .auth.authenticator import Door
+from .callers import Caller
+from .closing import Closing
+from .events import EventService
+from .figures import SiteService, UsageService
+from .files import FileService
+from .follow import LogFollower, Position
+from .jobs import JobService
+from .links import Linker
+from .logs import Archive, LogService
+from .settings import GatewaySection
+from .transfer import Transfer
+
+__all__ = ["Factory", "Process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Made at the start, closed at the end."""
+
+    settings: GatewaySection
+    bus: Bus
+    http: httpx.AsyncClient
+    door: Door
+    health: HealthBook
+    linker: Linker
+    closing: Closing
+
+
+class Factory:
+    """Makes the services of one request."""
+
+    def __init__(self, process: Process, caller: Caller) -> None:
+        self._process = process
+        self.caller = caller
+        self.linker = process.linker
+
+    def jobs(self) -> JobService:
+        """Return the service for jobs."""
+        process = self._process
+        return JobService(
+            bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
+        )
+
+    def logs(self) -> LogService:
+        """Return the service for logs."""
+        return LogService(bus=self._process.bus, archive=self.archive())
+
+    def transfer(self) -> Transfer:
+        """Return what moves bytes."""
+        return Transfer(self._process.http)
+
+    def archive(self) -> Archive:
+        """Return what jobs left behind."""
+        return Archive(bus=self._process.bus, transfer=self.transfer())
+
+    def follower(self, workload: Workload, stream: Stream | None, position: Position) -> LogFollower:
+        """Return what follows the output of one job."""
+        return LogFollower(
+            bus=self._process.bus,
+            jobs=self.jobs(),
+            archive=self.archive(),
+            closing=self._process.closing,
+            workload=workload,
+            stream=stream,
+            position=position,
+        )
+
+    def files(self) -> FileService:
+        """Return the service for files."""
+        process = self._process
+        return FileService(
+            bus=process.bus,
+            caller=self.caller,
+            transfer=self.transfer(),
+            wait=max(process.settings.submit_wait, 1.0),
+        )
+
+    def events(self) -> EventService:
+        """Return the service for events."""
+        process = self._process
+        return EventService(bus=process.bus, principal=self.caller.principal, closing=process.closing)
+
+    def usage(self) -> UsageService:
+        """Return the service for usage."""
+        return UsageService(bus=self._process.bus, caller=self.caller)
+
+    def site(self) -> SiteService:
+        """Return the service for what belongs to the whole site."""
+        return SiteService(bus=self._process.bus, caller=self.caller)

@@ -1,0 +1,84 @@
+"""Figures and facts of the site: usage, its replay, backends, how every service fares."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from contracts.errors import ShunterError
+from contracts.queries import BackendView, CheckHealth, Health, ListBackends, ReplayLog, SumUsage
+from contracts.usage import GroupBy, ReplayReport, UsageSummary
+from services.chassis.bus import Bus
+
+from .callers import Caller
+
+__all__ = ["SERVICES", "SiteService", "UsageService", "ask_health"]
+
+SERVICES = ("scheduler", "storage", "accounting")
+"""Those that must answer for the gateway to be of use."""
+
+_HEALTH_WITHIN = 4.0
+_REPLAY_WITHIN = 600.0
+
+
+class UsageService:
+    """Asks accounting for one caller."""
+
+    def __init__(self, *, bus: Bus, caller: Caller) -> None:
+        self._bus = bus
+        self._caller = caller
+
+    async def sum(
+        self,
+        group_by: list[GroupBy],
+        *,
+        owner: str | None,
+        project: str | None,
+        backend: str | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> UsageSummary:
+        """Sum up what was used."""
+        query = SumUsage(
+            principal=self._caller.principal,
+            group_by=group_by,
+            owner=owner,
+            project=project,
+            backend=backend,
+            since=since,
+            until=until,
+        )
+        summary: UsageSummary = await self._bus.ask(query)
+        return summary
+
+    async def replay(self) -> ReplayReport:
+        """Have the figures rebuilt from the event log and compared."""
+        query = ReplayLog(principal=self._caller.principal)
+        report: ReplayReport = await self._bus.ask(query, timeout=_REPLAY_WITHIN)
+        return report
+
+
+class SiteService:
+    """Asks for what belongs to the whole site."""
+
+    def __init__(self, *, bus: Bus, caller: Caller) -> None:
+        self._bus = bus
+        self._caller = caller
+
+    async def backends(self) -> list[BackendView]:
+        """Return the backends and what is free on each."""
+        found: list[BackendView] = await self._bus.ask(ListBackends(principal=self._caller.principal))
+        return found
+
+
+async def ask_health(bus: Bus) -> list[Health]:
+    """Ask every service how it fares, all at once."""
+    return list(await asyncio.gather(*(_ask(bus, service) for service in SERVICES)))
+
+
+async def _ask(bus: Bus, service: str) -> Health:
+    try:
+        health: Health = await bus.ask(CheckHealth(), service=service, timeout=_HEALTH_WITHIN)
+    except ShunterError as error:
+        return Health(service=service, ready=False, checks={service: error.detail})
+    return health

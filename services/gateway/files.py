@@ -1,0 +1,111 @@
+"""Files, as users ask for them: storage knows them, the store holds them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from contracts.commands import CompleteUpload, DeleteFile
+from contracts.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from contracts.files import DownloadUrl, FileRecord, PartDone, UploadPlan
+from contracts.queries import DownloadFile, FilePage, GetFile, ListFiles, OpenUpload, ResumeUpload
+from services.chassis.bus import Bus
+
+from .callers import Caller
+from .transfer import Body, Download, Transfer
+
+__all__ = ["FileService"]
+
+_COMPLETE_WAIT = 300.0
+"""Seconds that storage has to check an upload; it may have to read all of it."""
+
+
+class FileService:
+    """Lists, fetches and keeps files for one caller."""
+
+    def __init__(self, *, bus: Bus, caller: Caller, transfer: Transfer, wait: float) -> None:
+        self._bus = bus
+        self._caller = caller
+        self._transfer = transfer
+        self._wait = wait
+
+    async def page(
+        self, *, prefix: str, recursive: bool, limit: int, cursor: str | None, owner: str | None
+    ) -> FilePage:
+        """Return some files below a prefix."""
+        query = ListFiles(
+            principal=self._caller.principal,
+            prefix=prefix,
+            recursive=recursive,
+            limit=limit,
+            cursor=cursor,
+            owner=owner,
+        )
+        page: FilePage = await self._bus.ask(query)
+        return page
+
+    async def record(self, path: str, owner: str | None) -> FileRecord:
+        """Return what is known of a file."""
+        query = GetFile(principal=self._caller.principal, path=path, owner=owner)
+        record: FileRecord = await self._bus.ask(query)
+        return record
+
+    async def url(self, path: str, owner: str | None, expires: float = 3600.0) -> DownloadUrl:
+        """Return where a file can be fetched without us."""
+        query = DownloadFile(principal=self._caller.principal, path=path, owner=owner, expires=expires)
+        found: DownloadUrl = await self._bus.ask(query)
+        return found
+
+    async def open(self, url: DownloadUrl, byte_range: str | None) -> Download:
+        """Begin to fetch a file, or some bytes of it."""
+        return await self._transfer.open(url.url, byte_range)
+
+    async def plan(self, path: str, size: int, sha256: str | None, content_type: str) -> UploadPlan:
+        """Agree with storage on an upload."""
+        query = OpenUpload(
+            principal=self._caller.principal, path=path, size=size, sha256=sha256, content_type=content_type
+        )
+        plan: UploadPlan = await self._bus.ask(query)
+        return plan
+
+    async def resume(self, ticket: str) -> UploadPlan:
+        """Ask which parts of an upload are missing."""
+        plan: UploadPlan = await self._bus.ask(ResumeUpload(principal=self._caller.principal, ticket=ticket))
+        return plan
+
+    async def complete(self, ticket: str, parts: list[PartDone]) -> FileRecord:
+        """Have storage check an upload and make the file."""
+        record: FileRecord | None = await self._bus.order(
+            CompleteUpload(ticket=ticket, parts=parts), self._caller.context, wait=_COMPLETE_WAIT, answer=FileRecord
+        )
+        if record is None:
+            raise UnavailableError("storage does not answer; the upload is kept and will be completed", retry_after=5.0)
+        return record
+
+    async def put(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None, content_type: str
+    ) -> FileRecord:
+        """Bring a request's body into the store; what arrives is what was sent, or there is no file."""
+        plan = await self.plan(path, size, sha256, content_type)
+        body = Body(chunks)
+        parts = sorted(plan.parts, key=lambda part: part.offset)
+        done = [*plan.done, *[await self._transfer.put(part, body) for part in parts]]
+        if sha256 not in {None, body.sha256}:
+            raise InvalidError.of("X-Content-SHA256", f"the body's sha256 is {body.sha256}")
+        record = await self.complete(plan.ticket, sorted(done, key=lambda part: part.number))
+        if record.sha256 != body.sha256:
+            raise ConflictError("the file is not what was sent: somebody else wrote it at the same time")
+        return record
+
+    async def exists(self, path: str) -> bool:
+        """Say whether the caller has a file of this name."""
+        try:
+            await self.record(path, None)
+        except NotFoundError:
+            return False
+        return True
+
+    async def delete(self, path: str, *, recursive: bool) -> bool:
+        """Remove a file or folder; False if storage is away, then it will be done later."""
+        command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive)
+        answer = await self._bus.order(command, self._caller.context, wait=self._wait, answer=dict[str, int])
+        return answer is not None

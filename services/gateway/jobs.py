@@ -1,0 +1,210 @@
+"""Jobs, as users ask for them: everything is the scheduler's; this says it on the bus and waits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from nats.js.errors import NotFoundError as NoMessageError
+
+from contracts.commands import CancelWorkload, Command, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.envelope import Envelope
+from contracts.errors import NotFoundError, UnavailableError
+from contracts.ids import workload_id, workload_id_from
+from contracts.model import now
+from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.spec import JobSpec
+from contracts.states import TERMINAL, WorkloadState
+from contracts.subjects import event_subject, subject_of
+from contracts.workloads import Workload
+from services.chassis.bus import Bus
+from services.chassis.errors import translated
+
+from .callers import Caller
+from .closing import Closing
+from .watch import Watch, watching
+
+__all__ = ["CHANGE", "JobService", "Submitted", "Until"]
+
+CHANGE = "change"
+"""What a long poll may wait for, beside states: any move at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submit: accepted with the record, or kept and not handled yet."""
+
+    job_id: str
+    workload: Workload | None
+    replayed: bool = False
+    """Whether an earlier request with the same key had made the workload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """What a long poll waits for: states, or (none given) any change from a revision."""
+
+    states: frozenset[WorkloadState]
+    revision: int | None = None
+
+    @classmethod
+    def of(cls, word: str, revision: int | None) -> Until:
+        """Read `terminal`, `change` or a state."""
+        if word == CHANGE:
+            return cls(frozenset(), revision)
+        # What has ended reaches no other state: nobody waits for that.
+        return cls(TERMINAL if word == "terminal" else TERMINAL | {WorkloadState(word)})
+
+    def is_met(self, workload: Workload, first: int) -> bool:
+        """Say whether the waiting is over; *first* is the revision that was seen at the beginning."""
+        if self.states:
+            return workload.state in self.states
+        known = first if self.revision is None else self.revision
+        return workload.revision != known or workload.state.is_terminal
+
+    def is_news(self, fact: str) -> bool:
+        """Say whether a fact can end the waiting; most moves of a job do not, and cost no question then."""
+        return not self.states or fact in self.states
+
+
+class JobService:
+    """Submits, shows and steers jobs for one caller."""
+
+    def __init__(self, *, bus: Bus, caller: Caller, closing: Closing, wait: float) -> None:
+        self._bus = bus
+        self._caller = caller
+        self._closing = closing
+        self._wait = wait
+
+    async def submit(self, spec: JobSpec, *, key: str | None, wait: float | None) -> Submitted:
+        """Hand a job in; raises the scheduler's refusal. Without *key* each call makes another job."""
+        principal = self._caller.principal
+        job_id = workload_id_from(principal.subject, key) if key else workload_id()
+        command = SubmitWorkload(
+            workload_id=job_id, principal=principal, spec=spec, request_hash=_hash_of(spec) if key else ""
+        )
+        return await self._make(job_id, command, key=key, wait=wait)
+
+    async def retry(self, job_id: str, *, key: str | None, wait: float | None) -> Submitted:
+        """Run an ended job again, as a new one."""
+        principal = self._caller.principal
+        new_id = workload_id_from(principal.subject, key) if key else workload_id()
+        command = RetryWorkload(
+            workload_id=job_id,
+            principal=principal,
+            new_id=new_id,
+            request_hash=sha256(job_id.encode()).hexdigest() if key else "",
+        )
+        return await self._make(new_id, command, key=key, wait=wait)
+
+    async def _make(self, new_id: str, command: Command, *, key: str | None, wait: float | None) -> Submitted:
+        asked_at = now()
+        workload = await self._order(command, wait)
+        # A record that is older than the request was made by an earlier one. The clocks of gateway and scheduler
+        # decide; if they disagree, 200 is said for 201 or the other way round, which harms nobody.
+        replayed = bool(key and workload and workload.created_at < asked_at)
+        return Submitted(new_id, workload, replayed)
+
+    async def start(self, job_id: str) -> Workload | None:
+        """Let a held job go; None if the scheduler is away, then it will be done later."""
+        return await self._order(StartWorkload(workload_id=job_id, principal=self._caller.principal), None)
+
+    async def cancel(self, job_id: str) -> Workload | None:
+        """End a job; None if the scheduler is away, then it will be done later."""
+        return await self._order(CancelWorkload(workload_id=job_id, principal=self._caller.principal), None)
+
+    async def _order(self, command: Command, wait: float | None) -> Workload | None:
+        seconds = self._wait if wait is None else wait
+        answer: Workload | None = await self._bus.order(command, self._caller.context, wait=seconds, answer=Workload)
+        return answer
+
+    async def get(self, job_id: str) -> Workload:
+        """Return a job; `UnavailableError` while its submit was not handled yet."""
+        try:
+            query = GetWorkload(principal=self._caller.principal, workload_id=job_id)
+            workload: Workload = await self._bus.ask(query)
+        except NotFoundError:
+            await self._refuse_if_pending(job_id)
+            raise
+        return workload
+
+    async def _refuse_if_pending(self, job_id: str) -> None:
+        """Tell a job that is not there yet from one that never will be."""
+        subject = subject_of(
+            SubmitWorkload.model_construct(
+                workload_id=job_id, principal=self._caller.principal, spec=JobSpec.model_construct()
+            )
+        )
+        try:
+            with translated("NATS"):
+                found: Any = await self._bus.jetstream.get_last_msg("COMMANDS", subject, direct=True)
+        except NoMessageError:
+            return
+        if Envelope.from_bytes(found.data).actor == self._caller.context.actor:
+            raise UnavailableError(f"{job_id} was submitted and is not handled yet", retry_after=2.0)
+
+    async def wait_for(self, job_id: str, until: Until, *, seconds: float) -> Workload:
+        """Return the job as soon as *until* holds, or as it stands after *seconds*."""
+        ends = time.monotonic() + seconds
+        subject = event_subject("workload", about=job_id)
+        async with watching(self._bus.connection, subject, self._closing) as watch:
+            # Asked after the watch began: a move is either in the answer or in the news.
+            workload = await self.get(job_id)
+            first = workload.revision
+            while not until.is_met(workload, first) and await self._news(watch, until, ends):
+                workload = await self.get(job_id)
+        return workload
+
+    async def _news(self, watch: Watch, until: Until, ends: float) -> bool:
+        """Wait for a fact that may matter; say whether there was one."""
+        while (left := ends - time.monotonic()) > 0 and not self._closing.is_set:
+            fact = await watch.next(left)
+            if fact and until.is_news(fact):
+                return True
+        return False
+
+    async def history(self, job_id: str) -> History:
+        """Return all moves of a job."""
+        query = GetHistory(principal=self._caller.principal, workload_id=job_id)
+        history: History = await self._bus.ask(query)
+        return history
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None,
+        states: list[WorkloadState],
+        owner: str | None,
+        project: str | None,
+        backend: str | None,
+        name: str | None,
+        labels: dict[str, str],
+        created_after: datetime | None,
+        created_before: datetime | None,
+    ) -> WorkloadPage:
+        """Return some jobs, newest first."""
+        query = ListWorkloads(
+            principal=self._caller.principal,
+            limit=limit,
+            cursor=cursor,
+            states=states,
+            owner=owner,
+            project=project,
+            backend=backend,
+            job_name=name,
+            label=labels,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        page: WorkloadPage = await self._bus.ask(query)
+        return page
+
+
+def _hash_of(spec: JobSpec) -> str:
+    """Return the same for the same wish, however its keys were ordered."""
+    return sha256(orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,163 @@
+"""The output of a job: the archived object when there is one, else what the LOGS stream keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from nats.js.errors import NotFoundError as NoMessageError
+
+from contracts.errors import NotFoundError
+from contracts.files import DownloadUrl
+from contracts.principals import Principal
+from contracts.queries import DownloadFile
+from contracts.runs import LogChunk, Stream
+from contracts.subjects import log_subject
+from contracts.workloads import OutputFile, Workload
+from services.chassis.bus import Bus
+from services.chassis.errors import translated
+
+from .reader import Entry, StreamReader
+from .transfer import Transfer
+
+__all__ = ["Archive", "LogService", "LogSource", "archived_log", "offset_of"]
+
+
+class LogSource(ABC):
+    """One stream of one attempt, as it is now."""
+
+    size: int
+    begins: int = 0
+    """The first byte that is still there."""
+
+    @abstractmethod
+    def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Give the bytes from *start* up to *end*, a piece at a time."""
+
+
+def offset_of(entry: Entry) -> int:
+    """Return where in its stream the first byte of a chunk stands."""
+    text = entry.headers.get(LogChunk.OFFSET, "")
+    return int(text) if text.isdigit() else 0
+
+
+def archived_log(workload: Workload, attempt: int, stream: str) -> OutputFile | None:
+    """Return the archived log, if it was brought home."""
+    path = f"logs/{attempt}/{stream}"
+    return next((item for item in workload.logs if item.path == path), None)
+
+
+class Archive:
+    """Files that a job left behind, for whoever may see the job."""
+
+    def __init__(self, *, bus: Bus, transfer: Transfer) -> None:
+        self._bus = bus
+        self._transfer = transfer
+
+    async def url(self, workload: Workload, path: str) -> DownloadUrl:
+        """Return where a file of the job can be fetched; *path* is as the record lists it.
+
+        That the caller may see the job was decided when the record was asked for; its files are asked for in the
+        name of their owner, since they may be seen by a project's admins too.
+        """
+        owner = Principal(subject=workload.owner, issuer="gateway")
+        url: DownloadUrl = await self._bus.ask(DownloadFile(principal=owner, path=f"jobs/{workload.id}/{path}"))
+        return url
+
+    async def pieces(self, workload: Workload, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Give some bytes of a file of the job."""
+        if start >= end:
+            return
+        url = await self.url(workload, path)
+        download = await self._transfer.open(url.url, f"bytes={start}-{end - 1}")
+        async for piece in download.pieces():
+            yield piece
+
+
+class _ArchivedLog(LogSource):
+    def __init__(self, archive: Archive, workload: Workload, file: OutputFile) -> None:
+        self.size = file.size
+        self._archive = archive
+        self._workload = workload
+        self._path = file.path
+
+    def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        return self._archive.pieces(self._workload, self._path, start, end)
+
+
+class _LiveLog(LogSource):
+    def __init__(self, bus: Bus, subject: str, *, begins: int, size: int) -> None:
+        self.begins = begins
+        self.size = size
+        self._bus = bus
+        self._subject = subject
+
+    async def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        place = start
+        first = await self._find(start)
+        async with StreamReader(self._bus, "LOGS", [self._subject], start=first) as reader:
+            while place < end:
+                entries = await reader.read(wait=0)
+                if not entries:
+                    return
+                for entry in entries:
+                    offset = offset_of(entry)
+                    piece = entry.data[max(0, place - offset) : max(0, end - offset)]
+                    if piece:
+                        place = max(place, offset) + len(piece)
+                        yield piece
+
+    async def _find(self, start: int) -> int:
+        """Return a sequence from which the byte *start* is not far: chunks of a stream stand in their order."""
+        if start == 0:
+            return 1
+        with translated("NATS"):
+            state = (await self._bus.jetstream.stream_info("LOGS")).state
+        low, high = state.first_seq, state.last_seq
+        while high - low > 64:
+            middle = (low + high) // 2
+            offset = await _offset_at(self._bus, self._subject, middle)
+            if offset is not None and offset <= start:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+async def _offset_at(bus: Bus, subject: str, sequence: int) -> int | None:
+    """Return the offset of the first chunk from a place in the stream on."""
+    try:
+        with translated("NATS"):
+            found = await bus.jetstream.get_msg("LOGS", sequence, subject=subject, direct=True, next=True)
+    except NoMessageError:
+        return None
+    text = (found.headers or {}).get(LogChunk.OFFSET, "")
+    return int(text) if text.isdigit() else None
+
+
+class LogService:
+    """Opens the logs of jobs."""
+
+    def __init__(self, *, bus: Bus, archive: Archive) -> None:
+        self._bus = bus
+        self._archive = archive
+
+    async def open(self, workload: Workload, stream: Stream, attempt: int | None) -> LogSource:
+        """Return one stream of one attempt; by default of the last."""
+        number = workload.attempt if attempt is None else attempt
+        if number > workload.attempt:
+            raise NotFoundError(f"{workload.id} has no attempt {number}")
+        if file := archived_log(workload, number, stream):
+            return _ArchivedLog(self._archive, workload, file)
+        subject = log_subject(workload.id, number, stream)
+        size = await self._size(subject)
+        begins = await _offset_at(self._bus, subject, 1) if size else 0
+        return _LiveLog(self._bus, subject, begins=begins or 0, size=size)
+
+    async def _size(self, subject: str) -> int:
+        try:
+            with translated("NATS"):
+                last = await self._bus.jetstream.get_last_msg("LOGS", subject, direct=True)
+        except NoMessageError:
+            return 0
+        return int((last.headers or {}).get(LogChunk.OFFSET, "0")) + len(last.data or b"")

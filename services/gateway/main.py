@@ -1,0 +1,62 @@
+"""The gateway process: REST for users, commands and questions for everybody else."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import uvloop
+
+from services.chassis.service import Frame, open_frame
+
+from .app import create_app
+from .auth.ways import open_door
+from .closing import Closing
+from .factory import Process
+from .links import Linker
+from .settings import GatewaySettings
+
+__all__ = ["main", "open_process", "run"]
+
+_STORE_TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=None)
+_STORE_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+
+_COLLECT_AFTER = 20_000
+"""Objects after which the collector looks at the youngest; each request makes some hundreds that live shortly."""
+
+
+@asynccontextmanager
+async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator[Process]:
+    """Make what lives as long as the process."""
+    # Proxies of the environment are for the outside world; the store is ours.
+    async with httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http:
+        yield Process(
+            settings=settings.gateway,
+            bus=frame.bus,
+            http=http,
+            door=open_door(settings.gateway.identity),
+            health=frame.health,
+            linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
+            closing=Closing(),
+        )
+
+
+async def main(settings: GatewaySettings) -> None:
+    """Serve until told to stop."""
+    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
+        await frame.serve(settings.gateway.listen, create_app(process), on_drain=process.closing.set)
+
+
+def run() -> None:
+    """Serve with the settings of the environment."""
+    # What was imported stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+    uvloop.run(main(GatewaySettings()))
+
+
+if __name__ == "__main__":
+    run()

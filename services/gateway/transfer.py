@@ -1,0 +1,93 @@
+"""Bytes between the object store and a request, by presigned URLs, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import httpx
+
+from contracts.errors import InvalidError, UnavailableError
+from contracts.files import Part, PartDone
+
+__all__ = ["Body", "Download", "Transfer"]
+
+_PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An open download."""
+
+    response: httpx.Response
+
+    @property
+    def content_type(self) -> str:
+        """Return what the store says the bytes are."""
+        return str(self.response.headers.get("content-type", "application/octet-stream"))
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give the bytes, and close at the end."""
+        try:
+            async for piece in self.response.aiter_raw(_PIECE):
+                yield piece
+        finally:
+            await self.response.aclose()
+
+
+class Body:
+    """A request's body, taken in pieces of given sizes, hashed as it goes by."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+        self._hash = sha256()
+
+    async def take(self, size: int) -> AsyncIterator[bytes]:
+        """Give the next *size* bytes."""
+        while size > 0:
+            chunk = self._rest or await anext(self._chunks, b"")
+            if not chunk:
+                raise InvalidError("the body is shorter than Content-Length says")
+            piece, self._rest = chunk[:size], chunk[size:]
+            self._hash.update(piece)
+            size -= len(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of what was taken."""
+        return self._hash.hexdigest()
+
+
+class Transfer:
+    """Talks to the store by the URLs that storage gives out."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def open(self, url: str, byte_range: str | None = None) -> Download:
+        """Begin to GET; raises `UnavailableError` if the store does not give the bytes."""
+        headers = {"Range": byte_range} if byte_range else {}
+        response = await self._send(self._http.build_request("GET", url, headers=headers), stream=True)
+        if response.status_code != (206 if byte_range else 200):
+            await response.aclose()
+            raise UnavailableError(f"the store answers {response.status_code}", retry_after=2.0)
+        return Download(response)
+
+    async def put(self, part: Part, body: Body) -> PartDone:
+        """PUT one part of an upload."""
+        content: Any = body.take(part.size) if part.size else b""
+        request = self._http.build_request("PUT", part.url, content=content, headers={"Content-Length": str(part.size)})
+        response = await self._send(request)
+        if response.status_code != 200:
+            raise UnavailableError(f"the store answers {response.status_code} to a part", retry_after=2.0)
+        return PartDone(number=part.number, etag=response.headers.get("etag", "").strip('"'))
+
+    async def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        try:
+            return await self._http.send(request, stream=stream)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"the store does not answer: {type(error).__name__}", retry_after=2.0) from error

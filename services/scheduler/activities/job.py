@@ -1,0 +1,111 @@
+"""What a job's workflow has done for it."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from contracts.errors import InternalError, RefusedError
+from contracts.model import now
+from contracts.runs import RunTask, RunTicket
+from contracts.states import Reason, WorkloadState, may_move
+from services.chassis.tickets import Tickets
+from services.chassis.unit import UnitOfWork
+from services.scheduler.backends.base import Backend, Cancelled, NativeJob
+from services.scheduler.backends.registry import Backends
+from services.scheduler.context import workload_context
+from services.scheduler.journey import HOLDS_ROOM, Journey
+from services.scheduler.placement import choose
+from services.scheduler.records import Record, to_workload
+from services.scheduler.store import find, open_journey
+from services.scheduler.tasks import make_task
+from services.scheduler.workflows.calls import JobCalls
+from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted
+
+from .errors import translated_for_temporal
+
+__all__ = ["JobActivities"]
+
+_DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
+
+
+class JobActivities(JobCalls):
+    """The activities of jobs."""
+
+    def __init__(self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket]) -> None:
+        self._unit = unit
+        self._backends = backends
+        self._tickets = tickets
+
+    @activity.defn
+    @translated_for_temporal
+    async def submit_attempt(self, ref: AttemptRef) -> Submitted:
+        """Choose a backend, record the attempt as queued, and hand it over."""
+        row = await self._row(ref.workload_id)
+        if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
+            return Submitted(backend=row["backend"])  # an earlier try got further than it knew
+        if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
+            backend = self._backends.require(row["backend"])
+        else:
+            try:
+                backend = await choose(to_workload(row).spec, self._backends)
+            except RefusedError as refusal:
+                return Submitted(backend=None, message=refusal.detail)
+            row = await self._queue(ref, backend)
+        await backend.submit(self._task(row))
+        return Submitted(backend=backend.name)
+
+    async def _queue(self, ref: AttemptRef, backend: Backend) -> Record:
+        """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
+        async with self._unit.begin(workload_context(ref.workload_id)) as work:
+            journey = _present(await open_journey(work, ref.workload_id), ref.workload_id)
+            if journey.state in HOLDS_ROOM:
+                # The runner said nothing of the end: what the lost attempt held is given back under its own number.
+                journey.move(WorkloadState.FINISHING, at=now(), reason=Reason.LOST, message=ref.message)
+            journey.move(
+                WorkloadState.QUEUED,
+                at=now(),
+                reason=Reason.RETRY if ref.attempt > 1 else Reason.PLACED,
+                message=ref.message,
+                attempt=ref.attempt,
+                backend=backend.name,
+                native_id=f"{ref.workload_id}.{ref.attempt}",
+            )
+            await journey.save()
+            return journey.row
+
+    def _task(self, row: Record) -> RunTask:
+        ticket = RunTicket(owner=row["owner"], project=row["project"], workload_id=row["id"], attempt=row["attempt"])
+        return make_task(row, ticket=self._tickets.issue(ticket))
+
+    @activity.defn
+    @translated_for_temporal
+    async def cancel_attempt(self, ref: AttemptRef) -> Ending:
+        """Ask the backend to end an attempt."""
+        row = await self._row(ref.workload_id)
+        backend = self._backends.require(row["backend"])
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        return Ending(gone=await backend.cancel(native) is Cancelled.GONE)
+
+    @activity.defn
+    @translated_for_temporal
+    async def move(self, move: Move) -> None:
+        """Record a move of the workload, unless it stands there already."""
+        async with self._unit.begin(workload_context(move.workload_id)) as work:
+            journey = _present(await open_journey(work, move.workload_id), move.workload_id)
+            if journey.state is move.state or not may_move(journey.state, move.state):
+                return
+            journey.move(move.state, at=now(), reason=move.reason, message=move.message, exit_code=move.exit_code)
+            await journey.save()
+
+    async def _row(self, workload_id: str) -> Record:
+        async with self._unit.reading() as connection:
+            row = await find(connection, workload_id)
+        if row is None:
+            raise InternalError(f"{workload_id} is not in the table")
+        return row
+
+
+def _present(journey: Journey | None, workload_id: str) -> Journey:
+    if journey is None:
+        raise InternalError(f"{workload_id} is not in the table")
+    return journey

@@ -1,0 +1,95 @@
+"""What every backend promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.runs import RunTask
+
+__all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Observation"]
+
+
+class Capability(StrEnum):
+    """What only some backends can do; placement reads it."""
+
+    GPUS = "gpus"
+    IMAGES = "images"
+    MULTI_NODE = "multi-node"
+
+
+@dataclass(frozen=True, slots=True)
+class NativeJob:
+    """An attempt as the cluster knows it: enough to find it again after a restart."""
+
+    workload_id: str
+    attempt: int
+    native_id: str
+
+
+class Observation(StrEnum):
+    """Where an attempt stands on the backend."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+    """It is over; its last report is on the way."""
+
+
+class Cancelled(StrEnum):
+    """What came of a cancel."""
+
+    GONE = "gone"
+    """Nothing of it is on the backend, and no report will come."""
+    ENDING = "ending"
+    """It is being ended; a last report will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Room: in all, and free. Memory in bytes."""
+
+    cpus: float
+    cpus_free: float
+    memory: int
+    memory_free: int
+    gpus: int = 0
+    gpus_free: int = 0
+    gpu_models: tuple[str, ...] = ()
+    running: int = 0
+    queued: int = 0
+    largest_cpus: float = 0.0
+    """The most that one process can get; likewise below."""
+    largest_memory: int = 0
+    largest_gpus: int = 0
+
+
+class Backend(ABC):
+    """A cluster. Every call returns soon, repeats harmlessly, and is silent about what is gone.
+
+    `RefusedError` says that the job is bad, `UnavailableError` that the day is.
+    """
+
+    name: str
+    kind: str
+    capabilities: frozenset[Capability] = frozenset()
+
+    @abstractmethod
+    async def submit(self, task: RunTask) -> None:
+        """Hand an attempt over. The same attempt twice is one native job; an error leaves nothing behind.
+
+        Its native name is `contracts.runs.run_name`, known before, so that a crash in between loses nothing.
+        """
+
+    @abstractmethod
+    async def observe(self, job: NativeJob) -> Observation | None:
+        """Say where the attempt stands, or None if the backend knows nothing of it."""
+
+    @abstractmethod
+    async def cancel(self, job: NativeJob) -> Cancelled:
+        """End the attempt with its whole process tree."""
+
+    @abstractmethod
+    async def capacity(self) -> Capacity:
+        """Return the room there is; raises `UnavailableError` when the backend does not answer."""

@@ -1,0 +1,83 @@
+"""The backends of this site, by name, and what they last said of their room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+
+from contracts.errors import ShunterError, UnavailableError
+from services.chassis.bus import Bus
+from services.scheduler.settings import BackendSettings
+
+from .base import Backend, Capacity
+from .local import LocalBackend
+
+__all__ = ["Backends", "Standing", "make_backends"]
+
+_FRESH = 2.0
+"""Seconds for which what a backend said of its room is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a backend: its room as last heard, and what is wrong with it if anything."""
+
+    backend: Backend
+    capacity: Capacity | None
+    trouble: str = ""
+
+
+class Backends:
+    """All backends, in the order in which the site prefers them."""
+
+    def __init__(self, backends: Iterable[Backend]) -> None:
+        self._backends = {backend.name: backend for backend in backends}
+        self._heard: dict[str, tuple[float, Capacity | None, str]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    def get(self, name: str) -> Backend | None:
+        """Return a backend by name."""
+        return self._backends.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Return all names."""
+        return list(self._backends)
+
+    def require(self, name: str) -> Backend:
+        """Return a backend that was configured when the work was placed."""
+        found = self._backends.get(name)
+        if found is None:
+            raise UnavailableError(f"the backend {name!r} is not configured any more", retry_after=60.0)
+        return found
+
+    async def standings(self) -> list[Standing]:
+        """Ask every backend, all at once; what was heard a moment ago is not asked again."""
+        return list(await asyncio.gather(*(self.standing(backend) for backend in self._backends.values())))
+
+    async def standing(self, backend: Backend) -> Standing:
+        """Return what is known of one backend. Old news is returned at once and renewed behind the scenes."""
+        heard = self._heard.get(backend.name)
+        if heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
+            await self._hear(backend)
+        elif monotonic() - heard[0] > _FRESH and backend.name not in self._asking:
+            task = asyncio.create_task(self._hear(backend))
+            self._asking[backend.name] = task
+            task.add_done_callback(lambda _: self._asking.pop(backend.name, None))
+        _, capacity, trouble = self._heard[backend.name]
+        return Standing(backend, capacity, trouble)
+
+    async def _hear(self, backend: Backend) -> None:
+        before = self._heard.get(backend.name)
+        try:
+            self._heard[backend.name] = (monotonic(), await backend.capacity(), "")
+        except ShunterError as error:
+            # Its size does not change while it is away: what was known still decides what can fit at all.
+            self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
+
+
+def make_backends(settings: Iterable[BackendSettings], bus: Bus) -> Backends:
+    """Make the backends that the site configured."""
+    return Backends(LocalBackend(name=item.name, bus=bus) for item in settings)

@@ -1,0 +1,154 @@
+"""The one way in which a workload moves: checked against the table, written as a row, told as an event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, update
+
+from contracts.errors import ConflictError
+from contracts.events import WorkloadMoved
+from contracts.states import Reason, WorkloadState, may_move
+from contracts.workloads import Allocation, OutputFile, Usage
+from services.chassis.unit import Work
+
+from .records import Record
+from .tables import transitions, workloads
+
+__all__ = ["HOLDS_ROOM", "Journey"]
+
+HOLDS_ROOM = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
+"""States in which an attempt holds room on its backend, which is metered."""
+
+
+class Journey:
+    """One workload inside one transaction: move it as often as needed, then `save`."""
+
+    def __init__(self, work: Work, row: Record) -> None:
+        self._work = work
+        self._row = row
+        self._read_revision = row["revision"]
+        self._moves: list[dict[str, Any]] = []
+        self._changed = False
+
+    @property
+    def row(self) -> Record:
+        """Return the workload as it stands now."""
+        return self._row
+
+    @property
+    def state(self) -> WorkloadState:
+        """Return the present state."""
+        return WorkloadState(self._row["state"])
+
+    def note(self, **values: Any) -> None:
+        """Change what is no move: signs of life, archived files."""
+        self._row.update(values)
+        self._changed = True
+
+    def move(
+        self,
+        new: WorkloadState,
+        *,
+        at: datetime,
+        reason: Reason,
+        message: str = "",
+        attempt: int | None = None,
+        backend: str | None = None,
+        native_id: str | None = None,
+        exit_code: int | None = None,
+        allocation: Allocation | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """Move to *new*; raises `ConflictError` where the table has no such move."""
+        old, row = self.state, self._row
+        if not may_move(old, new):
+            raise ConflictError(f"{row['id']} cannot go from {old} to {new}")
+        at = max(at, row["updated_at"])  # clocks of nodes differ; a history never runs backwards
+        opened = allocation if row["allocation"] is None else None
+        closed = self._usage_at_end(new, at, usage)
+        if attempt is not None and attempt != row["attempt"]:
+            row.update(attempt=attempt, allocation=None, usage=None, exit_code=None, seen_at=None)
+        row.update(
+            state=new.value,
+            reason=reason.value,
+            message=message,
+            revision=row["revision"] + 1,
+            updated_at=at,
+            backend=backend or row["backend"],
+            native_id=native_id or row["native_id"],
+        )
+        if exit_code is not None:
+            row["exit_code"] = exit_code
+        if opened:
+            row["allocation"] = opened.model_dump(mode="json")
+        if closed:
+            row["usage"] = closed.model_dump(mode="json")
+        if new is WorkloadState.RUNNING and row["started_at"] is None:
+            row["started_at"] = at
+        if new.is_terminal:
+            row["finished_at"] = at
+        self._tell(old, new, opened, closed)
+
+    def _usage_at_end(self, new: WorkloadState, at: datetime, usage: Usage | None) -> Usage | None:
+        """Return the usage that closes the segment, if this move gives the room back."""
+        row = self._row
+        if new in HOLDS_ROOM or row["allocation"] is None or self.state not in HOLDS_ROOM:
+            return None
+        if usage is None and row["usage"] is not None:
+            usage = Usage.model_validate(row["usage"], extra="ignore")
+        if usage is None:
+            since = row["started_at"] or row["updated_at"]
+            usage = Usage(wall_seconds=max(0.0, (at - since).total_seconds()))
+        return usage
+
+    def _tell(self, old: WorkloadState, new: WorkloadState, opened: Allocation | None, closed: Usage | None) -> None:
+        row = self._row
+        self._moves.append(
+            {
+                "workload_id": row["id"],
+                **{name: row[name] for name in ("revision", "state", "attempt", "reason", "message")},
+                **{name: row[name] for name in ("backend", "native_id", "exit_code")},
+                "at": row["updated_at"],
+                "allocation": opened.model_dump(mode="json") if opened else None,
+                "usage": closed.model_dump(mode="json") if closed else None,
+            }
+        )
+        leaves = old is WorkloadState.FINISHING or new.is_terminal
+        self._work.send(
+            WorkloadMoved(
+                workload_id=row["id"],
+                owner=row["owner"],
+                project=row["project"],
+                revision=row["revision"],
+                old=old,
+                new=new,
+                at=row["updated_at"],
+                attempt=row["attempt"],
+                reason=Reason(row["reason"]),
+                message=row["message"],
+                backend=row["backend"],
+                native_id=row["native_id"],
+                exit_code=row["exit_code"],
+                allocation=opened,
+                usage=closed,
+                outputs=[OutputFile.model_validate(item) for item in row["outputs"]] if leaves else [],
+                logs=[OutputFile.model_validate(item) for item in row["logs"]] if leaves else [],
+            )
+        )
+
+    async def save(self) -> None:
+        """Write what changed; a workload that somebody else moved meanwhile is a conflict that is tried again."""
+        if not (self._moves or self._changed):
+            return
+        values = {name: value for name, value in self._row.items() if name not in {"seq", "id"}}
+        changed = await self._work.connection.execute(
+            update(workloads)
+            .where(workloads.c.id == self._row["id"], workloads.c.revision == self._read_revision)
+            .values(**values)
+        )
+        if changed.rowcount != 1:
+            raise RuntimeError(f"{self._row['id']} was moved by somebody else")
+        if self._moves:
+            await self._work.connection.execute(insert(transitions), self._moves)

@@ -1,0 +1,115 @@
+"""What runners report becomes moves at once; the end of an attempt goes on to its workflow, which decides."""
+
+from __future__ import annotations
+
+import structlog
+
+from contracts.model import now
+from contracts.runs import RunReport, Step, StepName
+from contracts.states import Reason, WorkloadState, may_move
+from services.chassis.bus import Delivery
+from services.chassis.unit import UnitOfWork, Work
+
+from .backends.base import NativeJob
+from .backends.registry import Backends
+from .context import workload_context
+from .journey import Journey
+from .store import find, open_journey
+from .temporal import TEMPORAL_SINK, Signal
+from .workflows.words import AttemptEnd
+
+__all__ = ["ReportService"]
+
+_BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
+_ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
+
+log = structlog.get_logger(__name__)
+
+
+class ReportService:
+    """Takes reports. Repeats, stragglers of an older attempt and words after the end change nothing."""
+
+    def __init__(self, *, unit: UnitOfWork, backends: Backends) -> None:
+        self._unit = unit
+        self._backends = backends
+
+    async def take(self, report: RunReport, delivery: Delivery) -> None:
+        """Handle one report."""
+        stray = False
+        async with self._unit.handling(delivery.message_id, workload_context(report.workload_id)) as work:
+            if work is None:
+                return
+            journey = await open_journey(work, report.workload_id)
+            if journey is None or journey.state.is_terminal or journey.row["attempt"] != report.attempt:
+                stray = report.steps[-1].step is not StepName.DONE
+            else:
+                for step in report.steps:
+                    _take_step(work, journey, step)
+                await journey.save()
+        if stray:
+            await self._end_stray(report)
+
+    async def _end_stray(self, report: RunReport) -> None:
+        """End an attempt that still runs although its workload has ended or gone on to another attempt."""
+        log.warning("report.stray", workload=report.workload_id, attempt=report.attempt, runner=report.runner)
+        async with self._unit.reading() as connection:
+            row = await find(connection, report.workload_id)
+        backend = self._backends.get(row["backend"]) if row and row["backend"] else None
+        for candidate in [backend] if backend else [self._backends.require(name) for name in self._backends.names]:
+            await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
+
+
+def _take_step(work: Work, journey: Journey, step: Step) -> None:
+    match step.step:
+        case StepName.STARTING if journey.state is WorkloadState.QUEUED:
+            journey.move(WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+        case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
+            journey.move(WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+        case StepName.ALIVE:
+            _take_sign_of_life(work, journey, step)
+        case StepName.EXITED if journey.state in _ON_BACKEND:
+            _finish(journey, step)
+        case StepName.DONE:
+            _take_end(work, journey, step)
+        case _:
+            log.info("report.late", workload=journey.row["id"], step=step.step, state=journey.state)
+    journey.note(seen_at=now())
+
+
+def _take_sign_of_life(work: Work, journey: Journey, step: Step) -> None:
+    row = journey.row
+    if journey.state is WorkloadState.RUNNING and row["usage"] is None:
+        work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(runs=row["attempt"]))
+    if step.usage is not None and journey.state in _ON_BACKEND:
+        journey.note(usage=step.usage.model_dump(mode="json"))
+
+
+def _finish(journey: Journey, step: Step) -> None:
+    journey.move(
+        WorkloadState.FINISHING,
+        at=step.at,
+        reason=step.reason or Reason.EXITED,
+        message=step.message,
+        exit_code=step.exit_code,
+        usage=step.usage,
+    )
+
+
+def _take_end(work: Work, journey: Journey, step: Step) -> None:
+    if may_move(journey.state, WorkloadState.FINISHING):
+        _finish(journey, step)
+    row = journey.row
+    logs = {item["path"]: item for item in row["logs"]} | {
+        item.path: item.model_dump(mode="json") for item in step.logs
+    }
+    journey.note(
+        outputs=[item.model_dump(mode="json") for item in step.outputs],
+        logs=list(logs.values()),
+    )
+    end = AttemptEnd(
+        attempt=row["attempt"],
+        reason=step.reason or Reason.INTERNAL,
+        exit_code=step.exit_code if step.exit_code is not None else row["exit_code"],
+        message=step.message,
+    )
+    work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(ended=end))

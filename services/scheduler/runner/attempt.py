@@ -1,0 +1,299 @@
+"""One attempt on this node, from the moment it has room until its last report is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from contracts.errors import ShunterError
+from contracts.model import now
+from contracts.runs import RunTask, Step, StepName
+from contracts.states import Reason
+from contracts.workloads import Allocation, Usage
+
+from .carrier import Carrier
+from .census import Census, start_of
+from .environment import environment
+from .finishing import Finishing
+from .gpus import Gpus
+from .journal import ProcessName, RunFolder, Start, Verdict
+from .killing import end_tree, kill_tree
+from .link import Link
+from .output import LiveOutput
+from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
+from .reports import Reports
+from .sampling import Meter
+from .settings import RunnerSection
+from .system import boot_id
+from .watch import watch
+
+__all__ = ["Attempt"]
+
+_LEFTOVER_GRACE = 0.5
+"""Seconds that processes have which outlive their run's first one."""
+_STUCK = 15.0
+"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
+
+log = structlog.get_logger(__name__)
+
+
+class Attempt:
+    """Runs one task. Whatever matters lies in its folder, so that another runner can go on."""
+
+    def __init__(
+        self,
+        *,
+        task: RunTask,
+        folder: RunFolder,
+        link: Link,
+        carrier: Carrier,
+        census: Census,
+        gpus: Gpus,
+        section: RunnerSection,
+        release: Callable[[Allocation], None],
+    ) -> None:
+        self.task = task
+        self.name = folder.name
+        self.is_over = False
+        """Whether the last report was written."""
+        self.reason = Reason.INTERNAL
+        """Why it ended, once it is over."""
+        self._folder = folder
+        self._carrier = carrier
+        self._census = census
+        self._gpus = gpus
+        self._section = section
+        self._release = release
+        self._grace = section.grace
+        self._allocation: Allocation | None = None
+        self._limit: float | None = None
+        self._verdict: Verdict | None = None
+        self._ending = asyncio.Event()
+        self._meter: Meter | None = None
+        self._finishing: Finishing | None = None
+        self._live = LiveOutput(
+            link=link,
+            workload_id=task.workload_id,
+            attempt=task.attempt,
+            name=folder.name,
+            stdout=folder.stdout,
+            stderr=folder.stderr,
+            cap=section.live_logs,
+        )
+        self._reports = Reports(
+            link=link, folder=folder, workload_id=task.workload_id, attempt=task.attempt, hold=section.hold
+        )
+
+    @property
+    def is_decided(self) -> bool:
+        """Say whether it is to be ended, for whatever reason."""
+        return self._verdict is not None
+
+    # --- what others may ask of it ----------------------------------------------------------------------------
+
+    def end(self, reason: Reason, message: str) -> None:
+        """End it before its time. The first reason counts; what has ended by itself can only be canceled."""
+        if self.is_over or self._verdict or (self._finishing and reason is not Reason.CANCELED):
+            return
+        self._verdict = Verdict(reason=reason, message=message)
+        self._folder.write_verdict(self._verdict)
+        self._ending.set()
+        if self._finishing:
+            self._finishing.cancel(self._verdict)
+
+    def interrupt(self, *, within: float) -> None:
+        """End it because the runner stops, in *within* seconds at most."""
+        self._grace = min(self._grace, within / 3)
+        self._limit = within / 3
+        self.end(Reason.INTERRUPTED, "the runner was stopped")
+
+    async def live(self, allocation: Allocation | None, *, resume: bool = False) -> None:
+        """Run it; without an *allocation* only say why not. Returns when all is reported."""
+        self._allocation = allocation
+        beating = asyncio.create_task(self._beat())
+        try:
+            if resume:
+                self._reports.resume()
+            if not (resume and self._folder.is_told):
+                last = await self._run(resume=resume)
+                self.reason = last.reason or self.reason
+                self._give_back()
+                self._reports.say(last)
+            self.is_over = True
+            beating.cancel()
+            await self._reports.settled()
+        except asyncio.CancelledError:
+            self._live.abandon()
+            self._reports.abandon()
+            raise
+        finally:
+            beating.cancel()
+            self._give_back()
+
+    def recover(self) -> Allocation | None:
+        """Remember why it was being ended, and return the room it holds if its process was started."""
+        self._verdict = self._folder.read_verdict()
+        if self._verdict:
+            self._ending.set()
+        start = self._folder.read_start()
+        return start.allocation if start else None
+
+    # --- its life ---------------------------------------------------------------------------------------------
+
+    async def _run(self, *, resume: bool) -> Step:
+        try:
+            start = self._folder.read_start() if resume and self._allocation else None
+            if start:
+                return await self._follow(start, self._find(start), resume=True)
+            if self._allocation and not self._verdict:
+                return await self._start(self._allocation)
+            return self._early()
+        except Exception as error:
+            log.exception("run.failed", run=self.name)
+            await kill_tree(self._census, self.name)
+            message = f"the runner failed: {type(error).__name__}: {error}"
+            return Step(step=StepName.DONE, at=now(), reason=Reason.INTERNAL, message=message)
+
+    async def _start(self, allocation: Allocation) -> Step:
+        began = now()
+        if self.task.inputs:
+            self._reports.say(Step(step=StepName.STARTING, at=began, allocation=allocation))
+            try:
+                await self._unless_ended(self._fetch())
+            except (ShunterError, OSError) as error:
+                self.end(Reason.STAGING, str(error))
+        if self._verdict:
+            return self._early(Usage(wall_seconds=(now() - began).total_seconds()))
+        start = Start(boot=boot_id(), started_at=now(), allocation=allocation)
+        self._folder.write_start(start)
+        return await self._follow(start, self._spawn(start))
+
+    def _give_back(self) -> None:
+        """Give the room back, once."""
+        if self._allocation:
+            self._release(self._allocation)
+            self._allocation = None
+
+    def _early(self, usage: Usage | None = None) -> Step:
+        """Return the last step of what never ran."""
+        verdict = self._verdict or Verdict(reason=Reason.INTERNAL, message="there was no room")
+        return Step(step=StepName.DONE, at=now(), reason=verdict.reason, message=verdict.message, usage=usage)
+
+    async def _fetch(self) -> None:
+        transfer = self._carrier.transfer(self.task)
+        await transfer.fetch(self.task.inputs, self._folder.work, self._folder.temporary)
+
+    def _spawn(self, start: Start) -> Child | None:
+        """Start the program; one that cannot be started has ended with the code that shells give."""
+        section, task = self._section, self.task
+        env = environment(
+            task,
+            self._folder,
+            start.allocation,
+            path=section.path,
+            inherit=section.inherit,
+            has_gpus=bool(self._gpus.list()),
+        )
+        try:
+            if task.script is not None:
+                argv = self._folder.write_script(task.script)
+            else:
+                argv = find_program(task.argv or [""], env["PATH"], self._folder.work)
+            child = spawn(self._folder, argv, env)
+        except SpawnError as error:
+            self._folder.write_failure(error.code, str(error))
+            return None
+        self._folder.write_process(ProcessName(child.pid, start_of(child.pid) or 0))
+        return child
+
+    def _find(self, start: Start) -> Child | None:
+        """Return the process that an earlier runner started, if it still runs."""
+        if start.boot != boot_id():
+            return None
+        known = self._folder.read_process()
+        if known:
+            pid = known.pid if start_of(known.pid) == known.started else 0
+        else:
+            # The earlier runner died between starting it and writing its number down.
+            pid = next((m.proc.pid for m in self._census.members(self.name) if m.proc.pid == m.proc.session), 0)
+        with suppress(ProcessLookupError):
+            return Child(self._folder, pid, ours=False) if pid else None
+        return None
+
+    async def _follow(self, start: Start, child: Child | None, *, resume: bool = False) -> Step:
+        """See a started run to its end."""
+        allocation = start.allocation
+        if child:
+            self._census.roots[self.name] = child.pid
+        self._meter = Meter(started_at=start.started_at, gpus=self._gpus, indices=allocation.gpu_indices)
+        self._live.start(resume=resume)
+        self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation))
+        ended = await self._wait(child, start) if child else read_exit(self._folder)
+        self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
+        if not self._census.is_clean():
+            await end_tree(self._census, self.name, _LEFTOVER_GRACE)
+        usage = self._meter.at_end(ended)
+        self._give_back()
+        # An adopted process tells its end by the clock of files, which is coarse.
+        ended_at = max(ended.at, start.started_at)
+        self._reports.say(Step(step=StepName.EXITED, at=ended_at, exit_code=ended.code, usage=usage))
+        return await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
+
+    async def _wait(self, child: Child, start: Start) -> Exit:
+        """Wait for the process, or end it."""
+        waiting = asyncio.create_task(child.wait())
+        watching = asyncio.create_task(self._watch())
+        remaining = self.task.walltime - (now() - start.started_at).total_seconds()
+        timer = asyncio.get_running_loop().call_later(
+            max(0.0, remaining), self.end, Reason.WALLTIME, f"it ran longer than {self.task.walltime:g} s"
+        )
+        try:
+            await self._unless_ended(waiting)
+            if not waiting.done():
+                await end_tree(self._census, self.name, self._grace)
+                await asyncio.wait({waiting}, timeout=_STUCK)
+            return waiting.result() if waiting.done() else read_exit(self._folder)
+        except asyncio.CancelledError:
+            await kill_tree(self._census, self.name)
+            raise
+        finally:
+            timer.cancel()
+            watching.cancel()
+            waiting.cancel()
+            self._census.roots.pop(self.name, None)
+            child.close()
+
+    async def _unless_ended(self, call: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> None:
+        """Await something; when the run is to be ended before, a coroutine is canceled and a task left alone."""
+        task = call if isinstance(call, asyncio.Task) else asyncio.create_task(call)
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            ending.cancel()
+            if task is not call and not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _watch(self) -> None:
+        assert self._meter
+        await watch(
+            census=self._census,
+            run=self.name,
+            meter=self._meter,
+            every=self._section.sample_every,
+            memory=self.task.memory,
+            end=self.end,
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._section.heartbeat)
+            usage = self._meter.so_far() if self._meter else None
+            self._reports.say(Step(step=StepName.ALIVE, at=now(), usage=usage))

@@ -1,0 +1,33 @@
+"""The environment of a user's process: little of ours, and nothing secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from contracts.runs import RunTask, run_name
+from contracts.workloads import Allocation
+
+from .census import MARKER
+from .journal import RunFolder
+
+__all__ = ["environment"]
+
+
+def environment(
+    task: RunTask, folder: RunFolder, allocation: Allocation, *, path: str, inherit: Sequence[str], has_gpus: bool
+) -> dict[str, str]:
+    """Return the environment for the run of *task*."""
+    env = {name: os.environ[name] for name in inherit if name in os.environ and not name.startswith("SHUNTER_")}
+    env["PATH"] = path
+    env["TMPDIR"] = str(folder.temporary)
+    env.update(task.env)
+    env["SHUNTER_JOB_ID"] = task.workload_id
+    env["SHUNTER_ATTEMPT"] = str(task.attempt)
+    env["SHUNTER_BACKEND"] = allocation.backend
+    env[MARKER] = run_name(task.workload_id, task.attempt)
+    if task.traceparent:
+        env["TRACEPARENT"] = task.traceparent
+    if has_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in allocation.gpu_indices)
+    return env

@@ -1,0 +1,242 @@
+"""What the runner knows of its runs, in their folders: it outlives the runner, and says what a new one must do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from contracts.model import Model, Timestamp
+from contracts.runs import RunReport, RunTask, StepName, run_name
+from contracts.states import Reason
+from contracts.workloads import Allocation
+
+__all__ = ["FAILURE", "Journal", "ProcessName", "RunFolder", "Start", "Verdict"]
+
+FAILURE = "#"
+"""Begins what is written below the exit code of a program that could not be started."""
+
+_DIGITS = 12
+"""Of the number of the last acknowledged report."""
+
+_M = TypeVar("_M", bound=Model)
+
+
+class Start(Model):
+    """That a run's process is about to be started; written before it is."""
+
+    boot: str
+    started_at: Timestamp
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessName:
+    """Names a process for ever: its number, and when it began."""
+
+    pid: int
+    started: int
+    """Clock ticks since the boot, as the kernel counts them."""
+
+
+class Verdict(Model):
+    """Why a run is being ended before its time."""
+
+    reason: Reason
+    message: str = ""
+
+
+class RunFolder:
+    """Everything about one attempt."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.work = path / "work"
+        self.temporary = path / "tmp"
+        self._script = path / "script"
+        self.stdout = path / "stdout"
+        self.stderr = path / "stderr"
+        self.exit = path / "exit"
+        self.shell = path / "shell"
+        self._task = path / "task.json"
+        self._start = path / "start.json"
+        self._process = path / "process"
+        self._verdict = path / "verdict.json"
+        self._reports = path / "reports"
+        self._acknowledged = path / "acknowledged"
+        self._done = path / "done"
+
+    # --- task, process, verdict -------------------------------------------------------------------------------
+
+    def create(self, task: RunTask) -> None:
+        """Keep a task; afterwards it is ours, come what may."""
+        for folder in (self.path, self.work, self.temporary, self._reports):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        _write(self._task, task.model_dump_json())
+
+    def read_task(self) -> RunTask | None:
+        """Return the task, or None if it was never written completely."""
+        return _read(self._task, RunTask)
+
+    def write_start(self, start: Start) -> None:
+        """Note that the process is about to be started."""
+        _write(self._start, start.model_dump_json())
+
+    def read_start(self) -> Start | None:
+        """Return what was written before the start, if it came to that."""
+        return _read(self._start, Start)
+
+    def write_process(self, process: ProcessName) -> None:
+        """Note the process that runs."""
+        _write_at_once(self._process, f"{process.pid} {process.started}\n")
+
+    def read_process(self) -> ProcessName | None:
+        """Return the process that ran or runs, if its name was written in time."""
+        try:
+            line, end, _ = self._process.read_text().partition("\n")
+        except FileNotFoundError:
+            return None
+        pid, _, started = line.partition(" ")
+        return ProcessName(int(pid), int(started)) if end else None
+
+    def write_script(self, script: str) -> list[str]:
+        """Keep a script, beside the working folder, and return how it is started."""
+        self._script.write_text(script)
+        self._script.chmod(0o700)
+        return [str(self._script)] if script.startswith("#!") else ["/bin/sh", str(self._script)]
+
+    def write_failure(self, code: int, message: str) -> None:
+        """Note that the program could not be started, where its output and its exit code would be."""
+        with self.stderr.open("a") as file:
+            file.write(f"shunter: {message}\n")
+        self.exit.write_text(f"{code}\n{FAILURE} {message}\n")
+
+    def write_verdict(self, verdict: Verdict) -> None:
+        """Note why the run is ended."""
+        _write(self._verdict, verdict.model_dump_json())
+
+    def read_verdict(self) -> Verdict | None:
+        """Return why the run was to be ended, if it was."""
+        return _read(self._verdict, Verdict)
+
+    # --- reports ----------------------------------------------------------------------------------------------
+
+    def write_report(self, report: RunReport) -> bytes:
+        """Keep a report until it is acknowledged; return it as it is sent."""
+        raw = report.model_dump_json(exclude_defaults=True).encode()
+        # It is sent only after this; one that is half there was never sent, and is passed over.
+        _write_at_once(self._reports / f"{report.number:09d}", raw)
+        return raw
+
+    def forget_report(self, number: int, *, last: bool) -> None:
+        """Note that the stream keeps a report; the *last* one ends the run."""
+        _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
+        if last:
+            self._done.touch()
+        (self._reports / f"{number:09d}").unlink(missing_ok=True)
+
+    def read_reports(self) -> list[RunReport]:
+        """Return the reports that are not acknowledged, in order."""
+        found = (_read(path, RunReport) for path in sorted(self._reports.glob("[0-9]*[0-9]")))
+        return [report for report in found if report]
+
+    def next_number(self) -> int:
+        """Return the number of the next report."""
+        # The file is empty if the runner died while it made it; then the first report is still here.
+        text = self._acknowledged.read_text() if self._acknowledged.exists() else ""
+        acknowledged = int(text) if len(text) == _DIGITS else 0
+        return max([acknowledged, *(report.number for report in self.read_reports())]) + 1
+
+    # --- end --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether the last report was acknowledged."""
+        return self._done.exists()
+
+    @property
+    def is_told(self) -> bool:
+        """Say whether the last report was written, acknowledged or not."""
+        return self.is_done or any(
+            step.step is StepName.DONE for report in self.read_reports() for step in report.steps
+        )
+
+    @property
+    def done_for(self) -> float:
+        """Return the seconds since the last report was acknowledged."""
+        return time.time() - self._done.stat().st_mtime
+
+    def remove(self) -> None:
+        """Remove everything; a user may have left folders that forbid it."""
+        shutil.rmtree(self.path, onerror=_unlock)
+
+
+class Journal:
+    """All runs' folders."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def folder(self, workload_id: str, attempt: int) -> RunFolder:
+        """Return the folder of an attempt, which need not exist."""
+        return RunFolder(self._root / run_name(workload_id, attempt))
+
+    def knows(self, workload_id: str, attempt: int) -> bool:
+        """Say whether an attempt was taken before, and is not long gone."""
+        return (self._root / run_name(workload_id, attempt) / "task.json").exists()
+
+    def folders(self) -> Iterator[RunFolder]:
+        """Return the folders that exist, oldest attempt first; half-made ones are removed."""
+        for path in sorted(self._root.iterdir()):
+            if not path.is_dir():
+                continue
+            folder = RunFolder(path)
+            if folder.read_task() is None:
+                folder.remove()
+            else:
+                yield folder
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    """Write all or nothing."""
+    draft = f"{path}.new"
+    raw = content.encode() if isinstance(content, str) else content
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb", buffering=0) as file:
+        while raw:
+            raw = raw[file.write(raw) :]
+    os.rename(draft, path)  # noqa: PTH104 (on the way of every job; a Path costs more than the call)
+
+
+def _write_at_once(path: Path, content: str | bytes) -> None:
+    """Write in one go, over what was there; what is written anew must not be shorter."""
+    raw = content.encode() if isinstance(content, str) else content
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb", buffering=0) as file:
+        while raw:
+            raw = raw[file.write(raw) :]
+
+
+def _read(path: Path, kind: type[_M]) -> _M | None:
+    try:
+        return kind.model_validate_json(path.read_bytes(), extra="ignore")
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _unlock(remove: Callable[[str], object], path: str, _error: object) -> None:
+    with suppress(OSError):
+        Path(path).parent.chmod(0o700)
+        if Path(path).is_dir():
+            Path(path).chmod(0o700)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            remove(path)

@@ -1,0 +1,149 @@
+"""Publishes a run's output while it grows: byte for byte, in order, each byte once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import nats.js.errors
+from nats.js.api import RawStreamMsg
+
+from contracts.runs import LogChunk, Stream
+from contracts.subjects import log_subject
+
+from .link import AWAY, Link
+
+__all__ = ["LiveOutput", "cut"]
+
+_CHUNK = 256 * 1024
+"""Bytes of a message at most."""
+_FASTEST, _SLOWEST = 0.02, 0.25
+"""Seconds between looks at the files, while they grow and while they do not."""
+
+
+def cut(data: bytes, *, full: bool) -> int:
+    """Return how much of *data* to publish: up to the last line end, else to the last whole character.
+
+    *full* says that more follows at once; then a line end far from the end is not worth a message of its own.
+    """
+    line = data.rfind(b"\n") + 1
+    if line and (not full or line > len(data) // 2):
+        return line
+    # A character in UTF-8 has at most three bytes after its first; what is no UTF-8 is cut anywhere.
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return len(data) - back if length > back else len(data)
+    return len(data)
+
+
+class _Tail:
+    """One output file and how far it was published."""
+
+    def __init__(self, path: Path, stream: Stream, cap: int) -> None:
+        self.path = path
+        self.stream = stream
+        self.offset = 0
+        self._cap = cap
+
+    def is_longer(self) -> bool:
+        """Say whether there is something to publish."""
+        try:
+            return min(os.stat(self.path).st_size, self._cap) > self.offset  # noqa: PTH116 (every few milliseconds)
+        except FileNotFoundError:
+            return False
+
+    def read(self, *, final: bool) -> bytes:
+        """Return the next piece, empty if there is none yet."""
+        size = min(_CHUNK, self._cap - self.offset)
+        with self.path.open("rb") as file:
+            data = os.pread(file.fileno(), size, self.offset)
+        full = len(data) == _CHUNK
+        if not data or (final and not full):
+            return data
+        return data[: cut(data, full=full)]
+
+
+class LiveOutput:
+    """Follows both output files of a run."""
+
+    def __init__(
+        self, *, link: Link, workload_id: str, attempt: int, name: str, stdout: Path, stderr: Path, cap: int
+    ) -> None:
+        self._link = link
+        self._workload_id = workload_id
+        self._attempt = attempt
+        self._name = name
+        self._tails = (_Tail(stdout, "stdout", cap), _Tail(stderr, "stderr", cap))
+        self._ended = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, *, resume: bool = False) -> None:
+        """Begin to publish; *resume* where an earlier runner stopped."""
+        self._task = asyncio.create_task(self._follow(resume=resume))
+
+    async def finish(self) -> None:
+        """Publish the rest and say that it is all."""
+        self._ended.set()
+        if self._task:
+            await self._task
+
+    def abandon(self) -> None:
+        """Stop; a new runner may resume."""
+        if self._task:
+            self._task.cancel()
+
+    async def _follow(self, *, resume: bool) -> None:
+        if resume:
+            for tail in self._tails:
+                tail.offset = await self._published(tail.stream)
+        pause = _FASTEST
+        while not self._ended.is_set():
+            grew = await self._publish(final=False)
+            pause = _FASTEST if grew else min(pause * 1.5, _SLOWEST)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._ended.wait()
+            except TimeoutError:
+                pass
+        await self._publish(final=True)
+        for tail in self._tails:
+            if tail.offset:
+                await self._say(tail, b"", {LogChunk.END: "1"}, "end")
+
+    async def _publish(self, *, final: bool) -> bool:
+        grew = False
+        for tail in self._tails:
+            while tail.is_longer() and (data := tail.read(final=final)):
+                await self._say(tail, data, {}, str(tail.offset))
+                tail.offset += len(data)
+                grew = True
+                if not final and len(data) < _CHUNK // 2:
+                    # The rest of a line is likely to come within the next few milliseconds.
+                    break
+        return grew
+
+    async def _say(self, tail: _Tail, data: bytes, headers: dict[str, str], mark: str) -> None:
+        # One at a time: pieces in flight together could change places when the connection breaks.
+        await self._link.keep(
+            log_subject(self._workload_id, self._attempt, tail.stream),
+            data,
+            f"{self._name}-{tail.stream}-{mark}",
+            {LogChunk.OFFSET: str(tail.offset), **headers},
+        )
+
+    async def _published(self, stream: Stream) -> int:
+        """Ask the stream itself how far an earlier runner came."""
+        subject = log_subject(self._workload_id, self._attempt, stream)
+        while True:
+            try:
+                last: RawStreamMsg = await self._link.jetstream.get_last_msg("LOGS", subject)
+            except nats.js.errors.NotFoundError:
+                return 0
+            except AWAY:
+                await asyncio.sleep(0.5)
+            else:
+                return int((last.headers or {}).get(LogChunk.OFFSET, "0")) + len(last.data or b"")

@@ -1,0 +1,56 @@
+"""Which files of a working folder go home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.spec import Output, clean_path
+
+from .journal import RunFolder
+
+__all__ = ["Delivery", "find_logs", "find_outputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A file to take home."""
+
+    source: Path
+    path: str
+    """Below the job's folder."""
+
+
+def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery], list[str]]:
+    """Return what to take home, and what is required but not there."""
+    home = work.resolve()
+    found: dict[str, Delivery] = {}
+    missing: list[str] = []
+    for output in outputs:
+        files = [path for path in _matches(work, output.path) if path.resolve().is_relative_to(home)]
+        for path in files:
+            name = f"outputs/{path.relative_to(work)}"
+            found[name] = Delivery(path, name)
+        if output.required and not files:
+            missing.append(output.path)
+    return list(found.values()), missing
+
+
+def _matches(work: Path, pattern: str) -> Iterator[Path]:
+    # A name that holds glob characters is a name first.
+    exact = work / clean_path(pattern)
+    for path in [exact] if exact.exists() else sorted(work.glob(pattern)):
+        if path.is_dir() and not path.is_symlink():
+            yield from (below for below in sorted(path.rglob("*")) if below.is_file())
+        elif path.is_file():
+            yield path
+
+
+def find_logs(folder: RunFolder, attempt: int) -> list[Delivery]:
+    """Return the logs that hold something."""
+    return [
+        Delivery(path, f"logs/{attempt}/{path.name}")
+        for path in (folder.stdout, folder.stderr)
+        if path.exists() and path.stat().st_size
+    ]

@@ -1,0 +1,87 @@
+"""Looks after attempts that say nothing: what its backend has forgotten is lost, and gets another attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+
+from contracts.errors import ShunterError
+from contracts.model import now
+from contracts.states import Reason
+from services.chassis.unit import UnitOfWork
+
+from .backends.base import NativeJob
+from .backends.registry import Backends
+from .context import workload_context
+from .settings import Watch
+from .store import count_by_backend, open_journey, silent_runs
+from .temporal import TEMPORAL_SINK, Signal
+from .workflows.words import AttemptEnd
+
+__all__ = ["RunWatch"]
+
+_STANDING = Gauge("shunter_workloads", "Unfinished workloads on a backend", ["backend", "state"])
+
+log = structlog.get_logger(__name__)
+
+
+class RunWatch:
+    """Level-triggered: it acts on what it sees, so it may be stopped, doubled or late without harm."""
+
+    def __init__(self, *, unit: UnitOfWork, backends: Backends, settings: Watch) -> None:
+        self._unit = unit
+        self._backends = backends
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.every)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("watch.failed")
+
+    async def look(self) -> int:
+        """Look once; returns how many attempts turned out to be lost."""
+        since = now() - timedelta(seconds=self._settings.silence)
+        async with self._unit.reading() as connection:
+            silent = await silent_runs(connection, since)
+            standing = await count_by_backend(connection)
+        _STANDING.clear()
+        for (backend, state), count in standing.items():
+            _STANDING.labels(backend, state).set(count)
+        return sum([await self._look_up(run) for run in silent])
+
+    async def _look_up(self, run: Any) -> bool:
+        backend = self._backends.get(run["backend"])
+        if backend is None:
+            return False
+        try:
+            seen = await backend.observe(NativeJob(run["id"], run["attempt"], run["native_id"] or ""))
+        except ShunterError as error:
+            # Nobody can say; as long as the backend is away nothing could run in its place either.
+            log.warning("watch.backend_away", backend=backend.name, detail=error.detail)
+            return False
+        await self._record(run, lost=seen is None)
+        return seen is None
+
+    async def _record(self, run: Any, *, lost: bool) -> None:
+        async with self._unit.begin(workload_context(run["id"])) as work:
+            journey = await open_journey(work, run["id"])
+            if journey is None or journey.state.is_terminal or journey.row["attempt"] != run["attempt"]:
+                return
+            journey.note(seen_at=now())
+            await journey.save()
+            if lost:
+                log.warning("watch.lost", workload=run["id"], attempt=run["attempt"])
+                end = AttemptEnd(
+                    attempt=run["attempt"],
+                    reason=Reason.LOST,
+                    message=f"the backend {run['backend']!r} knows nothing of it any more",
+                )
+                work.defer(TEMPORAL_SINK, f"signal/{run['id']}", Signal(ended=end))

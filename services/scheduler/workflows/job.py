@@ -1,0 +1,208 @@
+"""The life of a job. The workflow decides over time; its activities do; the workload's table and events tell."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.states import Reason, WorkloadState
+
+    from .calls import JobCalls
+    from .words import AttemptEnd, AttemptRef, Cancellation, Ending, JobInput, JobResult, Move, Submitted
+
+__all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
+
+STATE = SearchAttributeKey.for_keyword("State")
+BACKEND = SearchAttributeKey.for_keyword("Backend")
+
+_PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
+"""A step is tried until it works: what it needs (database, storage, NATS) will come back."""
+
+_STEP = timedelta(seconds=30)
+"""One try of a step."""
+
+_LONG_BACKOFF = timedelta(minutes=10)
+"""Pauses between tries up to this long stay inside the local activity; the workflow task is kept alive meanwhile."""
+
+_CANCEL_AGAIN = timedelta(seconds=20)
+"""The pause after which a backend that promised to end an attempt is asked again."""
+
+_WALLTIME_GRACE = timedelta(minutes=2)
+"""The runner ends an attempt at its walltime; this long after, we ask the backend ourselves."""
+
+_LONGEST_BACKOFF = 3600.0
+
+_LOST_ATTEMPTS = 5
+"""How many attempts may get lost or be interrupted through no fault of the job."""
+
+_OURS = frozenset({Reason.LOST, Reason.INTERRUPTED})
+"""Ends for which the job is not to blame; they cost none of its retries."""
+
+_FINAL = frozenset({Reason.CANCELED, Reason.REFUSED, Reason.STAGING})
+"""Ends that another attempt would only repeat."""
+
+
+def backoff_before(attempt: int, first: float) -> float:
+    """Return the seconds of pause before *attempt*, the second one being the first that waits."""
+    return min(first * 2.0 ** max(0, attempt - 2), _LONGEST_BACKOFF)
+
+
+@workflow.defn(name="job")
+class JobWorkflow:
+    """One workload of kind job, from acceptance to its end."""
+
+    @workflow.init
+    def __init__(self, job: JobInput) -> None:
+        self._job = job
+        self._released = not job.hold
+        self._cancellation: Cancellation | None = None
+        self._ends: dict[int, AttemptEnd] = {}
+        self._attempt = 1
+        self._running = 0
+        self._blameless = 0
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        """Run it to its end."""
+        if job.hold:
+            await self._move(WorkloadState.HELD, Reason.HELD, "waits for a start")
+            await workflow.wait_condition(lambda: self._released or self._cancellation is not None)
+        note = ""
+        while self._cancellation is None:
+            submitted = await self._submit(note)
+            if submitted.backend is None:
+                return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+            end = await self._wait_for_end()
+            if self._is_over(end):
+                return await self._conclude(end)
+            note = await self._pause_before_next(end)
+        return await self._end(WorkloadState.CANCELED, Reason.CANCELED, self._cancellation.message)
+
+    # --- signals: each takes one model, may come twice, and only notes what it heard ----------------------------
+
+    @workflow.signal
+    def cancel(self, cancellation: Cancellation) -> None:
+        """End it: somebody wants that."""
+        self._cancellation = self._cancellation or cancellation
+
+    @workflow.signal
+    def start(self) -> None:
+        """Let a held job go."""
+        self._released = True
+
+    @workflow.signal
+    def ended(self, end: AttemptEnd) -> None:
+        """Take the end of an attempt; the first word counts."""
+        self._ends.setdefault(end.attempt, end)
+
+    @workflow.signal
+    def runs(self, attempt: int) -> None:
+        """Note that an attempt has been running for a while, so that operators can filter and its time is watched."""
+        if attempt == self._attempt and attempt not in self._ends:
+            self._running = attempt
+            workflow.upsert_search_attributes([STATE.value_set(WorkloadState.RUNNING)])
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    async def _submit(self, note: str) -> Submitted:
+        submitted: Submitted = await workflow.execute_local_activity_method(
+            JobCalls.submit_attempt,
+            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, message=note),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        if submitted.backend is not None:
+            workflow.upsert_search_attributes(
+                [STATE.value_set(WorkloadState.QUEUED), BACKEND.value_set(submitted.backend)]
+            )
+        return submitted
+
+    async def _wait_for_end(self) -> AttemptEnd:
+        """Wait for the last report of the present attempt; on a cancel see to it that one comes."""
+        attempt = self._attempt
+        await workflow.wait_condition(
+            lambda: attempt in self._ends or self._cancellation is not None or self._running == attempt
+        )
+        reason = await self._watch_walltime(attempt)
+        while attempt not in self._ends:
+            if (await self._cancel_attempt()).gone:
+                self._ends.setdefault(attempt, AttemptEnd(attempt=attempt, reason=reason))
+                break
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: attempt in self._ends, timeout=_CANCEL_AGAIN)
+        return self._ends[attempt]
+
+    async def _watch_walltime(self, attempt: int) -> Reason:
+        """Wait on, but not for ever: the runner ends what runs too long, and if it does not, we do."""
+        longest = timedelta(seconds=self._job.walltime) + _WALLTIME_GRACE
+        if self._running == attempt:
+            try:
+                await workflow.wait_condition(
+                    lambda: attempt in self._ends or self._cancellation is not None, timeout=longest
+                )
+            except TimeoutError:
+                return Reason.WALLTIME
+        return Reason.CANCELED
+
+    async def _cancel_attempt(self) -> Ending:
+        ending: Ending = await workflow.execute_local_activity_method(
+            JobCalls.cancel_attempt,
+            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        return ending
+
+    def _is_over(self, end: AttemptEnd) -> bool:
+        """Decide whether this end is the end of the workload."""
+        if self._cancellation is not None or end.reason in _FINAL:
+            return True
+        if end.reason in _OURS:
+            self._blameless += 1
+            return self._blameless > _LOST_ATTEMPTS
+        succeeded = end.reason is Reason.EXITED and end.exit_code == 0
+        return succeeded or self._attempt - self._blameless > self._job.max_retries
+
+    async def _pause_before_next(self, end: AttemptEnd) -> str:
+        """Let some time pass before the next attempt; a cancel cuts it short. Returns why there is another."""
+        self._attempt += 1
+        why = f"attempt {end.attempt}: {end.message or end.reason.value}"
+        pause = 0.0 if end.reason in _OURS else backoff_before(self._attempt - self._blameless, self._job.backoff)
+        if pause > 0:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._cancellation is not None, timeout=timedelta(seconds=pause))
+        return why
+
+    async def _conclude(self, end: AttemptEnd) -> JobResult:
+        """Say how the last attempt's end makes the workload end."""
+        if end.reason is Reason.EXITED and end.exit_code == 0:
+            return await self._end(WorkloadState.SUCCEEDED, Reason.EXITED, end.message, end.exit_code)
+        if end.reason is Reason.CANCELED or (self._cancellation is not None and end.reason in _OURS):
+            why = (self._cancellation.message if self._cancellation else "") or end.message
+            return await self._end(WorkloadState.CANCELED, Reason.CANCELED, why, end.exit_code)
+        state = WorkloadState.LOST if end.reason in _OURS else WorkloadState.FAILED
+        return await self._end(state, end.reason, end.message, end.exit_code)
+
+    async def _end(
+        self, state: WorkloadState, reason: Reason, message: str = "", exit_code: int | None = None
+    ) -> JobResult:
+        await self._move(state, reason, message, exit_code)
+        return JobResult(state=state, attempts=self._attempt, exit_code=exit_code, message=message)
+
+    async def _move(
+        self, state: WorkloadState, reason: Reason, message: str = "", exit_code: int | None = None
+    ) -> None:
+        await workflow.execute_local_activity_method(
+            JobCalls.move,
+            Move(workload_id=self._job.workload_id, state=state, reason=reason, message=message, exit_code=exit_code),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        workflow.upsert_search_attributes([STATE.value_set(state)])

@@ -1,0 +1,64 @@
+"""What storage hears: commands about uploads and files, and questions of users, scheduler and runners."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from contracts.commands import Command, CompleteUpload, DeleteFile
+from contracts.files import Deleted, FileRecord
+from contracts.queries import (
+    DownloadFile,
+    DownloadRunInputs,
+    FreezeInputs,
+    GetFile,
+    ListFiles,
+    OpenRunUpload,
+    OpenUpload,
+    Query,
+    ResumeUpload,
+)
+from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
+from services.chassis.errors import translated
+
+from .runs import RunService
+from .service import FileService
+from .uploads import UploadService
+
+__all__ = ["register"]
+
+_Q = TypeVar("_Q", bound=Query)
+
+
+def register(bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService) -> None:
+    """Have *bus* hand commands and questions to the services."""
+
+    async def complete_upload(command: CompleteUpload, delivery: Delivery) -> FileRecord:
+        with translated("the database"):
+            return await uploads.complete(command, cause=delivery.message_id, context=delivery.context)
+
+    async def delete_file(command: DeleteFile, delivery: Delivery) -> Deleted:
+        with translated("the database"):
+            return await files.delete(command, cause=delivery.message_id, context=delivery.context)
+
+    commands: dict[type[Command], CommandHandler] = {CompleteUpload: complete_upload, DeleteFile: delete_file}
+    queries: dict[type[Query], QueryHandler] = {
+        GetFile: _answering(files.get),
+        ListFiles: _answering(files.page),
+        DownloadFile: _answering(files.download),
+        FreezeInputs: _answering(files.freeze),
+        OpenUpload: _answering(uploads.open),
+        ResumeUpload: _answering(uploads.resume),
+        DownloadRunInputs: _answering(runs.downloads),
+        OpenRunUpload: _answering(runs.open_upload),
+    }
+    bus.handle_commands(commands)
+    bus.answer_queries(queries)
+
+
+def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            return await method(query)
+
+    return answer

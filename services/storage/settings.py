@@ -1,0 +1,61 @@
+"""Settings of the storage service."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import BaseModel, Field, SecretStr
+
+from services.chassis.settings import ChassisSettings, Server
+
+__all__ = ["S3Settings", "StorageSection", "StorageSettings"]
+
+_MIB = 2**20
+
+
+class S3Settings(BaseModel):
+    """Where the objects lie and who we are there."""
+
+    endpoint: str = "127.0.0.1:8804"
+    """Host and port, without a scheme."""
+    public_endpoint: str | None = None
+    """Where users and runners reach it, if that is elsewhere; may begin with `http://` or `https://`."""
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+    secure: bool = False
+    """Whether to speak TLS."""
+    region: str = "us-east-1"
+    calls: int = Field(default=8, ge=1, le=256)
+    """Short calls at the same time."""
+    readers: int = Field(default=2, ge=1, le=64)
+    """Objects that are read through for their checksum at the same time."""
+
+
+class StorageSection(BaseModel):
+    """What is under `storage` in the file."""
+
+    health: Server = Server(port=8813)
+    database_url: str | None = None
+    """By default a SQLite file in the data folder."""
+    s3: S3Settings = S3Settings()
+    bucket: str = Field(default="shunter-files", min_length=3, max_length=63)
+    part_size: int = Field(default=64 * _MIB, ge=5 * _MIB, le=5 * 2**30)
+    """Bytes; larger files come in parts, larger parts for files that would need too many."""
+    retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
+    """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
+    abandoned_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
+    """How long an upload is kept whose URLs have expired."""
+    sweep_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
+    """The pause between two sweeps."""
+
+
+class StorageSettings(ChassisSettings):
+    """The common part and our own section."""
+
+    storage: StorageSection = StorageSection()
+
+    @property
+    def database_url(self) -> str:
+        """Return where the names of the files lie."""
+        default = f"sqlite+aiosqlite:///{self.data.absolute() / 'db' / 'storage.db'}"
+        return self.storage.database_url or default

@@ -1,0 +1,110 @@
+"""The sweep: removes bytes that no file names any more, and uploads that nobody completed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from contracts.envelope import Context
+from contracts.errors import UnavailableError
+from contracts.model import now
+from services.chassis.errors import translated
+from services.chassis.unit import UnitOfWork
+
+from .objects import Objects
+from .store import OpenedUpload, doom_upload, due_superseded, due_uploads, forget_superseded, forget_upload
+
+__all__ = ["Sweeper", "Swept"]
+
+_BATCH = 1000
+"""What S3 deletes in one call."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep removed."""
+
+    objects: int
+    uploads: int
+
+
+class Sweeper:
+    """Sweeps now and then; several replicas may sweep at once."""
+
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, retention: timedelta, abandoned_after: timedelta) -> None:
+        self._unit = unit
+        self._objects = objects
+        self._retention = retention
+        self._abandoned_after = abandoned_after
+
+    @asynccontextmanager
+    async def running(self, every: timedelta) -> AsyncIterator[None]:
+        """Sweep while the block runs, and stop at its end."""
+        task = asyncio.create_task(self._sweep_often(every.total_seconds()))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def sweep(self) -> Swept:
+        """Remove all that is due."""
+        with translated("the database"):
+            return Swept(objects=await self._sweep_objects(), uploads=await self._sweep_uploads())
+
+    async def _sweep_objects(self) -> int:
+        swept = 0
+        while True:
+            async with self._unit.reading() as connection:
+                keys = await due_superseded(connection, now() - self._retention, _BATCH)
+            if not keys:
+                return swept
+            await self._objects.delete(keys)
+            async with self._unit.begin(_context()) as work:
+                await forget_superseded(work.connection, keys)
+            swept += len(keys)
+
+    async def _sweep_uploads(self) -> int:
+        swept = 0
+        while True:
+            async with self._unit.reading() as connection:
+                uploads = await due_uploads(connection, now() - self._abandoned_after, _BATCH)
+            if not uploads:
+                return swept
+            for upload in uploads:
+                swept += await self._drop(upload)
+
+    async def _drop(self, upload: OpenedUpload) -> bool:
+        async with self._unit.begin(_context()) as work:
+            # From now on no completion can make a file of it; what the store does not delete now is tried again.
+            if not await doom_upload(work.connection, upload.key):
+                return False
+        if upload.upload_id is not None:
+            await self._objects.abort(upload.key, upload.upload_id)
+        await self._objects.delete([upload.key])
+        async with self._unit.begin(_context()) as work:
+            await forget_upload(work.connection, upload.key)
+        return True
+
+    async def _sweep_often(self, every: float) -> None:
+        while True:
+            try:
+                swept = await self.sweep()
+                if swept.objects or swept.uploads:
+                    log.info("sweep.done", objects=swept.objects, uploads=swept.uploads)
+            except UnavailableError as error:
+                log.warning("sweep.postponed", detail=error.detail)
+            except Exception:
+                log.exception("sweep.failed")
+            await asyncio.sleep(every)
+
+
+def _context() -> Context:
+    return Context.start("service:storage")

@@ -1,0 +1,234 @@
+"""Uploads: a plan with URLs, then a completion that believes nothing but the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from contracts.commands import CompleteUpload
+from contracts.envelope import Context
+from contracts.errors import ConflictError, InvalidError, NotFoundError
+from contracts.events import FileStored
+from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
+from contracts.ids import WorkloadId
+from contracts.model import Model, now
+from contracts.queries import OpenUpload, ResumeUpload
+from services.chassis.tickets import Tickets
+from services.chassis.unit import UnitOfWork
+
+from .keys import new_key, require_own_path
+from .objects import Objects, StoredPart
+from .plans import part_size_for, pieces
+from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_by_key, open_upload, put_file
+
+__all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
+
+TICKET_AGE = timedelta(days=30).total_seconds()
+"""Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
+
+_RESUMED = timedelta(hours=1)
+"""How long the URLs of an upload that was taken up again are good."""
+
+
+class UploadTicket(Model):
+    """What was agreed when an upload was opened; signed, so that its completion needs no other authority."""
+
+    owner: str
+    path: str
+    key: str
+    upload_id: str | None = None
+    """None if the object comes in one PUT."""
+    size: int
+    sha256: Sha256 | None = None
+    content_type: str
+    part_size: int
+    workload_id: WorkloadId | None = None
+
+
+class UploadService:
+    """Opens, resumes and completes uploads."""
+
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, tickets: Tickets[UploadTicket], part_size: int) -> None:
+        self._unit = unit
+        self._objects = objects
+        self._tickets = tickets
+        self._part_size = part_size
+
+    async def open(self, query: OpenUpload) -> UploadPlan:
+        """Plan a user's upload."""
+        require_own_path(query.path)
+        ticket = UploadTicket(
+            owner=query.principal.subject,
+            path=query.path,
+            key=new_key(query.principal.subject),
+            size=query.size,
+            sha256=query.sha256,
+            content_type=query.content_type,
+            part_size=part_size_for(query.size, self._part_size),
+        )
+        # In parts even if it is one only: the URL of a part is worth nothing after the completion, while that of a
+        # plain PUT could change the bytes of a finished file.
+        return await self.begin(ticket, timedelta(seconds=query.expires), in_parts=True)
+
+    async def begin(self, ticket: UploadTicket, span: timedelta, *, in_parts: bool) -> UploadPlan:
+        """Make ready for what the ticket says and return the plan for all of it."""
+        upload_id = await self._objects.begin(ticket.key, ticket.content_type) if in_parts else None
+        ticket = ticket.model_copy(update={"upload_id": upload_id})
+        async with self._unit.begin(_own_context()) as work:
+            await open_upload(work.connection, OpenedUpload(ticket.key, upload_id), now() + span)
+        return await self._plan(ticket, self._tickets.issue(ticket), [], span)
+
+    async def resume(self, query: ResumeUpload) -> UploadPlan:
+        """Plan what is missing of an upload; nothing is, if it has been completed."""
+        ticket = self._tickets.read(query.ticket, TICKET_AGE)
+        if ticket.owner != query.principal.subject:
+            raise NotFoundError("there is no such upload")
+        span = _RESUMED
+        if await self._is_assembled(ticket):
+            return UploadPlan(ticket=query.ticket, part_size=ticket.part_size, parts=[], expires_at=now() + span)
+        async with self._unit.begin(_own_context()) as work:
+            if not await extend_upload(work.connection, ticket.key, now() + span):
+                raise _gone()
+        try:
+            present = await self._present(ticket)
+        except NotFoundError:
+            raise _gone() from None
+        return await self._plan(ticket, query.ticket, present, span)
+
+    async def complete(self, command: CompleteUpload, *, cause: str, context: Context) -> FileRecord:
+        """Check the bytes and make the file; the same ticket again gets the same record."""
+        ticket = self._tickets.read(command.ticket, TICKET_AGE)
+        if (stored := await self._stored(ticket.key)) is not None:
+            return stored.to_record()
+        await self._assemble(ticket)
+        sha256 = await self._verified(ticket)
+        file = _file_of(ticket, sha256)
+        async with self._unit.handling(cause, context) as work:
+            # Somebody else may have completed or swept the upload meanwhile: the row tells.
+            if work and await close_upload(work.connection, ticket.key):
+                await put_file(work.connection, file, cause)
+                work.send(_event_of(file))
+                return file.to_record()
+        if (stored := await self._stored(ticket.key)) is not None:
+            return stored.to_record()
+        raise _gone()
+
+    async def _plan(
+        self, ticket: UploadTicket, signed: str, present: Sequence[StoredPart], span: timedelta
+    ) -> UploadPlan:
+        done = {part.number: part for part in present}
+        missing = [
+            piece for piece in pieces(ticket.size, ticket.part_size) if not _is_there(done, piece.number, piece.size)
+        ]
+        expires_at = now() + span
+        urls = await self._urls(ticket, [piece.number for piece in missing], span)
+        left = {piece.number for piece in missing}
+        return UploadPlan(
+            ticket=signed,
+            part_size=ticket.part_size,
+            parts=[
+                Part(number=piece.number, offset=piece.offset, size=piece.size, url=url)
+                for piece, url in zip(missing, urls, strict=True)
+            ],
+            done=[PartDone(number=part.number, etag=part.etag) for part in present if part.number not in left],
+            expires_at=expires_at,
+        )
+
+    async def _urls(self, ticket: UploadTicket, numbers: Sequence[int], span: timedelta) -> list[str]:
+        span = max(span, timedelta(seconds=1))
+        if ticket.upload_id is None:
+            return [await self._objects.presign_put(ticket.key, span) for _ in numbers]
+        return await self._objects.presign_parts(ticket.key, ticket.upload_id, numbers, span)
+
+    async def _stored(self, key: str) -> StoredFile | None:
+        async with self._unit.reading() as connection:
+            return await find_by_key(connection, key)
+
+    async def _is_assembled(self, ticket: UploadTicket) -> bool:
+        """Say whether all bytes are in their place, be it that the completion got no further than that."""
+        if await self._stored(ticket.key) is not None:
+            return True
+        return ticket.upload_id is not None and await self._objects.exists(ticket.key)
+
+    async def _present(self, ticket: UploadTicket) -> list[StoredPart]:
+        if ticket.upload_id is None:
+            return []
+        return await self._objects.parts(ticket.key, ticket.upload_id)
+
+    async def _assemble(self, ticket: UploadTicket) -> None:
+        """Make the object of its parts, unless an earlier try did so and got no further."""
+        if ticket.upload_id is None:
+            return
+        try:
+            present = await self._objects.parts(ticket.key, ticket.upload_id)
+            await self._objects.complete(ticket.key, ticket.upload_id, _all_of(ticket, present))
+        except NotFoundError:
+            if not await self._objects.exists(ticket.key):
+                raise _gone() from None
+
+    async def _verified(self, ticket: UploadTicket) -> str:
+        """Return the checksum of the bytes; what is not what was agreed is deleted and refused."""
+        try:
+            content = await self._objects.measure(ticket.key, ticket.size)
+        except NotFoundError:
+            raise InvalidError.of("parts", "nothing has been uploaded yet") from None
+        if content.size != ticket.size:
+            await self._objects.delete([ticket.key])
+            raise InvalidError.of("size", f"{content.size} bytes came instead of the announced {ticket.size}")
+        if ticket.sha256 not in {None, content.sha256}:
+            await self._objects.delete([ticket.key])
+            raise InvalidError.of("sha256", f"the bytes that came have {content.sha256}, announced was {ticket.sha256}")
+        return content.sha256
+
+
+def _own_context() -> Context:
+    return Context.start("service:storage")
+
+
+def _gone() -> ConflictError:
+    return ConflictError("the upload is gone: it failed its check or was abandoned for too long; open a new one")
+
+
+def _is_there(done: dict[int, StoredPart], number: int, size: int) -> bool:
+    return number in done and done[number].size == size
+
+
+def _all_of(ticket: UploadTicket, present: Sequence[StoredPart]) -> list[StoredPart]:
+    """Return the parts that make the file, or refuse while some are missing; the upload can go on then."""
+    done = {part.number: part for part in present}
+    missing = [
+        str(piece.number)
+        for piece in pieces(ticket.size, ticket.part_size)
+        if not _is_there(done, piece.number, piece.size)
+    ]
+    if missing:
+        named = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        raise InvalidError.of("parts", f"missing or of the wrong size: {named}; bring them and complete again")
+    return [done[piece.number] for piece in pieces(ticket.size, ticket.part_size)]
+
+
+def _file_of(ticket: UploadTicket, sha256: str) -> StoredFile:
+    at: datetime = now()
+    return StoredFile(
+        owner=ticket.owner,
+        path=ticket.path,
+        key=ticket.key,
+        size=ticket.size,
+        sha256=sha256,
+        content_type=ticket.content_type,
+        workload_id=ticket.workload_id,
+        created_at=at,
+    )
+
+
+def _event_of(file: StoredFile) -> FileStored:
+    return FileStored(
+        owner=file.owner,
+        path=file.path,
+        key=file.key,
+        size=file.size,
+        sha256=file.sha256,
+        content_type=file.content_type,
+        workload_id=file.workload_id,
+        at=file.created_at,
+    )

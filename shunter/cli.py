@@ -1,0 +1,73 @@
+"""The `shunter` command: its sub-commands, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, usage
+from .commands.outcomes import ShunterGroup
+from .commands.session import Session
+
+__all__ = ["app", "main"]
+
+_EPILOG = (
+    "Exit codes: 0 ok · 1 the job failed, or figures differ · 2 usage · 3 not allowed · 4 not found · "
+    "5 server or network · 130 Ctrl-C"
+)
+
+app = typer.Typer(
+    name="shunter",
+    cls=ShunterGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+
+
+@app.callback()
+def prepare(
+    ctx: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(envvar="SHUNTER_URL", help="The server.", show_default="http://127.0.0.1:8800")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file that holds the token. Else: `SHUNTER_TOKEN`, or `~/.config/shunter/config.yaml`."),
+    ] = None,
+) -> None:
+    """Run work on any cluster of the lab.
+
+    `shunter up` starts everything on this machine; then `shunter submit --follow -- echo hello`.
+    """
+    session: Session = ctx.obj or Session()
+    ctx.obj = session.pointed_at(url, token_file)
+
+
+_STACK, _JOBS, _DATA, _SITE = "The stack on this machine", "Jobs", "Files and figures", "The server"
+
+
+def _add(panel: str, *commands: Callable[..., None]) -> None:
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+_add(_STACK, stack.up, stack.down, stack.service)
+# What follows `--` belongs to the user's program; options before it are ours.
+app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
+_add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
+_add(_JOBS, steering.wait, steering.cancel, steering.start, steering.retry)
+app.add_typer(files.app, name="files", rich_help_panel=_DATA)
+_add(_DATA, usage.usage)
+app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
+_add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="shunter")

@@ -1,0 +1,50 @@
+"""Finding the job that somebody means."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shunter.client import Client
+    from shunter.models import JobView
+
+__all__ = ["find_job_id"]
+
+_ID = re.compile(r"^[a-z]{3}-[0-9a-f]{32}$")
+
+_SHOWN = 5
+"""How many candidates are named when a name is not enough."""
+
+
+def find_job_id(client: Client, wanted: str) -> str:
+    """Return the identifier of a job: itself, `last`, or the one job of that name."""
+    if _ID.match(wanted):
+        return wanted
+    return _last(client) if wanted == "last" else _named(client, wanted)
+
+
+def _last(client: Client) -> str:
+    from contracts.errors import NotFoundError
+    from shunter.calls.jobs import JobFilter
+
+    found = client.list_jobs(JobFilter(owner=client.who_am_i().subject), limit=1).items
+    if not found:
+        raise NotFoundError("you have no job yet")
+    return found[0].id
+
+
+def _named(client: Client, name: str) -> str:
+    from contracts.errors import InvalidError, NotFoundError
+    from shunter.calls.jobs import JobFilter
+
+    found = client.list_jobs(JobFilter(name=name), limit=_SHOWN).items
+    if not found:
+        raise NotFoundError(f"no job has the id or the name {name!r}")
+    if len(found) > 1:
+        raise InvalidError(f"several jobs are called {name!r}; say which: {_listed(found)}")
+    return found[0].id
+
+
+def _listed(found: list[JobView]) -> str:
+    return ", ".join(f"{job.id} ({job.state}, {job.created_at:%Y-%m-%d %H:%M})" for job in found)

@@ -1,0 +1,60 @@
+"""`up`, `down`, `service`: the whole platform on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .session import AsJson
+
+__all__ = ["down", "service", "up"]
+
+Data = Annotated[Path, typer.Option("--data", envvar="SHUNTER_DATA", help="The folder that keeps everything.")]
+
+_HERE = Path(".shunter")
+
+
+def up(
+    data: Data = _HERE,
+    port: Annotated[int, typer.Option(min=1024, max=55_000, help="The first port; the others follow it.")] = 8800,
+    demo: Annotated[bool, typer.Option(help="Make demo users and write their tokens to `<data>/demo.json`.")] = False,
+    restart: Annotated[bool, typer.Option(help="Start a part again when it dies.")] = True,
+    detach: Annotated[bool, typer.Option(help="Return when everything is ready, and leave it running.")] = False,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds within which everything must be ready.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Start the whole platform on this machine, until Ctrl-C.
+
+    Example: `shunter up --demo --data ./lab`. The folder keeps everything: started again, it goes on where it was.
+    """
+    from deploy.local import stack
+
+    options = stack.UpOptions(
+        data=data, port=port, demo=demo, restart=restart, detach=detach, wait=wait, as_json=as_json
+    )
+    raise typer.Exit(stack.up(options))
+
+
+def down(data: Data = _HERE) -> None:
+    """Stop a platform that was started with `shunter up`.
+
+    Example: `shunter down --data ./lab`. Nothing is deleted.
+    """
+    from deploy.local import stack
+
+    raise typer.Exit(stack.down(data))
+
+
+def service(
+    name: Annotated[str, typer.Argument(help="`gateway`, `scheduler`, `storage`, `accounting` or `runner`.")],
+    data: Data = _HERE,
+) -> None:
+    """Run one part by hand, in the foreground, within a platform that is up.
+
+    Example: `shunter service scheduler --data ./lab`, after its process was killed.
+    """
+    from deploy.local import stack
+
+    raise typer.Exit(stack.run_service(name, data))

@@ -1,0 +1,81 @@
+"""`wait`, `cancel`, `start`, `retry`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .outcomes import leave
+from .printing import emit, emit_line
+from .selection import find_job_id
+from .session import AsJson, Job, session_of
+
+__all__ = ["cancel", "retry", "start", "wait"]
+
+_Jobs = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids, names, or `last`.")]
+
+
+def wait(
+    ctx: typer.Context,
+    jobs: _Jobs,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds; exit 5 when they are over.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until jobs have ended; exit 1 if one did not succeed.
+
+    Example: `shunter wait last && echo fine`
+    """
+    from .endings import report_end, wait_for_end
+
+    with session_of(ctx).client() as client:
+        ids = [find_job_id(client, job) for job in jobs]
+        ends = [wait_for_end(client, job_id, follow=False, timeout=timeout) for job_id in ids]
+    raise leave(max(report_end(job, as_json=as_json) for job in ends))
+
+
+def cancel(
+    ctx: typer.Context,
+    jobs: _Jobs,
+    and_wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End jobs, wherever they stand; what they have printed is kept.
+
+    Example: `shunter cancel --wait last`
+    """
+    with session_of(ctx).client() as client:
+        for job_id in [find_job_id(client, job) for job in jobs]:
+            found = client.cancel(job_id)
+            found = client.wait(job_id) if and_wait else found
+            if as_json:
+                emit_line(found or {"id": job_id, "status": "pending"})
+            else:
+                typer.echo(f"{job_id} {found.state if found and found.state.is_terminal else 'is being cancelled'}")
+
+
+def start(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+    """Let a held job go.
+
+    Example: `shunter submit --hold -- make tea`, then `shunter start last`
+    """
+    with session_of(ctx).client() as client:
+        job_id = find_job_id(client, job)
+        found = client.start(job_id)
+    if as_json:
+        emit(found or {"id": job_id, "status": "pending"})
+    else:
+        typer.echo(f"{job_id} {found.state if found and found.state != 'held' else 'is released'}")
+
+
+def retry(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+    """Run an ended job again, as a new one.
+
+    Example: `shunter retry last`
+    """
+    with session_of(ctx).client() as client:
+        found = client.retry(find_job_id(client, job))
+    if as_json:
+        emit(found.job or {"id": found.id, "status": "pending"})
+    else:
+        typer.echo(f"{found.id} {found.job.state if found.job else 'kept'}")

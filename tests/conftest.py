@@ -1,0 +1,38 @@
+"""Fixtures for all kinds of tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.chassis.settings import NatsSettings
+from tests.support.servers import S3, run_nats, run_s3, run_temporal
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that records contracts anew."""
+    parser.addoption("--update-schemas", action="store_true", help="write contracts/schemas anew, for review")
+
+
+@pytest_asyncio.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsSettings]:
+    """A nats-server of the test's own; it is up in 20 ms."""
+    async with run_nats(tmp_path) as settings:
+        yield settings
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S3]:
+    """One S3 server for all tests; each uses a bucket or owner of its own."""
+    async with run_s3(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """One Temporal server for all tests; each uses task queues and workflow ids of its own."""
+    async with run_temporal(tmp_path_factory.mktemp("temporal")) as address:
+        yield address

@@ -1,0 +1,121 @@
+"""The client asks only for what the gateway documents, and reads the gateway's own examples."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from contracts.files import PartDone
+from contracts.spec import JobSpec
+from contracts.states import WorkloadState
+from contracts.usage import GroupBy
+from services.gateway.app import create_app
+from services.gateway.factory import Process
+from services.gateway.settings import GatewaySection
+from shunter.calls import files, jobs, records
+from shunter.calls.call import Call
+from shunter.feeds import EventFeed, LogFeed
+
+JOB = "job-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
+SHA = "0" * 64
+MOMENT = datetime(2026, 11, 20, tzinfo=UTC)
+
+FILTER = jobs.JobFilter(
+    states=(WorkloadState.FAILED,),
+    owner="ada",
+    project="p",
+    backend="local",
+    name="n",
+    labels={"a": "b"},
+    created_after=MOMENT,
+)
+USAGE = records.UsageFilter(owner="ada", project="p", backend="local", since=MOMENT, until=MOMENT)
+EVENTS = records.EventFilter(type="workload.moved", job=JOB, since=MOMENT)
+
+CALLS: dict[str, Call[Any]] = {
+    "submit": jobs.submit_job(JobSpec(argv=["true"]), wait=5),
+    "list jobs": jobs.list_jobs(FILTER, cursor="c"),
+    "job": jobs.get_job(JOB, wait=30, until="terminal"),
+    "history": jobs.get_history(JOB),
+    "start": jobs.start_job(JOB),
+    "cancel": jobs.cancel_job(JOB),
+    "retry": jobs.retry_job(JOB),
+    "log": jobs.get_log(JOB, stream="stderr", attempt=2),
+    "follow a log": LogFeed(JOB, stream="stdout", attempt=1).call(),
+    "outputs": jobs.list_outputs(JOB),
+    "output url": jobs.output_url(JOB, "outputs/a/b.txt"),
+    "list files": files.list_files("data/", recursive=False, cursor="c"),
+    "delete": files.delete_file("data/x", recursive=True),
+    "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
+    "resume": files.resume_upload("ticket"),
+    "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),
+    "download": files.download_url("data/x"),
+    "usage": records.sum_usage(list(GroupBy), USAGE),
+    "replay": records.replay_log(),
+    "events": records.list_events(EVENTS, since_sequence=3),
+    "follow events": EventFeed(EVENTS, since_sequence=3).call(),
+    "backends": records.list_backends(),
+    "whoami": records.who_am_i(),
+    "readiness": records.get_readiness(),
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    settings = GatewaySection()
+    return create_app(cast(Process, SimpleNamespace(settings=settings))).openapi()
+
+
+def _operation(document: dict[str, Any], call: Call[Any]) -> dict[str, Any]:
+    """Return the operation of the most exact path that fits."""
+    fitting = [
+        (path.count("{"), item[call.method.lower()])
+        for path, item in document["paths"].items()
+        if call.method.lower() in item and re.fullmatch(_pattern(path), call.path)
+    ]
+    assert fitting, f"the gateway has no {call.method} {call.path}"
+    return cast(dict[str, Any], min(fitting, key=lambda found: found[0])[1])
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{path\}", ".+", re.sub(r"\{(?!path\})[^}]+\}", "[^/]+", path))
+
+
+def _examples(operation: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    for status, answer in operation["responses"].items():
+        for kind, content in answer.get("content", {}).items():
+            if status.startswith("2") and kind == "application/json" and content.get("example"):
+                yield int(status), content["example"]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_gateway_documents_what_the_client_asks_for(document: dict[str, Any], name: str) -> None:
+    call = CALLS[name]
+    operation = _operation(document, call)
+    known = {(item["in"], item["name"].lower()) for item in operation.get("parameters", [])}
+    assert {("query", key) for key, _ in call.params} <= known
+    headers = {key.lower() for key in call.headers} - {"accept", "cache-control"}
+    assert {("header", key) for key in headers} <= known
+    assert (call.body is None) == ("requestBody" not in operation)
+    if call.body is not None:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        fields = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]["properties"]
+        assert set(json.loads(call.body)) <= set(fields)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_client_reads_the_examples_of_the_gateway(document: dict[str, Any], name: str) -> None:
+    for status, example in _examples(_operation(document, CALLS[name])):
+        CALLS[name].read(httpx.Response(status, json=example))
+
+
+def test_most_calls_have_an_example_to_read(document: dict[str, Any]) -> None:
+    with_example = [name for name, call in CALLS.items() if list(_examples(_operation(document, call)))]
+    assert len(with_example) > 15

@@ -1,0 +1,36 @@
+"""The two clients offer the same, so that knowing one is knowing both."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from shunter.asynchronous import AsyncClient
+from shunter.client import Client
+
+ONLY_SYNC = {"iter_jobs", "iter_files", "iter_events", "wait_until_known"}
+"""Conveniences of the command line."""
+
+
+def methods(kind: type) -> dict[str, inspect.Signature]:
+    found = inspect.getmembers(kind, inspect.isfunction)
+    return {name: inspect.signature(method) for name, method in found if not name.startswith("_")}
+
+
+def test_they_have_the_same_methods() -> None:
+    assert set(methods(Client)) - ONLY_SYNC == set(methods(AsyncClient))
+
+
+@pytest.mark.parametrize("name", sorted(set(methods(Client)) - ONLY_SYNC))
+def test_each_method_takes_the_same(name: str) -> None:
+    one, other = methods(Client)[name].parameters, methods(AsyncClient)[name].parameters
+    # An asyncio program stops a transfer by cancelling its task.
+    expected = {key: (item.kind, item.default) for key, item in one.items() if key != "stop"}
+    assert {key: (item.kind, item.default) for key, item in other.items()} == expected
+
+
+@pytest.mark.parametrize("name", sorted(methods(AsyncClient)))
+def test_each_method_says_the_same_of_itself(name: str) -> None:
+    if name != "close":
+        assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__

@@ -1,0 +1,126 @@
+"""The OpenAPI document: complete, consistent, and with examples that are true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pydantic import TypeAdapter
+
+from contracts.files import DownloadUrl, UploadPlan
+from contracts.principals import Principal
+from contracts.queries import BackendView, History
+from contracts.spec import JobSpec
+from contracts.usage import ReplayReport, UsageSummary
+from services.gateway.api import examples
+from services.gateway.api.events import EventPage
+from services.gateway.api.health import Readiness
+from services.gateway.api.reference import render_reference
+from services.gateway.api.views import FileView, JobFilesView, JobView
+from services.gateway.app import create_app
+from services.gateway.factory import Process
+from services.gateway.settings import GatewaySection
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    process = cast(Process, SimpleNamespace(settings=GatewaySection()))
+    return create_app(process).openapi()
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def test_every_route_is_described(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"]}
+    ids = []
+    for path, method, operation in _operations(document):
+        place = f"{method} {path}"
+        assert operation["summary"], place
+        assert operation["tags"], place
+        assert set(operation["tags"]) <= tags, place
+        ids.append(operation["operationId"])
+    assert len(ids) == len(set(ids))
+    assert document["servers"]
+
+
+def test_every_route_of_the_api_declares_its_problems_and_who_may_ask(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        if not path.startswith("/v1/"):
+            assert "security" not in operation
+            continue
+        place = f"{method} {path}"
+        assert {"token": []} in operation["security"], place
+        for status in ("400", "401", "403", "422", "503"):
+            problem = operation["responses"][status]["content"]["application/problem+json"]
+            assert problem["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}, place
+        if "{job_id}" in path:
+            assert "404" in operation["responses"], place
+
+
+def test_every_route_has_an_example(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        place = f"{method} {path}"
+        good = [response for code, response in operation["responses"].items() if code.startswith("2")]
+        contents = [content for response in good for content in response.get("content", {}).values()]
+        binary = any(content.get("schema", {}).get("format") == "binary" for content in contents)
+        # Bytes and answers without a body have none.
+        assert any("example" in content for content in contents) or binary or method in {"head", "delete"}, place
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            schema = str(content.get("schema", {}))
+            assert "examples" in content or "binary" in schema or "$ref" in schema, place
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for found in re.findall(r"#/components/schemas/([A-Za-z0-9_.-]+)", str(document)):
+        assert found in document["components"]["schemas"]
+
+
+def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        declared = {item["name"] for item in operation.get("parameters", []) if item["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path)), f"{method} {path}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [
+        (JobView, examples.JOB),
+        (History, examples.HISTORY),
+        (JobFilesView, examples.JOB_FILES),
+        (FileView, examples.FILE),
+        (UploadPlan, examples.PLAN),
+        (DownloadUrl, examples.DOWNLOAD),
+        (UsageSummary, examples.USAGE),
+        (ReplayReport, examples.REPLAY),
+        (EventPage, examples.EVENTS),
+        (BackendView, examples.BACKEND),
+        (Principal, examples.PRINCIPAL),
+        (Readiness, examples.READY),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_examples_are_what_the_models_say(kind: Any, example: object) -> None:
+    TypeAdapter(kind).validate_python(example)
+
+
+@pytest.mark.parametrize("name", list(examples.SPECS))
+def test_the_examples_of_jobs_can_be_submitted(name: str) -> None:
+    example = cast(dict[str, Any], examples.SPECS[name])
+    JobSpec.model_validate(example["value"])
+
+
+def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:
+    page = render_reference(document)
+    for path, _, operation in _operations(document):
+        assert path in page
+        assert operation["operationId"] in page
+    assert "<script" not in page
+    assert "http://cdn" not in page
+    assert "https://cdn" not in page

@@ -1,0 +1,123 @@
+"""The embedded stack, started and stopped as its users do it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.support.jobs import submit, until_ended
+from tests.support.stack import Stack, free_base, run_stack, shunter
+
+_PARTS = {"nats", "temporal", "s3", "scheduler", "storage", "accounting", "runner", "gateway"}
+
+
+def _assert_nothing_left(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _is_private(path: Path) -> bool:
+    return path.stat().st_mode & 0o077 == 0
+
+
+def test_when_it_is_ready_every_part_answers_and_says_where_it_is(stack: Stack) -> None:
+    assert set(stack.ready["parts"]) == _PARTS
+    for name, part in stack.ready["parts"].items():
+        assert httpx.get(part["ready_url"], timeout=5, trust_env=False).status_code < 500, name
+        assert psutil.pid_exists(part["pid"]), name
+        assert Path(part["log"]).exists(), name
+    assert httpx.get(stack.ready["docs"], trust_env=False).status_code == 200
+    assert httpx.get(stack.ready["temporal_ui"], trust_env=False, follow_redirects=True).status_code == 200
+
+
+def test_demo_users_come_in_with_their_tokens_and_nobody_without(stack: Stack) -> None:
+    assert {"owner", "other", "low", "none", "ci", "admin"} == set(stack.tokens)
+    for user in stack.tokens:
+        assert stack.client(user).get("/v1/whoami").json()["subject"] == user
+    assert httpx.get(f"{stack.url}/v1/whoami", trust_env=False).status_code == 401
+
+
+def test_only_its_owner_can_read_what_is_secret(stack: Stack) -> None:
+    config = (stack.data / "shunter.yaml").read_text()
+    for name in ("shunter.yaml", "secrets.json", "demo.json", "stack.json"):
+        assert _is_private(stack.data / name), name
+    assert not any(token in config for token in stack.tokens.values())
+
+
+def test_everything_listens_on_loopback_only(stack: Stack) -> None:
+    listening = [
+        connection.laddr
+        for process in stack.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= len(_PARTS)
+    assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
+
+
+def test_a_second_stack_on_the_same_folder_is_refused(stack: Stack) -> None:
+    second = subprocess.run(
+        [shunter(), "up", "--data", str(stack.data), "--port", str(free_base())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"a stack runs on {stack.data} already" in second.stderr
+
+
+def test_a_busy_port_is_named_and_another_range_suggested(stack: Stack, tmp_path: Path) -> None:
+    second = subprocess.run(
+        [shunter(), "up", "--data", str(tmp_path), "--port", str(stack.port)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"{stack.port} (gateway)" in second.stderr
+    assert "try --port" in second.stderr
+
+
+@pytest.mark.slow
+def test_a_restart_goes_on_where_it_was_and_stopping_leaves_nothing(tmp_path: Path) -> None:
+    """Alone covers SIGTERM and `down` on a real stack, and that a folder keeps jobs and files."""
+    base = free_base()
+    with run_stack(tmp_path, "--demo", port=base) as first:
+        job = submit(first.client(), "echo", "kept")
+        assert until_ended(first.client(), job)["state"] == "succeeded"
+        tokens, family = first.tokens, first.processes()
+        assert first.stop(signal.SIGTERM) == 0
+        _assert_nothing_left(family)
+
+    command = [shunter(), "up", "--demo", "--detach", "--json", "--data", str(tmp_path), "--port", str(base)]
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    record = json.loads(again.stdout)
+    supervisor = psutil.Process(record["pid"])
+    family = [supervisor, *supervisor.children(recursive=True)]
+    try:
+        headers = {"Authorization": f"Bearer {tokens['owner']}"}
+        found = httpx.get(f"{record['gateway']}/v1/jobs/{job}/logs", headers=headers, trust_env=False, timeout=20)
+        assert found.content == b"kept\n"
+    finally:
+        assert subprocess.run([shunter(), "down", "--data", str(tmp_path)], check=False).returncode == 0
+    _assert_nothing_left(family)
+
+
+@pytest.mark.slow
+def test_a_killed_stack_leaves_nothing_and_can_be_started_again(tmp_path: Path) -> None:
+    """Alone covers `kill -9` of the whole stack's parent."""
+    base = free_base()
+    with run_stack(tmp_path, "--demo", port=base) as first:
+        family = first.processes()
+        os.kill(first.process.pid, signal.SIGKILL)
+        psutil.wait_procs(family, timeout=20)
+        _assert_nothing_left(family)
+    with run_stack(tmp_path, "--demo", port=base) as second:
+        assert set(second.ready["parts"]) == _PARTS

@@ -1,0 +1,118 @@
+"""The frame of a service: its schema, its health, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from contracts.errors import InternalError
+from contracts.queries import CheckHealth
+from services.chassis.health import HealthBook, health_app
+from services.chassis.migrations import ensure_schema, newest_revision
+from services.chassis.service import open_frame, serve_http
+from services.chassis.settings import ChassisSettings, LogSettings, NatsSettings, Server
+from services.scheduler.tables import METADATA
+from tests.support.chassis import open_bus, open_stand
+from tests.support.servers import free_ports
+
+
+def _settings(nats: NatsSettings) -> ChassisSettings:
+    return ChassisSettings(nats=nats, log=LogSettings(level="warning"), drain=5)
+
+
+async def _tables(url: str) -> set[str]:
+    async with open_stand(url) as stand, stand.unit.reading() as connection:
+        found = await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        return set(found.scalars())
+
+
+async def test_a_fresh_database_gets_the_present_schema_and_a_present_one_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "scheduler.db"
+    url = f"sqlite+aiosqlite:///{file}"
+    await ensure_schema("scheduler", url)
+    assert await _tables(url) >= set(METADATA.tables) | {"alembic_version"}
+    async with open_stand(url) as stand, stand.unit.reading() as connection:
+        present = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+    assert present == newest_revision("scheduler")
+    before = file.stat().st_mtime_ns
+    await ensure_schema("scheduler", url)
+    assert file.stat().st_mtime_ns == before
+
+
+async def test_two_processes_that_start_together_make_one_schema(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
+    await asyncio.gather(ensure_schema("scheduler", url), ensure_schema("scheduler", url))
+    assert await _tables(url) >= set(METADATA.tables)
+
+
+async def test_a_database_that_cannot_be_upgraded_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "no.db"
+    file.write_bytes(b"this is no database at all, but a text" * 100)
+    with pytest.raises(InternalError, match="not a database"):
+        await ensure_schema("scheduler", f"sqlite+aiosqlite:///{file}")
+
+
+async def test_readiness_follows_the_dependencies_and_the_drain() -> None:
+    broken = False
+
+    async def check() -> None:
+        if broken:
+            raise ConnectionError("the database is away")
+
+    book = HealthBook("scheduler", {"database": check})
+    (port,) = free_ports(1)
+    async with (
+        serve_http(health_app(book), Server(port=port)),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]) == (200, {"database": "ok"})
+        broken = True
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)
+        assert "the database is away" in ready.json()["checks"]["database"]
+        assert (await client.get("/healthz")).status_code == 200
+        broken, book.draining = False, True
+        assert (await client.get("/readyz")).status_code == 503
+        assert "python_info" in (await client.get("/metrics")).text
+
+
+async def test_a_service_serves_until_it_is_told_to_stop(nats: NatsSettings, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
+    async with open_bus(nats, "gateway") as gateway:
+        async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
+            serving = asyncio.create_task(frame.serve(Server(port=port)))
+            async with asyncio.timeout(10), httpx.AsyncClient(trust_env=False) as client:
+                while True:
+                    try:
+                        answer = await client.get(f"http://127.0.0.1:{port}/readyz")
+                        break
+                    except httpx.ConnectError:
+                        await asyncio.sleep(0.01)
+            assert answer.json()["checks"] == {"nats": "ok", "database": "ok"}
+            health = await gateway.ask(CheckHealth(), service="scheduler")
+            assert (health.service, health.ready) == ("scheduler", True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(10):
+                await serving
+        assert frame.health.draining
+
+
+async def test_a_port_that_is_taken_is_said_clearly() -> None:
+    (port,) = free_ports(1)
+    book = HealthBook("scheduler")
+
+    async def serve() -> None:
+        async with serve_http(health_app(book), Server(port=port)):
+            pass
+
+    async with serve_http(health_app(book), Server(port=port)):
+        with pytest.raises(RuntimeError, match=f"could not listen on 127.0.0.1:{port}"):
+            await serve()

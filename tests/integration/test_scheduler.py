@@ -1,0 +1,180 @@
+"""The scheduler on a real NATS and a real Temporal, with a runner that pretends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
+from contracts.ids import workload_id
+from contracts.states import Reason, WorkloadState
+from services.chassis.bus import Bus
+from services.chassis.settings import NatsSettings
+from services.scheduler.settings import SchedulerSettings
+from tests.support.runner import FakeRunner, Outcome
+from tests.support.scheduler import EVE, User, run_scheduler, scheduler_settings
+
+S = WorkloadState
+
+
+@pytest.fixture
+def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
+    return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=0.3)
+
+
+@pytest_asyncio.fixture
+async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
+    bus = Bus(nats, "test")
+    await bus.connect()
+    yield bus
+    await bus.stop()
+
+
+@pytest_asyncio.fixture
+async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
+    runner = FakeRunner(nats)
+    await runner.start()
+    yield runner
+    await runner.stop()
+
+
+@pytest_asyncio.fixture
+async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
+    async with run_scheduler(settings):
+        yield User(bus)
+
+
+async def test_a_job_runs_to_its_end(user: User) -> None:
+    accepted = await user.submit(name="hello")
+    assert (accepted.state, accepted.owner, accepted.project) == (S.ACCEPTED, "ada", "demo")
+    job = await user.until(accepted.id)
+    assert (job.state, job.exit_code, job.attempt, job.backend) == (S.SUCCEEDED, 0, 1, "local")
+    assert job.usage
+    assert job.usage.cpu_seconds == 0.25
+    moves = (await user.history(job.id)).transitions
+    assert [move.state for move in moves] == [S.ACCEPTED, S.QUEUED, S.RUNNING, S.FINISHING, S.SUCCEEDED]
+    assert [move.revision for move in moves] == [1, 2, 3, 4, 5]
+    assert [move.at for move in moves] == sorted(move.at for move in moves)
+
+
+async def test_a_job_that_exits_with_3_has_failed(user: User, runner: FakeRunner) -> None:
+    runner.decide = lambda _: Outcome(exit_code=3)
+    job = await user.until((await user.submit()).id)
+    assert (job.state, job.exit_code, job.reason) == (S.FAILED, 3, Reason.EXITED)
+
+
+async def test_a_failed_attempt_is_retried_as_often_as_asked(user: User, runner: FakeRunner) -> None:
+    runner.decide = lambda task: Outcome(exit_code=0 if task.attempt == 3 else 1)
+    job = await user.until((await user.submit(retries={"max": 2, "backoff": 0})).id)
+    assert (job.state, job.attempt) == (S.SUCCEEDED, 3)
+    assert [task.attempt for task in runner.tasks] == [1, 2, 3]
+
+
+async def test_a_running_job_is_canceled_once_the_runner_says_so(user: User, runner: FakeRunner) -> None:
+    runner.decide = lambda _: Outcome(exit_code=None)
+    job = await user.submit()
+    await user.until(job.id, S.RUNNING)
+    assert (await user.cancel(job.id)).cancel_requested
+    ended = await user.until(job.id)
+    assert (ended.state, ended.reason) == (S.CANCELED, Reason.CANCELED)
+    assert not runner.running
+    assert (await user.cancel(job.id)).state is S.CANCELED
+
+
+async def test_a_held_job_waits_for_its_start(user: User, runner: FakeRunner) -> None:
+    job = await user.submit(hold=True)
+    await user.until(job.id, S.HELD)
+    assert not runner.tasks
+    await user.start(job.id)
+    assert (await user.until(job.id)).state is S.SUCCEEDED
+
+
+async def test_a_held_job_can_be_canceled(user: User, runner: FakeRunner) -> None:
+    job = await user.submit(hold=True)
+    await user.cancel(job.id)
+    assert (await user.until(job.id)).state is S.CANCELED
+    assert not runner.tasks
+
+
+async def test_a_queued_job_is_canceled_although_no_runner_is_there(user: User, runner: FakeRunner) -> None:
+    await runner.stop()
+    job = await user.submit()
+    await user.until(job.id, S.QUEUED)
+    await user.cancel(job.id)
+    assert (await user.until(job.id)).state is S.CANCELED
+
+
+async def test_what_has_ended_cannot_be_canceled(user: User) -> None:
+    job = await user.until((await user.submit()).id)
+    with pytest.raises(ConflictError):
+        await user.cancel(job.id)
+
+
+async def test_the_same_identifier_and_request_is_the_same_job(user: User, runner: FakeRunner) -> None:
+    name = workload_id()
+    first = await user.submit(name, "hash")
+    again = await user.submit(name, "hash")
+    assert first.id == again.id
+    await user.until(name)
+    assert len(runner.tasks) == 1
+    with pytest.raises(MismatchError):
+        await user.submit(name, "another")
+
+
+async def test_what_is_not_yours_does_not_exist(user: User, bus: Bus) -> None:
+    job = await user.submit()
+    stranger = User(bus, EVE)
+    for act in (stranger.get, stranger.history, stranger.cancel):
+        with pytest.raises(NotFoundError):
+            await act(job.id)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"placement": {"backend": "nowhere"}}, "placement.backend"),
+        ({"resources": {"cpus": 64}}, "resources.cpus"),
+        ({"resources": {"memory": "1TiB"}}, "resources.memory"),
+        ({"resources": {"gpus": {"count": 1}}}, "resources.gpus.count"),
+        ({"resources": {"nodes": 2}}, "resources.nodes"),
+        ({"image": "busybox"}, "image"),
+        ({"project": "secret"}, "project"),
+    ],
+)
+async def test_what_can_never_run_is_refused_with_the_field(user: User, spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        await user.submit(**spec)
+    assert [error.field for error in caught.value.errors] == [field]
+
+
+async def test_an_attempt_that_its_backend_forgot_is_lost_and_runs_again(user: User, runner: FakeRunner) -> None:
+    runner.decide = lambda task: Outcome(exit_code=None if task.attempt == 1 else 0)
+    job = await user.submit()
+    await user.until(job.id, S.RUNNING)
+    runner.running.clear()
+    ended = await user.until(job.id)
+    assert (ended.state, ended.attempt) == (S.SUCCEEDED, 2)
+    moves = (await user.history(job.id)).transitions
+    closed = [(move.attempt, move.state) for move in moves if move.usage]
+    assert closed == [(1, S.FINISHING), (2, S.FINISHING)]
+
+
+async def test_a_restarted_scheduler_goes_on_with_jobs_in_flight(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
+) -> None:
+    runner.decide = lambda _: Outcome(exit_code=None)
+    user = User(bus)
+    async with run_scheduler(settings):
+        job = await user.submit()
+        await user.until(job.id, S.RUNNING)
+    task = runner.running[f"{job.id}.1"]
+    await runner.report(task, *runner.end_of(Outcome()))
+    runner.decide = lambda _: Outcome()
+    async with run_scheduler(settings):
+        assert (await user.until(job.id)).state is S.SUCCEEDED
+        assert (await user.until((await user.submit()).id)).state is S.SUCCEEDED
+    assert len(runner.tasks) == 2

@@ -1,0 +1,107 @@
+"""Records histories of the job workflow: `python -m tests.replay.record RELEASE`; the old ones are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from contracts.states import Reason, WorkloadState
+from services.chassis.bus import Bus
+from services.scheduler.temporal import connect
+from tests.support.runner import FakeRunner, Outcome
+from tests.support.scheduler import User, run_scheduler, scheduler_settings
+from tests.support.servers import run_nats, run_temporal
+
+HISTORIES = Path(__file__).parent / "histories"
+
+Scenario = Callable[[User, FakeRunner], Awaitable[str]]
+
+
+async def _succeeds(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda _: Outcome()
+    return (await user.submit(name="succeeds")).id
+
+
+async def _fails_and_is_retried(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda _: Outcome(exit_code=3)
+    return (await user.submit(retries={"max": 1, "backoff": 0.1})).id
+
+
+async def _is_canceled_while_running(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda _: Outcome(exit_code=None)
+    job = await user.submit()
+    await user.until(job.id, WorkloadState.RUNNING)
+    await user.cancel(job.id)
+    return job.id
+
+
+async def _is_held_and_started(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda _: Outcome()
+    job = await user.submit(hold=True)
+    await user.until(job.id, WorkloadState.HELD)
+    await user.start(job.id)
+    return job.id
+
+
+async def _is_held_and_canceled(user: User, _runner: FakeRunner) -> str:
+    job = await user.submit(hold=True)
+    await user.until(job.id, WorkloadState.HELD)
+    await user.cancel(job.id)
+    return job.id
+
+
+async def _is_interrupted_and_runs_again(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda task: Outcome(exit_code=None, reason=Reason.INTERRUPTED) if task.attempt == 1 else Outcome()
+    job = await user.submit()
+    await user.until(job.id, WorkloadState.RUNNING)
+    task = runner.running.pop(f"{job.id}.1")
+    await runner.report(task, *runner.end_of(Outcome(exit_code=143, reason=Reason.INTERRUPTED)))
+    return job.id
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    _succeeds,
+    _fails_and_is_retried,
+    _is_canceled_while_running,
+    _is_held_and_started,
+    _is_held_and_canceled,
+    _is_interrupted_and_runs_again,
+)
+
+
+def _without_machine(text: str) -> str:
+    """Leave out who recorded it: the worker's identity names the machine."""
+    return re.sub(r'"identity": "[^"]*"', '"identity": "recorded"', text)
+
+
+async def main(release: str) -> None:
+    """Run every scenario on real servers and write its history."""
+    folder = Path(tempfile.mkdtemp())
+    async with run_nats(folder) as nats, run_temporal(folder) as temporal:
+        settings = scheduler_settings(folder, nats, temporal)
+        bus, runner = Bus(nats, "record"), FakeRunner(nats)
+        await bus.connect()
+        await runner.start()
+        async with run_scheduler(settings):
+            await asyncio.sleep(1)
+            client = await connect(settings.scheduler.temporal)
+            for scenario in SCENARIOS:
+                job = await scenario(User(bus), runner)
+                await User(bus).until(job)
+                await client.get_workflow_handle(job).result()
+                history = await client.get_workflow_handle(job).fetch_history()
+                name = f"{release}-{scenario.__name__.strip('_').replace('_', '-')}.json"
+                HISTORIES.mkdir(exist_ok=True)
+                written = {"id": job, "history": json.loads(history.to_json())}
+                (HISTORIES / name).write_text(_without_machine(json.dumps(written, indent=1)) + "\n")
+        await runner.stop()
+        await bus.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

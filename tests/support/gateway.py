@@ -1,0 +1,85 @@
+"""A gateway on a real NATS, for tests: its users, its client, and what is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+
+from contracts.principals import Level, Role
+from services.chassis.service import open_frame, serve_http
+from services.chassis.settings import NatsSettings, Server
+from services.gateway.app import create_app
+from services.gateway.factory import Process
+from services.gateway.main import open_process
+from services.gateway.settings import GatewaySection, GatewaySettings, IdentitySettings, StaticUser
+from tests.support.servers import free_ports, run_nats
+from tests.support.site import Site, run_site
+
+__all__ = ["TOKENS", "Site", "Stand", "as_user", "run_gateway", "run_site", "run_stand"]
+
+TOKENS = {"ada": "token-of-ada", "bob": "token-of-bob", "eve": "token-of-eve", "aud": "token-of-aud"}
+"""Ada and Bob are in the project vision, Bob as its admin; Eve is in none; Aud may read all."""
+
+
+def as_user(name: str) -> dict[str, str]:
+    """Return the headers of a request of somebody's."""
+    return {"Authorization": f"Bearer {TOKENS[name]}"}
+
+
+def _users() -> list[StaticUser]:
+    digests = {name: sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
+    return [
+        StaticUser(subject="ada", token_sha256=digests["ada"], projects={"vision": Level.MEMBER}),
+        StaticUser(subject="bob", token_sha256=digests["bob"], projects={"vision": Level.ADMIN}),
+        StaticUser(subject="eve", token_sha256=digests["eve"]),
+        StaticUser(subject="aud", token_sha256=digests["aud"], roles=frozenset({Role.AUDITOR})),
+    ]
+
+
+@asynccontextmanager
+async def run_gateway(
+    nats: NatsSettings, *, local: bool = False, submit_wait: float = 5.0, max_body: int = 12 << 20
+) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
+    """Run the gateway on a port of its own; the client reaches it without credentials."""
+    (port,) = free_ports(1)
+    section = GatewaySection(
+        listen=Server(port=port),
+        submit_wait=submit_wait,
+        max_body=max_body,
+        temporal_ui="http://127.0.0.1:8233",
+        identity=IdentitySettings(local=local, users=_users()),
+    )
+    settings = GatewaySettings(nats=nats, gateway=section)
+    settings.log.level = "warning"
+    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
+        await frame.bus.start()
+        async with serve_http(create_app(process), section.listen):
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+                yield client, process
+            process.closing.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A gateway and what is behind it."""
+
+    nats: NatsSettings
+    site: Site
+    client: httpx.AsyncClient
+    process: Process
+
+
+@asynccontextmanager
+async def run_stand(folder: Path, *, max_body: int = 12 << 20) -> AsyncIterator[Stand]:
+    """Run a NATS, the services and a gateway, for all tests of a file: that is most of what each would cost."""
+    async with (
+        run_nats(folder) as nats,
+        run_site(nats) as site,
+        run_gateway(nats, max_body=max_body) as (client, process),
+    ):
+        yield Stand(nats, site, client, process)

@@ -1,0 +1,125 @@
+"""A runner for tests: speaks the real protocol over the real NATS, but only pretends to run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from contracts.model import now
+from contracts.runs import (
+    ControlReply,
+    ControlRun,
+    RunnerCapacity,
+    RunReport,
+    RunTask,
+    Step,
+    StepName,
+    run_name,
+)
+from contracts.states import Reason
+from contracts.subjects import control_subject, report_subject, task_subject
+from contracts.workloads import Allocation, Usage
+from services.chassis.settings import NatsSettings
+
+__all__ = ["FakeRunner", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pretended attempt goes; without an exit code it runs until it is cancelled."""
+
+    exit_code: int | None = 0
+    reason: Reason = Reason.EXITED
+    message: str = ""
+
+
+@dataclass
+class FakeRunner:
+    """Takes tasks of the backend `local`; *decide* says how each goes."""
+
+    settings: NatsSettings
+    decide: Callable[[RunTask], Outcome] = lambda _task: Outcome()
+    tasks: list[RunTask] = field(default_factory=list)
+    running: dict[str, RunTask] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    async def start(self) -> None:
+        """Connect and begin to take tasks."""
+        self.connection: Client = await nats.connect(self.settings.url)
+        self._js = self.connection.jetstream()
+        self._queue = await self._js.pull_subscribe(task_subject("local"), durable="runner-local", stream="TASKS")
+        await self.connection.subscribe(control_subject("local"), cb=self._control)
+        self._taking = asyncio.create_task(self._take())
+
+    async def stop(self) -> None:
+        """Go away, forgetting everything."""
+        self._taking.cancel()
+        await asyncio.gather(self._taking, return_exceptions=True)
+        await self.connection.close()
+
+    async def _take(self) -> None:
+        while True:
+            try:
+                messages = await self._queue.fetch(1, timeout=30)
+            except nats.errors.TimeoutError:
+                continue
+            for message in messages:
+                task = RunTask.model_validate_json(message.data, extra="ignore")
+                await message.ack()
+                self.tasks.append(task)
+                await self._run(task)
+
+    async def _run(self, task: RunTask) -> None:
+        room = Allocation(backend="local", node="test", cpus=task.cpus)
+        running = Step(step=StepName.RUNNING, at=now(), allocation=room)
+        outcome = self.decide(task)
+        if outcome.exit_code is None:
+            self.running[run_name(task.workload_id, task.attempt)] = task
+            await self.report(task, running)
+        else:
+            await self.report(task, running, *self.end_of(outcome))
+
+    @staticmethod
+    def end_of(outcome: Outcome) -> tuple[Step, Step]:
+        """Return the last two steps of an attempt."""
+        usage = Usage(wall_seconds=0.5, cpu_seconds=0.25, memory_peak=1000)
+        details = {"exit_code": outcome.exit_code, "reason": outcome.reason, "message": outcome.message}
+        return (
+            Step(step=StepName.EXITED, at=now(), usage=usage, **details),
+            Step(step=StepName.DONE, at=now(), usage=usage, **details),
+        )
+
+    async def report(self, task: RunTask, *steps: Step, number: int | None = None) -> None:
+        """Publish a report; a repeated *number* repeats an earlier one."""
+        run = run_name(task.workload_id, task.attempt)
+        self._numbers[run] = number or self._numbers.get(run, 0) + 1
+        report = RunReport(
+            workload_id=task.workload_id,
+            attempt=task.attempt,
+            number=self._numbers[run],
+            runner="fake",
+            native_id=run,
+            steps=list(steps),
+        )
+        await self._js.publish(
+            report_subject(task.workload_id, task.attempt),
+            report.model_dump_json().encode(),
+            headers={"Nats-Msg-Id": f"{run}-r{self._numbers[run]}"},
+        )
+
+    async def _control(self, message: Msg) -> None:
+        wish = ControlRun.model_validate_json(message.data)
+        room = RunnerCapacity(cpus=4, cpus_free=4, memory=2**33, memory_free=2**33)
+        if wish.action == "capacity":
+            await message.respond(ControlReply(runner="fake", capacity=room).model_dump_json().encode())
+            return
+        run = run_name(wish.workload_id or "", wish.attempt or 0)
+        task = self.running.pop(run, None) if wish.action == "cancel" else self.running.get(run)
+        await message.respond(ControlReply(runner="fake", known=task is not None).model_dump_json().encode())
+        if task is not None and wish.action == "cancel":
+            await self.report(task, *self.end_of(Outcome(exit_code=143, reason=Reason.CANCELED)))

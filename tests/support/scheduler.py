@@ -1,0 +1,128 @@
+"""A scheduler for tests: the real one, in this process, on a real NATS and a real Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from contracts.commands import CancelWorkload, Command, StartWorkload, SubmitWorkload
+from contracts.envelope import Context
+from contracts.errors import UnavailableError
+from contracts.ids import workload_id
+from contracts.principals import Level, Principal, Role
+from contracts.queries import GetHistory, GetWorkload, History
+from contracts.spec import JobSpec
+from contracts.states import WorkloadState
+from contracts.workloads import Workload
+from services.chassis.bus import Bus
+from services.chassis.migrations import ensure_schema, newest_revision
+from services.chassis.settings import NatsSettings, Server
+from services.scheduler.main import main
+from services.scheduler.settings import SchedulerSection, SchedulerSettings, TemporalSettings, Watch
+
+__all__ = ["ADA", "ADMIN", "EVE", "User", "run_scheduler", "scheduler_settings"]
+
+ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
+EVE = Principal(subject="eve", projects={"other": Level.MEMBER})
+ADMIN = Principal(subject="root", roles=frozenset({Role.ADMIN}))
+
+
+def scheduler_settings(folder: Path, nats: NatsSettings, temporal: str, **watch: float) -> SchedulerSettings:
+    """Return settings for a scheduler of the test's own; two with one folder are the same scheduler restarted."""
+    return SchedulerSettings(
+        data=folder,
+        nats=nats,
+        ticket_key=SecretStr("k" * 40),
+        scheduler=SchedulerSection(
+            health=Server(port=0),
+            temporal=TemporalSettings(address=temporal, task_queue=f"test-{folder.name}"),
+            watch=Watch(**watch),
+        ),
+    )
+
+
+@asynccontextmanager
+async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
+    """Run the scheduler in this process."""
+    await _copy_schema(settings)
+    serving = asyncio.create_task(main(settings))
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _copy_schema(settings: SchedulerSettings) -> None:
+    """Bring an empty database to the present schema by copying one that was migrated once; a second saved a test."""
+    target = Path(settings.database_url.partition("///")[2])
+    if target.exists():  # noqa: ASYNC240 (a test may wait)
+        return
+    template = Path(tempfile.gettempdir()) / f"shunter-scheduler-{newest_revision('scheduler')}-{os.getpid()}.db"
+    if not template.exists():
+        await ensure_schema("scheduler", f"sqlite+aiosqlite:///{template}")
+        atexit.register(template.unlink, missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(template, target)
+
+
+class User:
+    """Somebody who sends what the gateway would send."""
+
+    def __init__(self, bus: Bus, principal: Principal = ADA) -> None:
+        self._bus = bus
+        self._principal = principal
+
+    async def order(self, command: Command) -> Any:
+        """Send a command and wait for the workload."""
+        context = Context.start(f"user:{self._principal.subject}")
+        return await self._bus.order(command, context, wait=10, answer=Workload)
+
+    async def submit(self, job: str | None = None, request_hash: str = "", **spec: Any) -> Workload:
+        """Submit a job."""
+        asked = JobSpec.model_validate({"argv": ["true"], **spec})
+        answer: Workload = await self.order(
+            SubmitWorkload(
+                workload_id=job or workload_id(), principal=self._principal, spec=asked, request_hash=request_hash
+            )
+        )
+        return answer
+
+    async def cancel(self, job: str) -> Workload:
+        """Cancel a job."""
+        answer: Workload = await self.order(CancelWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def start(self, job: str) -> Workload:
+        """Start a held job."""
+        answer: Workload = await self.order(StartWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def get(self, job: str) -> Workload:
+        """Look at a job."""
+        answer: Workload = await self._bus.ask(GetWorkload(principal=self._principal, workload_id=job))
+        return answer
+
+    async def history(self, job: str) -> History:
+        """Look at its moves."""
+        answer: History = await self._bus.ask(GetHistory(principal=self._principal, workload_id=job))
+        return answer
+
+    async def until(self, job: str, *states: WorkloadState, seconds: float = 30) -> Workload:
+        """Wait until a job is in one of *states*, by default until it has ended."""
+        async with asyncio.timeout(seconds):
+            while True:
+                with suppress(UnavailableError):  # a scheduler that is restarting
+                    found = await self.get(job)
+                    if found.state in states or (not states and found.state.is_terminal):
+                        return found
+                await asyncio.sleep(0.02)

@@ -1,0 +1,222 @@
+"""The job workflow's decisions over time, with time that skips."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from temporalio import activity
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from contracts.states import Reason, WorkloadState
+from deploy.local.servers import SEARCH_ATTRIBUTES, find_binary
+from services.scheduler.worker import workflow_runner
+from services.scheduler.workflows.calls import JobCalls
+from services.scheduler.workflows.job import JobWorkflow, backoff_before
+from services.scheduler.workflows.words import (
+    AttemptEnd,
+    AttemptRef,
+    Cancellation,
+    Ending,
+    JobInput,
+    JobResult,
+    Move,
+    Submitted,
+)
+
+Handle = WorkflowHandle[JobWorkflow, JobResult]
+Act = Callable[[Handle, AttemptRef], Awaitable[None]]
+
+
+class Calls(JobCalls):
+    """Notes what is asked of it; *on_submit* says what happens to each attempt."""
+
+    def __init__(self, on_submit: Act, *, gone: bool = True, refuse: str = "") -> None:
+        self._on_submit = on_submit
+        self._gone = gone
+        self._refuse = refuse
+        self.handle: Handle | None = None
+        self.attempts: list[int] = []
+        self.cancels = 0
+        self.moves: list[Move] = []
+
+    @activity.defn
+    async def submit_attempt(self, ref: AttemptRef) -> Submitted:
+        self.attempts.append(ref.attempt)
+        if self._refuse:
+            return Submitted(backend=None, message=self._refuse)
+        assert self.handle is not None
+        await self._on_submit(self.handle, ref)
+        return Submitted(backend="test")
+
+    @activity.defn
+    async def cancel_attempt(self, ref: AttemptRef) -> Ending:  # noqa: ARG002
+        self.cancels += 1
+        return Ending(gone=self._gone or self.cancels > 1)
+
+    @activity.defn
+    async def move(self, move: Move) -> None:
+        self.moves.append(move)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def environment() -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server whose time skips; one for all tests of this file."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=find_binary("temporal-test-server"), data_converter=pydantic_data_converter
+    ) as environment:
+        keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace="default", search_attributes=dict.fromkeys(SEARCH_ATTRIBUTES, keyword))
+        )
+        yield environment
+
+
+@asynccontextmanager
+async def _running(environment: WorkflowEnvironment, calls: Calls, **job: object) -> AsyncIterator[Handle]:
+    name = f"job-{uuid.uuid4().hex}"
+    async with Worker(
+        environment.client,
+        task_queue=name,
+        workflows=[JobWorkflow],
+        activities=[calls.submit_attempt, calls.cancel_attempt, calls.move],
+        workflow_runner=workflow_runner(),
+    ):
+        calls.handle = environment.client.get_workflow_handle_for(JobWorkflow.run, name)
+        # Time skips while one awaits the result of the handle that `start_workflow` returns, and only of that.
+        yield await environment.client.start_workflow(
+            JobWorkflow.run,
+            JobInput.model_validate({"workload_id": name, "walltime": 60.0, **job}),
+            id=name,
+            task_queue=name,
+        )
+
+
+def _ends(*reasons: Reason, exit_code: int = 1) -> Act:
+    async def end(handle: Handle, ref: AttemptRef) -> None:
+        reason = reasons[min(ref.attempt, len(reasons)) - 1]
+        code = 0 if reason is Reason.SUBMITTED else exit_code
+        shown = Reason.EXITED if reason is Reason.SUBMITTED else reason
+        await handle.signal(JobWorkflow.ended, AttemptEnd(attempt=ref.attempt, reason=shown, exit_code=code))
+
+    return end
+
+
+async def _never(_handle: Handle, _ref: AttemptRef) -> None:
+    """The backend says nothing."""
+
+
+SUCCESS = Reason.SUBMITTED
+"""Stands for an exit with 0 in `_ends`."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_retries_wait_longer_each_time_and_then_give_up(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_ends(Reason.EXITED))
+    async with _running(environment, calls, max_retries=3, backoff=600.0) as handle:
+        started = await environment.get_current_time()
+        result = await handle.result()
+        passed = await environment.get_current_time() - started
+    assert (result.state, calls.attempts) == (WorkloadState.FAILED, [1, 2, 3, 4])
+    assert timedelta(minutes=70) <= passed <= timedelta(minutes=75)
+
+
+async def test_lost_attempts_cost_no_retry_but_not_for_ever(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_ends(Reason.LOST))
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert result.state is WorkloadState.LOST
+    assert len(calls.attempts) == 6
+
+
+async def test_an_interrupted_attempt_runs_again_at_once(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_ends(Reason.INTERRUPTED, SUCCESS))
+    async with _running(environment, calls) as handle:
+        assert (await handle.result()).state is WorkloadState.SUCCEEDED
+    assert calls.attempts == [1, 2]
+
+
+@pytest.mark.parametrize("reason", [Reason.STAGING, Reason.REFUSED])
+async def test_what_another_attempt_would_only_repeat_is_not_retried(
+    environment: WorkflowEnvironment, reason: Reason
+) -> None:
+    calls = Calls(_ends(reason))
+    async with _running(environment, calls, max_retries=3) as handle:
+        assert (await handle.result()).state is WorkloadState.FAILED
+    assert calls.attempts == [1]
+
+
+async def test_a_refused_placement_fails_with_its_reason(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_never, refuse="no room for a whale")
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, result.message) == (WorkloadState.FAILED, "no room for a whale")
+
+
+async def test_a_cancel_is_repeated_until_the_backend_says_gone(environment: WorkflowEnvironment) -> None:
+    async def cancel_twice(handle: Handle, _ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="enough"))
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="again"))
+
+    calls = Calls(cancel_twice, gone=False)
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, result.message, calls.cancels) == (WorkloadState.CANCELED, "enough", 2)
+
+
+async def test_a_job_that_ended_well_before_the_cancel_has_succeeded(environment: WorkflowEnvironment) -> None:
+    async def race(handle: Handle, ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.cancel, Cancellation())
+        await _ends(SUCCESS)(handle, ref)
+
+    calls = Calls(race)
+    async with _running(environment, calls) as handle:
+        assert (await handle.result()).state is WorkloadState.SUCCEEDED
+
+
+async def test_a_cancel_cuts_the_pause_between_attempts_short(environment: WorkflowEnvironment) -> None:
+    async def fail_then_cancel(handle: Handle, ref: AttemptRef) -> None:
+        await _ends(Reason.EXITED)(handle, ref)
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="no more"))
+
+    calls = Calls(fail_then_cancel)
+    async with _running(environment, calls, max_retries=5, backoff=3600.0) as handle:
+        result = await handle.result()
+    assert result.state in {WorkloadState.CANCELED, WorkloadState.FAILED}
+    assert calls.attempts == [1]
+
+
+async def test_an_attempt_that_overruns_its_walltime_is_ended_from_here(environment: WorkflowEnvironment) -> None:
+    async def run_on(handle: Handle, ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.runs, ref.attempt)
+
+    calls = Calls(run_on)
+    async with _running(environment, calls, walltime=60.0) as handle:
+        result = await handle.result()
+    assert result.state is WorkloadState.FAILED
+    assert (calls.cancels, calls.moves[-1].reason) == (1, Reason.WALLTIME)
+
+
+async def test_a_held_job_does_nothing_until_it_is_started(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_ends(SUCCESS))
+    async with _running(environment, calls, hold=True) as handle:
+        await environment.sleep(timedelta(days=30))
+        assert not calls.attempts
+        await handle.signal(JobWorkflow.start)
+        await handle.result()
+    assert [move.state for move in calls.moves] == [WorkloadState.HELD, WorkloadState.SUCCEEDED]
+
+
+async def test_the_backoff_doubles_up_to_an_hour() -> None:
+    assert [backoff_before(attempt, 5.0) for attempt in (2, 3, 4)] == [5.0, 10.0, 20.0]
+    assert backoff_before(60, 5.0) == 3600.0
