@@ -156,15 +156,18 @@ class UploadService:
         return await self._objects.parts(ticket.key, ticket.upload_id)
 
     async def _assemble(self, ticket: UploadTicket) -> None:
-        """Make the object of its parts, unless an earlier try did so and got no further."""
+        """Make the object of its parts, unless an earlier try did so and got no further.
+
+        While another completion of the same upload is at work, the server lists fewer parts, or none: the object tells.
+        """
         if ticket.upload_id is None:
             return
         try:
             present = await self._objects.parts(ticket.key, ticket.upload_id)
             await self._objects.complete(ticket.key, ticket.upload_id, _all_of(ticket, present))
-        except NotFoundError:
+        except (NotFoundError, InvalidError) as error:
             if not await self._objects.exists(ticket.key):
-                raise _gone() from None
+                raise (_gone() if isinstance(error, NotFoundError) else error) from None
 
     async def _verified(self, ticket: UploadTicket) -> str:
         """Return the checksum of the bytes; what is not what was agreed is deleted and refused."""
