@@ -66,9 +66,7 @@ class Queue:
     async def stop(self) -> None:
         """Take no more; what was sent to us meanwhile goes back."""
         if self._running:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+            await _end(self._running)
         if self._acknowledging:
             await asyncio.wait(self._acknowledging, timeout=1)
         for acknowledging in self._acknowledging:
@@ -76,9 +74,10 @@ class Queue:
         subscription, self._subscription = self._subscription, None
         if subscription:
             with suppress(*AWAY):
-                for message in await self._left_over(subscription):
-                    await message.nak()
-                await subscription.unsubscribe()
+                async with asyncio.timeout(1):
+                    for message in await self._left_over(subscription):
+                        await message.nak()
+                    await subscription.unsubscribe()
 
     async def withdraw(self, workload_id: str, attempt: int) -> RunTask | None:
         """Take one certain task out of the queue, if it is still there."""
@@ -159,6 +158,13 @@ class Queue:
             return [message for message in await subscription.fetch(1, timeout=0.01) if message.reply]
         except (nats.errors.TimeoutError, TimeoutError):
             return []
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it heeds: the client swallows a cancel that meets the loss of its connection."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
 
 
 def _is_cancelled() -> bool:
