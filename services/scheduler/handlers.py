@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
 from contracts.queries import BackendView, GetHistory, GetWorkload, ListBackends, ListWorkloads
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
@@ -35,6 +35,7 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
         {
             SubmitWorkload: service.submit,
             CancelWorkload: service.cancel,
+            HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
         }
