@@ -23,6 +23,7 @@ from .journey import ENDS_SINK
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
+from .queue.explain import Explainer
 from .reports import ReportService
 from .service import WorkloadService
 from .settings import SchedulerSettings
@@ -47,7 +48,8 @@ async def main(settings: SchedulerSettings) -> None:
         admission = Admission(backends=backends, ask=frame.bus.ask)
         service = WorkloadService(unit=frame.unit, admission=admission, dispatcher=dispatcher)
         reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends)
+        explainer = Explainer(unit=frame.unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        register(frame.bus, service=service, reports=reports, backends=backends, explainer=explainer)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
         frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
