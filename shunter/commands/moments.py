@@ -10,36 +10,25 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import InvalidError
-from contracts.ids import WorkloadId
 from contracts.resources import Span
 
 __all__ = ["read_after", "read_moment"]
 
-_AFTER = re.compile(r"^(?P<job>.+?)(?::(?P<on>success|failure|any))?(?:\+(?P<delay>[0-9][0-9.dhms]*))?$")
+_AFTER = re.compile(r"^(?P<job>[^:+].*?)(?::(?P<on>success|failure|any))?(?:\+(?P<delay>[0-9][0-9.dhms]*))?$")
 _CLOCK = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)$")
-_ID = TypeAdapter(WorkloadId)
 _SPAN = TypeAdapter(Span)
 
 
 def read_after(values: Sequence[str], find: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Read `JOB[:on][+delay]` options; *find* gives the id of what is no id."""
+    """Read `JOB[:on][+delay]` options; *find* gives the id of a job."""
     found = []
     for value in values:
         match = _AFTER.match(value)
         if match is None:
             raise InvalidError.of("after", f"{value!r} is not of the form JOB[:success|failure|any][+DELAY]")
-        job = match["job"]
-        wish = {"job": job if _is_id(job) else find(job), "on": match["on"], "delay": match["delay"]}
+        wish = {"job": find(match["job"]), "on": match["on"], "delay": match["delay"]}
         found.append({name: said for name, said in wish.items() if said is not None})
     return found
-
-
-def _is_id(word: str) -> bool:
-    try:
-        _ID.validate_python(word)
-    except ValidationError:
-        return False
-    return True
 
 
 def read_moment(text: str, now: datetime) -> str:

@@ -67,10 +67,7 @@ def submit(
     with session_of(ctx).client() as client:
         when = given(priority=priority, start_at=_moment(start_at), after=_after(client, after))
         specs = _specs(file, {**words, **files, **where, **known, **when})
-        accepted = []
-        for place, spec in enumerate(specs):
-            accepted.append(client.submit(spec, key=_key(key, place)))
-            _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
+        accepted = _send(client, specs, key, as_json=as_json, ends_follow=wait or follow)
         if wait or follow:
             raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
 
@@ -82,6 +79,16 @@ def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
     if file is None and "argv" not in options:
         raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
     return [to_spec(merge(document, options)) for document in (read_documents(file) if file else [{}])]
+
+
+def _send(
+    client: Client, specs: list[JobSpec], key: str | None, *, as_json: bool, ends_follow: bool
+) -> list[Submission]:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(key, place)))
+        _print_accepted(accepted[-1], as_json=as_json, ends_follow=ends_follow)
+    return accepted
 
 
 def _moment(text: str | None) -> str | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from contracts.explanations import Explanation
 
 from .printing import emit, emit_line
 from .selection import find_job_id
 from .session import AsJson, Job, session_of
+
+if TYPE_CHECKING:
+    from contracts.explanations import Explanation
 
 __all__ = ["explain", "hold", "release"]
 
