@@ -93,6 +93,8 @@ class Workload(Model):
     """The number of its moves; a larger one is newer."""
     cancel_requested: bool = False
     retry_of: WorkloadId | None = None
+    cause: WorkloadId | None = None
+    """Whose end made this be canceled: the root of the chain of those that waited for each other."""
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None = None

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.queries import BackendView, GetHistory, GetWorkload, ListBackends, ListWorkloads
+from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.queries import BackendView, ExplainWorkload, GetHistory, GetWorkload, ListBackends, ListWorkloads
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
 from services.chassis.bus import Bus, Delivery
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
+from .queue.explain import Explainer
 from .reports import ReportService
 from .service import WorkloadService
 
 __all__ = ["register"]
 
 
-def register(bus: Bus, *, service: WorkloadService, reports: ReportService, backends: Backends) -> None:
+def register(
+    bus: Bus, *, service: WorkloadService, reports: ReportService, backends: Backends, explainer: Explainer
+) -> None:
     """Connect what the scheduler does with what it hears."""
 
     async def take_report(raw: bytes, delivery: Delivery) -> None:
@@ -35,6 +38,7 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
         {
             SubmitWorkload: service.submit,
             CancelWorkload: service.cancel,
+            HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
         }
@@ -43,6 +47,7 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
         {
             GetWorkload: service.get,
             GetHistory: service.history,
+            ExplainWorkload: explainer.explain,
             ListWorkloads: service.page,
             ListBackends: list_backends,
         }

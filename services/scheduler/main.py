@@ -19,6 +19,11 @@ from .activities.job import JobActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
 from .handlers import register
+from .journey import ENDS_SINK
+from .queue.clock import QueueClock
+from .queue.dependencies import Dependencies
+from .queue.dispatcher import Dispatcher
+from .queue.explain import Explainer
 from .reports import ReportService
 from .service import WorkloadService
 from .settings import SchedulerSettings
@@ -38,15 +43,23 @@ async def main(settings: SchedulerSettings) -> None:
     """Serve until told to stop."""
     async with open_frame("scheduler", settings, database_url=settings.database_url, metadata=METADATA) as frame:
         backends = make_backends(settings.scheduler.backends, frame.bus)
-        service = WorkloadService(unit=frame.unit, admission=Admission(backends=backends, ask=frame.bus.ask))
+        section = settings.scheduler
+        dispatcher = Dispatcher(unit=frame.unit, backends=backends, queue=section.queue, limits=section.limits)
+        admission = Admission(backends=backends, ask=frame.bus.ask)
+        service = WorkloadService(unit=frame.unit, admission=admission, dispatcher=dispatcher)
         reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends)
+        explainer = Explainer(unit=frame.unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        register(frame.bus, service=service, reports=reports, backends=backends, explainer=explainer)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
+        frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
+        clock = QueueClock(unit=frame.unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
+        await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
             asyncio.create_task(_work(frame, settings, backends, sink)),
             asyncio.create_task(watch.run()),
+            asyncio.create_task(clock.run()),
         ]
         try:
             await frame.serve(settings.scheduler.health)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from . import wishes
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
+from .selection import find_job_id
 from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
@@ -40,6 +42,9 @@ def submit(
     image: wishes.Image = None,
     backend: wishes.Backend = None,
     hold: wishes.Hold = False,
+    priority: wishes.Priority = None,
+    start_at: wishes.StartAt = None,
+    after: wishes.After = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -59,12 +64,10 @@ def submit(
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    specs = _specs(file, {**words, **files, **where, **known})
     with session_of(ctx).client() as client:
-        accepted = []
-        for place, spec in enumerate(specs):
-            accepted.append(client.submit(spec, key=_key(key, place)))
-            _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
+        when = given(priority=priority, start_at=_moment(start_at), after=_after(client, after))
+        specs = _specs(file, {**words, **files, **where, **known, **when})
+        accepted = _send(client, specs, key, as_json=as_json, ends_follow=wait or follow)
         if wait or follow:
             raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
 
@@ -76,6 +79,28 @@ def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
     if file is None and "argv" not in options:
         raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
     return [to_spec(merge(document, options)) for document in (read_documents(file) if file else [{}])]
+
+
+def _send(
+    client: Client, specs: list[JobSpec], key: str | None, *, as_json: bool, ends_follow: bool
+) -> list[Submission]:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(key, place)))
+        _print_accepted(accepted[-1], as_json=as_json, ends_follow=ends_follow)
+    return accepted
+
+
+def _moment(text: str | None) -> str | None:
+    from .moments import read_moment
+
+    return read_moment(text, datetime.now().astimezone()) if text else None
+
+
+def _after(client: Client, words: list[str] | None) -> list[dict[str, Any]]:
+    from .moments import read_after
+
+    return read_after(words or [], lambda job: find_job_id(client, job))
 
 
 def _key(key: str | None, place: int) -> str | None:

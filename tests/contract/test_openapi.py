@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
@@ -93,6 +94,7 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
     [
         (JobView, examples.JOB),
         (History, examples.HISTORY),
+        (Explanation, examples.EXPLANATION),
         (JobFilesView, examples.JOB_FILES),
         (FileView, examples.FILE),
         (UploadPlan, examples.PLAN),
