@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from .files import PartDone
 from .ids import WorkloadId
-from .model import Message
+from .model import Message, Timestamp
 from .principals import Principal
+from .schedules import ScheduleId, ScheduleSpec
 from .spec import FilePath, JobSpec
 from .workloads import Kind
 
@@ -17,10 +18,16 @@ __all__ = [
     "CancelWorkload",
     "Command",
     "CompleteUpload",
+    "CreateSchedule",
     "DeleteFile",
+    "DeleteSchedule",
+    "PauseSchedule",
+    "ReplaceSchedule",
+    "ResumeSchedule",
     "RetryWorkload",
     "StartWorkload",
     "SubmitWorkload",
+    "TriggerSchedule",
 ]
 
 
@@ -60,6 +67,8 @@ class SubmitWorkload(_WorkloadCommand):
     spec: JobSpec
     request_hash: str = ""
     """Of what the caller sent: another hash for the same identifier is a mismatch."""
+    schedule_id: ScheduleId | None = None
+    """The schedule that asks, if none of its owner's programs did."""
 
 
 class CancelWorkload(_WorkloadCommand):
@@ -83,6 +92,64 @@ class RetryWorkload(_WorkloadCommand):
 
     new_id: WorkloadId
     request_hash: str = ""
+
+
+class _ScheduleCommand(Command):
+    service: ClassVar[str] = "scheduler"
+
+    schedule_id: ScheduleId
+    principal: Principal
+
+    @property
+    def target_id(self) -> str:
+        """Return the schedule's identifier."""
+        return self.schedule_id
+
+
+class CreateSchedule(_ScheduleCommand):
+    """Run a job again and again. Answered with the `Schedule`; the same identifier twice makes one."""
+
+    name: ClassVar[str] = "schedule.create"
+
+    spec: ScheduleSpec
+    request_hash: str = ""
+
+
+class ReplaceSchedule(_ScheduleCommand):
+    """Let a schedule be as *spec* says from now on. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.replace"
+
+    spec: ScheduleSpec
+    revision: int | None = None
+    """Only if it still has this one."""
+
+
+class PauseSchedule(_ScheduleCommand):
+    """Make no more jobs until it is resumed. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.pause"
+
+
+class ResumeSchedule(_ScheduleCommand):
+    """Go on making jobs; those of the pause are not made up for. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.resume"
+
+
+class TriggerSchedule(_ScheduleCommand):
+    """Make one job now, whatever is running. Answered with the `ScheduleRun`."""
+
+    name: ClassVar[str] = "schedule.trigger"
+
+    at: Timestamp
+    """When it was asked for: the same moment twice is one run."""
+
+
+class DeleteSchedule(_ScheduleCommand):
+    """Make no more jobs, ever; what it made stays. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.delete"
 
 
 class CompleteUpload(Command):
@@ -111,6 +178,12 @@ COMMANDS: tuple[type[Command], ...] = (
     CancelWorkload,
     StartWorkload,
     RetryWorkload,
+    CreateSchedule,
+    ReplaceSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    TriggerSchedule,
+    DeleteSchedule,
     CompleteUpload,
     DeleteFile,
 )

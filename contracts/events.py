@@ -7,7 +7,9 @@ from typing import ClassVar
 from .files import Sha256
 from .ids import WorkloadId
 from .model import Message, Timestamp
+from .principals import Principal
 from .runs import FrozenInput
+from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 from .workloads import Allocation, Kind, OutputFile, Usage
@@ -19,6 +21,10 @@ __all__ = [
     "FileDeleted",
     "FileStored",
     "MessageParked",
+    "ScheduleChanged",
+    "ScheduleCreated",
+    "ScheduleDeleted",
+    "ScheduleFired",
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
@@ -62,6 +68,7 @@ class WorkloadAccepted(_WorkloadEvent):
     inputs: list[FrozenInput] = []
     retry_of: WorkloadId | None = None
     request_hash: str = ""
+    schedule_id: ScheduleId | None = None
     at: Timestamp
 
 
@@ -99,6 +106,56 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class _ScheduleEvent(Event):
+    schedule_id: ScheduleId
+    owner: str
+    project: str | None = None
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the schedule's identifier."""
+        return self.schedule_id
+
+
+class ScheduleCreated(_ScheduleEvent):
+    """There is a new schedule."""
+
+    name: ClassVar[str] = "schedule.created"
+
+    spec: ScheduleSpec
+    principal: Principal
+    """In whose name its jobs are submitted."""
+
+
+class ScheduleChanged(_ScheduleEvent):
+    """A schedule is another one now, was paused, resumed, or has come to its end."""
+
+    name: ClassVar[str] = "schedule.changed"
+
+    revision: int
+    state: ScheduleState
+    spec: ScheduleSpec
+
+
+class ScheduleDeleted(_ScheduleEvent):
+    """A schedule is gone."""
+
+    name: ClassVar[str] = "schedule.deleted"
+
+
+class ScheduleFired(_ScheduleEvent):
+    """A run of a schedule was due: its job was submitted, or refused."""
+
+    name: ClassVar[str] = "schedule.fired"
+
+    scheduled_for: Timestamp
+    job_id: WorkloadId
+    outcome: RunOutcome
+    message: str = ""
+    by_hand: bool = False
 
 
 class FileStored(Event):
@@ -178,6 +235,10 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    ScheduleCreated,
+    ScheduleChanged,
+    ScheduleDeleted,
+    ScheduleFired,
     FileStored,
     FileDeleted,
     CommandRefused,

@@ -12,6 +12,7 @@ from .ids import WorkloadId
 from .model import Message, Model, Timestamp
 from .principals import Principal
 from .runs import FrozenInput
+from .schedules import Schedule, ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .usage import GroupBy, ReplayReport, UsageSummary
@@ -28,11 +29,13 @@ __all__ = [
     "Frozen",
     "GetFile",
     "GetHistory",
+    "GetSchedule",
     "GetWorkload",
     "Health",
     "History",
     "ListBackends",
     "ListFiles",
+    "ListSchedules",
     "ListWorkloads",
     "OpenRunUpload",
     "OpenUpload",
@@ -41,6 +44,7 @@ __all__ = [
     "Reply",
     "ResumeUpload",
     "RunDownloads",
+    "SchedulePage",
     "SumUsage",
     "WorkloadPage",
 ]
@@ -114,8 +118,41 @@ class ListWorkloads(Query):
     backend: str | None = None
     job_name: str | None = None
     label: dict[str, str] = {}
+    schedule_id: ScheduleId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+
+
+class GetSchedule(Query):
+    """Give me one schedule, with what it will do next and did last."""
+
+    name: ClassVar[str] = "schedule.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Schedule
+
+    principal: Principal
+    schedule_id: ScheduleId
+
+
+class SchedulePage(Model):
+    """Some schedules, newest first."""
+
+    items: list[Schedule]
+    next_cursor: str | None = None
+
+
+class ListSchedules(Query):
+    """Give me a page of the schedules that the principal may see."""
+
+    name: ClassVar[str] = "schedule.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = SchedulePage
+
+    principal: Principal
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
+    owner: str | None = None
+    schedule_name: str | None = None
 
 
 class BackendView(Model):
@@ -320,6 +357,8 @@ QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
     ListWorkloads,
+    GetSchedule,
+    ListSchedules,
     ListBackends,
     GetFile,
     ListFiles,

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from .ids import WorkloadId
 from .model import Model, Timestamp
+from .schedules import ScheduleId
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 
@@ -93,6 +94,8 @@ class Workload(Model):
     """The number of its moves; a larger one is newer."""
     cancel_requested: bool = False
     retry_of: WorkloadId | None = None
+    schedule_id: ScheduleId | None = None
+    """The schedule that made it, if one did."""
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None = None

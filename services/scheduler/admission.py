@@ -28,9 +28,14 @@ class Admission:
 
     async def admit(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, list[FrozenInput]]:
         """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
+        admitted = await self.check(spec, principal)
+        return admitted, await self._freeze(admitted, principal)
+
+    async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
+        """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
         admitted = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         await require_possible(admitted, self._backends)
-        return admitted, await self._freeze(admitted, principal)
+        return admitted
 
     async def _freeze(self, spec: JobSpec, principal: Principal) -> list[FrozenInput]:
         if not spec.inputs:

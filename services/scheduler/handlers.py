@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.queries import BackendView, GetHistory, GetWorkload, ListBackends, ListWorkloads
+from contracts.commands import (
+    CancelWorkload,
+    CreateSchedule,
+    DeleteSchedule,
+    PauseSchedule,
+    ReplaceSchedule,
+    ResumeSchedule,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+    TriggerSchedule,
+)
+from contracts.queries import (
+    BackendView,
+    GetHistory,
+    GetSchedule,
+    GetWorkload,
+    ListBackends,
+    ListSchedules,
+    ListWorkloads,
+)
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
 from services.chassis.bus import Bus, Delivery
@@ -13,12 +32,20 @@ from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
 from .reports import ReportService
+from .schedules.service import ScheduleService
 from .service import WorkloadService
 
 __all__ = ["register"]
 
 
-def register(bus: Bus, *, service: WorkloadService, reports: ReportService, backends: Backends) -> None:
+def register(
+    bus: Bus,
+    *,
+    service: WorkloadService,
+    reports: ReportService,
+    backends: Backends,
+    schedules: ScheduleService,
+) -> None:
     """Connect what the scheduler does with what it hears."""
 
     async def take_report(raw: bytes, delivery: Delivery) -> None:
@@ -37,6 +64,12 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
             CancelWorkload: service.cancel,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            CreateSchedule: schedules.create,
+            ReplaceSchedule: schedules.replace,
+            PauseSchedule: schedules.pause,
+            ResumeSchedule: schedules.resume,
+            TriggerSchedule: schedules.trigger,
+            DeleteSchedule: schedules.delete,
         }
     )
     bus.answer_queries(
@@ -44,6 +77,8 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
             GetWorkload: service.get,
             GetHistory: service.history,
             ListWorkloads: service.page,
+            GetSchedule: schedules.get,
+            ListSchedules: schedules.page,
             ListBackends: list_backends,
         }
     )

@@ -14,6 +14,7 @@ from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
 from .records import Record
+from .schedules.words import ended
 from .tables import transitions, workloads
 
 __all__ = ["HOLDS_ROOM", "Journey"]
@@ -115,6 +116,8 @@ class Journey:
                 "usage": closed.model_dump(mode="json") if closed else None,
             }
         )
+        if new.is_terminal and row.get("schedule_id"):
+            self._work.defer(*ended(row["id"]))
         leaves = old is WorkloadState.FINISHING or new.is_terminal
         self._work.send(
             WorkloadMoved(

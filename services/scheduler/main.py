@@ -16,10 +16,15 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
 from .activities.job import JobActivities
+from .activities.schedule import ScheduleActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
 from .handlers import register
 from .reports import ReportService
+from .schedules.firing import Firing
+from .schedules.mirror import ScheduleMirror
+from .schedules.service import ScheduleService
+from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
 from .settings import SchedulerSettings
 from .tables import METADATA
@@ -38,14 +43,21 @@ async def main(settings: SchedulerSettings) -> None:
     """Serve until told to stop."""
     async with open_frame("scheduler", settings, database_url=settings.database_url, metadata=METADATA) as frame:
         backends = make_backends(settings.scheduler.backends, frame.bus)
-        service = WorkloadService(unit=frame.unit, admission=Admission(backends=backends, ask=frame.bus.ask))
+        admission = Admission(backends=backends, ask=frame.bus.ask)
+        service = WorkloadService(unit=frame.unit, admission=admission)
+        firing = Firing(unit=frame.unit, workloads=service)
+        schedules = ScheduleService(
+            unit=frame.unit, admission=admission, firing=firing, per_owner=settings.scheduler.schedules.per_owner
+        )
         reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends)
+        register(frame.bus, service=service, reports=reports, backends=backends, schedules=schedules)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
+        mirror = ScheduleMirror(unit=frame.unit, task_queue=settings.scheduler.temporal.task_queue)
+        frame.sinks[SCHEDULES_SINK] = mirror
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink)),
+            asyncio.create_task(_work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing))),
             asyncio.create_task(watch.run()),
         ]
         try:
@@ -56,7 +68,14 @@ async def main(settings: SchedulerSettings) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink) -> None:
+async def _work(
+    frame: Frame,
+    settings: SchedulerSettings,
+    backends: Backends,
+    sink: TemporalSink,
+    mirror: ScheduleMirror,
+    schedules: ScheduleActivities,
+) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -69,12 +88,17 @@ async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, s
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
     client = await patiently(connect)(settings.scheduler.temporal)
     activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
-    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities)
+    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities, schedules)
     sink.use(client)
+    mirror.use(client)
     there.set()
     log.info("temporal.connected", address=settings.scheduler.temporal.address)
-    with suppress(asyncio.CancelledError):
-        await worker.run()
+    comparing = asyncio.create_task(mirror.run())
+    try:
+        with suppress(asyncio.CancelledError):
+            await worker.run()
+    finally:
+        comparing.cancel()
 
 
 def run() -> None:

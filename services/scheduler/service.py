@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
 
 from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
+from contracts.errors import ConflictError, MismatchError, NotFoundError
 from contracts.events import WorkloadAccepted, WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
@@ -26,6 +23,7 @@ from services.chassis.unit import UnitOfWork, Work
 
 from . import store
 from .admission import Admission
+from .cursors import read_cursor, write_cursor
 from .journey import Journey
 from .records import Record, to_transition, to_workload
 from .tables import transitions, workloads
@@ -33,8 +31,6 @@ from .temporal import TEMPORAL_SINK, Signal, StartJob
 from .workflows.words import Cancellation, JobInput
 
 __all__ = ["WorkloadService", "new_row"]
-
-_CURSOR = re.compile(r"^w[0-9]{1,18}$")
 
 
 class WorkloadService:
@@ -53,7 +49,14 @@ class WorkloadService:
             return _same(known, command.principal, command.request_hash)
         spec, inputs = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
-            delivery, command.workload_id, command.principal.subject, spec, inputs, command.kind, command.request_hash
+            delivery,
+            command.workload_id,
+            command.principal.subject,
+            spec,
+            inputs,
+            command.kind,
+            command.request_hash,
+            schedule_id=command.schedule_id,
         )
 
     async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload:
@@ -111,11 +114,11 @@ class WorkloadService:
 
     async def page(self, query: ListWorkloads) -> WorkloadPage:
         """Return a page of what the principal may see, newest first."""
-        before = None if query.cursor is None else _read_cursor(query.cursor)
+        before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.reading() as connection:
             rows = await store.page(connection, query, scope_of(query.principal), before)
         shown = rows[: query.limit]
-        more = _write_cursor(shown[-1]["seq"]) if len(rows) > query.limit else None
+        more = write_cursor(shown[-1]["seq"], "w") if len(rows) > query.limit else None
         return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
 
     async def is_over(self, workload_id: str) -> bool:
@@ -166,8 +169,10 @@ class WorkloadService:
         kind: Kind,
         request_hash: str,
         retry_of: str | None = None,
+        *,
+        schedule_id: str | None = None,
     ) -> Workload:
-        row = new_row(workload_id, owner, spec, inputs, kind, request_hash, retry_of)
+        row = new_row(workload_id, owner, spec, inputs, kind, request_hash, retry_of, schedule_id=schedule_id)
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 raise ConflictError("the command was handled before, but its workload is gone")
@@ -201,6 +206,8 @@ def new_row(
     kind: Kind,
     request_hash: str,
     retry_of: str | None,
+    *,
+    schedule_id: str | None = None,
 ) -> Record:
     """Return the row of a workload that has just been let in."""
     moment: datetime = now()
@@ -233,6 +240,7 @@ def new_row(
         "outputs": [],
         "logs": [],
         "seen_at": None,
+        "schedule_id": schedule_id,
     }
 
 
@@ -259,6 +267,7 @@ def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> Workload
         inputs=inputs,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
+        schedule_id=row["schedule_id"],
         at=row["created_at"],
     )
 
@@ -272,17 +281,3 @@ def _start(row: Record, spec: JobSpec) -> StartJob:
         walltime=spec.resources.walltime.total_seconds(),
     )
     return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
-
-
-def _write_cursor(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"w{seq}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (ValueError, binascii.Error):
-        text = ""
-    if not _CURSOR.match(text):
-        raise InvalidError.of("cursor", "this is no cursor of this list")
-    return int(text[1:])

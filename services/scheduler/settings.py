@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["BackendSettings", "SchedulerSection", "SchedulerSettings", "TemporalSettings", "Watch"]
+__all__ = ["BackendSettings", "SchedulerSection", "SchedulerSettings", "Schedules", "TemporalSettings", "Watch"]
 
 
 class TemporalSettings(BaseModel):
@@ -36,6 +36,13 @@ class Watch(BaseModel):
     """An attempt without a sign of life for so long is looked up on its backend."""
 
 
+class Schedules(BaseModel):
+    """Repeated jobs."""
+
+    per_owner: int = Field(default=100, ge=0)
+    """How many schedules one user may have that can still make jobs."""
+
+
 class SchedulerSection(BaseModel):
     """The part of the file under `scheduler`."""
 
@@ -45,6 +52,7 @@ class SchedulerSection(BaseModel):
     temporal: TemporalSettings = TemporalSettings()
     backends: list[BackendSettings] = [BackendSettings()]
     watch: Watch = Watch()
+    schedules: Schedules = Schedules()
 
 
 class SchedulerSettings(ChassisSettings):
