@@ -21,6 +21,7 @@ __all__ = [
     "CreateSchedule",
     "DeleteFile",
     "DeleteSchedule",
+    "HoldWorkload",
     "PauseSchedule",
     "ReplaceSchedule",
     "ResumeSchedule",
@@ -79,8 +80,16 @@ class CancelWorkload(_WorkloadCommand):
     message: str = ""
 
 
+class HoldWorkload(_WorkloadCommand):
+    """Keep a workload that was not handed to a backend yet from starting. Answered with the `Workload`."""
+
+    name: ClassVar[str] = "workload.hold"
+
+    message: str = ""
+
+
 class StartWorkload(_WorkloadCommand):
-    """Let a held workload go. Answered with the `Workload`."""
+    """Let a held workload go, as far as nothing else holds it up. Answered with the `Workload`."""
 
     name: ClassVar[str] = "workload.start"
 
@@ -176,6 +185,7 @@ class DeleteFile(Command):
 COMMANDS: tuple[type[Command], ...] = (
     SubmitWorkload,
     CancelWorkload,
+    HoldWorkload,
     StartWorkload,
     RetryWorkload,
     CreateSchedule,

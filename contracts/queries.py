@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import Field
 
 from .errors import Problem
+from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
@@ -24,6 +25,7 @@ __all__ = [
     "CheckHealth",
     "DownloadFile",
     "DownloadRunInputs",
+    "ExplainWorkload",
     "FilePage",
     "FreezeInputs",
     "Frozen",
@@ -90,6 +92,17 @@ class GetHistory(Query):
     name: ClassVar[str] = "workload.history"
     service: ClassVar[str] = "scheduler"
     answer: ClassVar[Any] = History
+
+    principal: Principal
+    workload_id: WorkloadId
+
+
+class ExplainWorkload(Query):
+    """Tell me why a workload is where it is."""
+
+    name: ClassVar[str] = "workload.explain"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Explanation
 
     principal: Principal
     workload_id: WorkloadId
@@ -356,6 +369,7 @@ class CheckHealth(Query):
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
+    ExplainWorkload,
     ListWorkloads,
     GetSchedule,
     ListSchedules,

@@ -119,6 +119,8 @@ class ScheduleSpec(Model):
     def _check_together(self) -> Self:
         if self.cron is None and self.every is None:
             raise ValueError("give cron or every")
+        if self.job.start_at is not None or self.job.after:
+            raise ValueError("job: the schedule says when it starts; start_at and after are not for it")
         if self.start_at and self.end_at and self.end_at <= self.start_at:
             raise ValueError("end_at must be later than start_at")
         return self

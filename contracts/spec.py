@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from .model import Model
+from .ids import WorkloadId
+from .model import Model, Timestamp
 from .resources import Resources, Span
+from .states import WorkloadState
 
-__all__ = ["FilePath", "Input", "JobSpec", "Output", "Placement", "ProjectName", "Retries", "clean_path"]
+__all__ = [
+    "After",
+    "FilePath",
+    "Input",
+    "JobSpec",
+    "Outcome",
+    "Output",
+    "Placement",
+    "ProjectName",
+    "Retries",
+    "clean_path",
+]
 
 MAX_SCRIPT = 1_000_000
 """Characters of a script; more than that belongs into an input file."""
@@ -80,6 +94,28 @@ class Placement(Model):
     """A backend by name; none lets Shunter choose."""
 
 
+class Outcome(StrEnum):
+    """How a workload has to end for those that wait for it to go on."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """It failed, was canceled or got lost."""
+    ANY = "any"
+
+    def is_met(self, end: WorkloadState) -> bool:
+        """Say whether a workload that ended as *end* lets others go on."""
+        return self is Outcome.ANY or (self is Outcome.SUCCESS) == (end is WorkloadState.SUCCEEDED)
+
+
+class After(Model):
+    """Another workload whose end is waited for; if it ends the other way, the waiting one is canceled."""
+
+    job: WorkloadId
+    on: Outcome = Outcome.SUCCESS
+    delay: Annotated[Span, Field(ge=timedelta(0), le=timedelta(days=365))] = timedelta(0)
+    """The pause between its end and the start."""
+
+
 class JobSpec(Model):
     """A job: something that runs to its end."""
 
@@ -102,6 +138,12 @@ class JobSpec(Model):
     retries: Retries = Retries()
     hold: bool = False
     """Whether to wait for a `start` after acceptance."""
+    priority: int = Field(default=0, ge=-100, le=100)
+    """Larger goes first among all that wait for a backend."""
+    start_at: Timestamp | None = Field(default=None, examples=["2030-01-31T18:00:00Z"])
+    """Not before this moment; with a time zone."""
+    after: list[After] = Field(default=[], max_length=1000)
+    """What has to end before."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],
@@ -132,6 +174,13 @@ class JobSpec(Model):
         if script is not None and "\x00" in script:
             raise ValueError("a script must not hold a NUL character")
         return script
+
+    @field_validator("after")
+    @classmethod
+    def _check_after(cls, after: list[After]) -> list[After]:
+        if len({item.job for item in after}) != len(after):
+            raise ValueError("a job is named twice")
+        return after
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -206,5 +206,6 @@ class JobService:
 
 
 def _hash_of(spec: JobSpec) -> str:
-    """Return the same for the same wish, however its keys were ordered."""
-    return sha256(orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Return the same for the same wish, however its keys were ordered and whatever fields were added since."""
+    wish = spec.model_dump(mode="json", exclude_defaults=True)
+    return sha256(orjson.dumps(wish, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,16 @@ from contracts.spec import JobSpec
 __all__ = ["merge", "pairs", "read_documents", "read_inputs", "to_spec"]
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe, and refuses a key that is given twice, which YAML would pass over in silence."""
+    """Safe, refuses a key that is given twice, and takes only `true` and `false` for truth: `on` is a field of ours."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag != _BOOL]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make a mapping."""
@@ -28,6 +37,9 @@ class _Loader(yaml.SafeLoader):
                 raise InvalidError.of(str(key), f"given twice (line {key_node.start_mark.line + 1})")
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def read_documents(file: str) -> list[dict[str, Any]]:
