@@ -106,7 +106,8 @@ class ScheduleSpec(Model):
     job: JobSpec
     overlap: Overlap = Overlap.SKIP
     catch_up: Annotated[Span, Field(ge=SHORTEST_PAUSE, le=timedelta(days=365))] = timedelta(minutes=10)
-    """Runs that were missed while Shunter was down are made up for if they are no older than this."""
+    """Runs that were missed while Shunter was down are made up for if they are no older than this; one that cannot be
+    submitted for so long, because something else is down, is given up."""
     jitter: Annotated[Span, Field(ge=timedelta(0), le=timedelta(days=1))] = timedelta(0)
     """Each run is late by a random part of this, so that not everything begins on the hour."""
     start_at: Day | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
+from contracts.errors import UnavailableError
 from contracts.schedules import RunOutcome
 from services.scheduler.schedules.firing import Firing
 from services.scheduler.workflows.schedule import CancelRun, Fired, RunRef, ScheduleCalls
@@ -23,7 +24,10 @@ class ScheduleActivities(ScheduleCalls):
     @translated_for_temporal
     async def fire_schedule(self, run: RunRef) -> Fired:
         """Submit the job of a run, unless the schedule makes no more."""
-        found = await self._firing.fire(run.schedule_id, run.scheduled_for, run.workflow_id)
+        try:
+            found = await self._firing.fire(run.schedule_id, run.scheduled_for, run.workflow_id, last=run.last)
+        except UnavailableError as error:
+            return Fired(message=error.detail, again=True)
         if found is None:
             return Fired(message="the schedule makes no more jobs")
         if found.outcome is RunOutcome.REFUSED:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from contracts.commands import CancelWorkload, SubmitWorkload
-from contracts.errors import ConflictError, NotFoundError, RefusedError
+from contracts.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
 from contracts.events import ScheduleChanged, ScheduleFired
 from contracts.model import now
 from contracts.schedules import RunOutcome, ScheduleRun, ScheduleState
@@ -33,10 +33,13 @@ class Firing:
         self._unit = unit
         self._workloads = workloads
 
-    async def fire(self, schedule_id: str, scheduled_for: datetime, workflow_id: str | None) -> ScheduleRun | None:
+    async def fire(
+        self, schedule_id: str, scheduled_for: datetime, workflow_id: str | None, *, last: bool = False
+    ) -> ScheduleRun | None:
         """Submit the job of one run; none if the schedule makes no more. Without *workflow_id* somebody asked for it.
 
-        The run is written down before its job is submitted: whoever ends the job finds out whom to tell.
+        The run is written down before its job is submitted: whoever ends the job finds out whom to tell. At the *last*
+        try a run that cannot be submitted is given up.
         """
         async with self._unit.begin(workload_context(schedule_id)) as work:
             row = await store.lock(work.connection, schedule_id)
@@ -47,7 +50,7 @@ class Firing:
                 run = await self._open(work, row, scheduled_for, workflow_id)
         if row is None or run["outcome"] != RunOutcome.PENDING:
             return to_run(run)
-        return await self._close(row, run, await self._submit(row, run))
+        return await self._close(row, run, await self._submit(row, run, last=last))
 
     async def cancel(self, job_id: str, message: str) -> None:
         """End the job of a run, because the next one is due."""
@@ -79,7 +82,7 @@ class Firing:
             work.defer(*mirror(row["id"]))
         return run
 
-    async def _submit(self, row: Record, run: Record) -> str:
+    async def _submit(self, row: Record, run: Record, *, last: bool) -> str:
         """Hand the job in; returns why it was refused, or nothing."""
         spec = spec_of(row)
         job = spec.job.model_copy(update={"name": spec.job.name or spec.name})
@@ -90,6 +93,10 @@ class Firing:
             await self._workloads.submit(command, Delivery(f"fire-{run['job_id']}", workload_context(run["job_id"])))
         except RefusedError as refusal:
             return refusal.detail or "refused"
+        except UnavailableError as error:
+            if not last:
+                raise
+            return f"given up: {error.detail}"
         return ""
 
     async def _close(self, row: Record, run: Record, refusal: str) -> ScheduleRun:

@@ -150,7 +150,11 @@ class ScheduleMirror:
         spec = spec_of(row)
         action = temporal.ScheduleActionStartWorkflow(
             ScheduledRun.run,
-            ScheduleInput(schedule_id=row["id"], stay=spec.overlap is not Overlap.ALLOW),
+            ScheduleInput(
+                schedule_id=row["id"],
+                stay=spec.overlap is not Overlap.ALLOW,
+                patience=spec.catch_up.total_seconds(),
+            ),
             id=row["id"],
             task_queue=self._task_queue,
             typed_search_attributes=TypedSearchAttributes([SearchAttributePair(_OWNER, row["owner"])]),

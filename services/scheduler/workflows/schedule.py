@@ -22,6 +22,9 @@ _PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_int
 _STEP = timedelta(seconds=30)
 _LONG_BACKOFF = timedelta(minutes=10)
 
+_FIRST_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(minutes=1)
+
 _LOOK_EVERY = timedelta(minutes=10)
 """The end of a job is told by a signal; should one be lost, somebody looks."""
 
@@ -32,6 +35,8 @@ class ScheduleInput(Model):
     schedule_id: str
     stay: bool = True
     """Whether to stay until the job has ended; where runs may overlap there is nothing to stay for."""
+    patience: float = 600.0
+    """Seconds for which a submit is tried while what it needs is away; then the run is given up."""
 
 
 class RunRef(Model):
@@ -40,6 +45,8 @@ class RunRef(Model):
     schedule_id: str
     scheduled_for: datetime
     workflow_id: str
+    last: bool = False
+    """Whether nobody will try again."""
 
 
 class Fired(Model):
@@ -47,6 +54,8 @@ class Fired(Model):
 
     job_id: str | None = None
     message: str = ""
+    again: bool = False
+    """Whether something was away, so that it should be tried again."""
 
 
 class CancelRun(Model):
@@ -113,6 +122,15 @@ class ScheduledRun:
         self._ended = True
 
     async def _fire(self) -> Fired:
+        """Submit. Pauses are timers and no retries of the activity: those would hold up the end of the worker."""
+        last_try = workflow.now() + timedelta(seconds=self._asked.patience)
+        pause = _FIRST_PAUSE
+        while (fired := await self._try_to_fire(last=workflow.now() >= last_try)).again:
+            await workflow.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        return fired
+
+    async def _try_to_fire(self, *, last: bool) -> Fired:
         info = workflow.info()
         fired: Fired = await workflow.execute_local_activity_method(
             ScheduleCalls.fire_schedule,
@@ -120,6 +138,7 @@ class ScheduledRun:
                 schedule_id=self._asked.schedule_id,
                 scheduled_for=info.typed_search_attributes.get(_SCHEDULED_FOR) or info.start_time,
                 workflow_id=info.workflow_id,
+                last=last,
             ),
             start_to_close_timeout=_STEP,
             retry_policy=_PATIENT,
