@@ -11,7 +11,7 @@ from contracts.envelope import Envelope
 from contracts.files import FileRecord, Folder
 from contracts.model import Model
 from contracts.principals import Principal
-from contracts.queries import BackendView
+from contracts.queries import BackendView, SchedulePage
 from contracts.states import WorkloadState
 from contracts.workloads import OutputFile, Workload
 
@@ -26,6 +26,7 @@ __all__ = [
     "LogChunk",
     "LogEnd",
     "OutputList",
+    "ScheduleList",
     "Submission",
     "WhoAmI",
 ]
@@ -63,6 +64,10 @@ class OutputList(Model):
     """The files that a job left behind."""
 
     items: list[OutputFile]
+
+
+class ScheduleList(SchedulePage):
+    """Some schedules, newest first."""
 
 
 class FileView(FileRecord):

@@ -21,6 +21,7 @@ from .follow import LogFollower, Position
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
+from .schedules import ScheduleService
 from .settings import GatewaySection
 from .transfer import Transfer
 
@@ -54,6 +55,11 @@ class Factory:
         return JobService(
             bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
         )
+
+    def schedules(self) -> ScheduleService:
+        """Return the service for schedules."""
+        process = self._process
+        return ScheduleService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def logs(self) -> LogService:
         """Return the service for logs."""

@@ -6,18 +6,20 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.errors import FieldError, InvalidError
 from contracts.spec import JobSpec
 
-__all__ = ["merge", "pairs", "read_documents", "read_inputs", "to_spec"]
+__all__ = ["checked", "merge", "pairs", "read_documents", "read_inputs", "to_spec"]
 
 
 _BOOL = "tag:yaml.org,2002:bool"
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,14 +61,19 @@ def read_documents(file: str) -> list[dict[str, Any]]:
 
 def to_spec(document: Mapping[str, Any]) -> JobSpec:
     """Check a spec; unknown and wrong fields are named."""
+    return checked(JobSpec, document, "the spec")
+
+
+def checked(kind: type[_M], document: Mapping[str, Any], what: str) -> _M:
+    """Make a model of a document; unknown and wrong fields are named."""
     try:
-        return JobSpec.model_validate(document)
+        return kind.model_validate(document)
     except ValidationError as error:
         errors = [
             FieldError(field=".".join(str(part) for part in found["loc"]) or "spec", message=found["msg"])
             for found in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        raise InvalidError("the spec is not right; nothing was sent", errors=errors) from error
+        raise InvalidError(f"{what} is not right; nothing was sent", errors=errors) from error
 
 
 def merge(document: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from contracts.files import Deleted, DownloadUrl, FileRecord, UploadPlan
 from contracts.model import Message, Model
 from contracts.queries import QUERIES, Query, Reply
 from contracts.runs import ControlReply, ControlRun, RunReport, RunTask, RunTicket
+from contracts.schedules import Schedule, ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.usage import ReplayReport, UsageSummary
 from contracts.workloads import Workload
@@ -26,7 +27,7 @@ SCHEMAS = Path(__file__).parents[2] / "contracts" / "schemas"
 RUN_MESSAGES: tuple[type[Message], ...] = (RunTask, RunReport, ControlRun)
 RECORDS: tuple[type[Model], ...] = (
     *(Envelope, Problem, JobSpec, Workload, FileRecord, UploadPlan, DownloadUrl, UsageSummary, ReplayReport),
-    *(ControlReply, RunTicket, Deleted),
+    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec),
 )
 
 

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 from contracts.files import DownloadUrl, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
+from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import examples
+from services.gateway.api import examples, schedule_examples
 from services.gateway.api.events import EventPage
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
@@ -103,6 +104,8 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (BackendView, examples.BACKEND),
         (Principal, examples.PRINCIPAL),
         (Readiness, examples.READY),
+        (Schedule, schedule_examples.SCHEDULE),
+        (ScheduleRun, schedule_examples.RUN),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -114,6 +117,12 @@ def test_examples_are_what_the_models_say(kind: Any, example: object) -> None:
 def test_the_examples_of_jobs_can_be_submitted(name: str) -> None:
     example = cast(dict[str, Any], examples.SPECS[name])
     JobSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", list(schedule_examples.SCHEDULES))
+def test_the_examples_of_schedules_can_be_made(name: str) -> None:
+    example = cast(dict[str, Any], schedule_examples.SCHEDULES[name])
+    ScheduleSpec.model_validate(example["value"])
 
 
 def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:
