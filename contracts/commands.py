@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .batches import BatchId, BatchSpec
 from .files import PartDone
 from .ids import WorkloadId
 from .model import Message, Timestamp
@@ -15,9 +16,11 @@ from .workloads import Kind
 __all__ = [
     "COMMANDS",
     "NO_TARGET",
+    "CancelBatch",
     "CancelWorkload",
     "Command",
     "CompleteUpload",
+    "CreateBatch",
     "CreateSchedule",
     "DeleteFile",
     "DeleteSchedule",
@@ -101,6 +104,35 @@ class RetryWorkload(_WorkloadCommand):
 
     new_id: WorkloadId
     request_hash: str = ""
+
+
+class _BatchCommand(Command):
+    service: ClassVar[str] = "scheduler"
+
+    batch_id: BatchId
+    principal: Principal
+
+    @property
+    def target_id(self) -> str:
+        """Return the batch's identifier."""
+        return self.batch_id
+
+
+class CreateBatch(_BatchCommand):
+    """Run these, all or none. Answered with the `Batch`; the same identifier and request twice make one batch."""
+
+    name: ClassVar[str] = "batch.create"
+
+    spec: BatchSpec
+    request_hash: str = ""
+
+
+class CancelBatch(_BatchCommand):
+    """End all jobs of a batch, wherever they stand. Answered with the `Batch`."""
+
+    name: ClassVar[str] = "batch.cancel"
+
+    message: str = ""
 
 
 class _ScheduleCommand(Command):
@@ -188,6 +220,8 @@ COMMANDS: tuple[type[Command], ...] = (
     HoldWorkload,
     StartWorkload,
     RetryWorkload,
+    CreateBatch,
+    CancelBatch,
     CreateSchedule,
     ReplaceSchedule,
     PauseSchedule,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .batches import BatchId, BatchMember
 from .files import Sha256
 from .ids import WorkloadId
 from .model import Message, Timestamp
@@ -16,6 +17,7 @@ from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
     "EVENTS",
+    "BatchCreated",
     "CommandRefused",
     "Event",
     "FileDeleted",
@@ -69,6 +71,7 @@ class WorkloadAccepted(_WorkloadEvent):
     retry_of: WorkloadId | None = None
     request_hash: str = ""
     schedule_id: ScheduleId | None = None
+    batch_id: BatchId | None = None
     at: Timestamp
 
 
@@ -106,6 +109,25 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class BatchCreated(Event):
+    """Jobs were let in together; each has told of itself."""
+
+    name: ClassVar[str] = "batch.created"
+
+    batch_id: BatchId
+    owner: str
+    project: str | None = None
+    batch_name: str | None = None
+    members: list[BatchMember]
+    request_hash: str = ""
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the batch's identifier."""
+        return self.batch_id
 
 
 class _ScheduleEvent(Event):
@@ -235,6 +257,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
     ScheduleDeleted,

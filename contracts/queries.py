@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
+from .batches import Batch, BatchId
 from .errors import Problem
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
@@ -22,6 +23,7 @@ from .workloads import Transition, Workload
 __all__ = [
     "QUERIES",
     "BackendView",
+    "BatchPage",
     "CheckHealth",
     "DownloadFile",
     "DownloadRunInputs",
@@ -29,6 +31,7 @@ __all__ = [
     "FilePage",
     "FreezeInputs",
     "Frozen",
+    "GetBatch",
     "GetFile",
     "GetHistory",
     "GetSchedule",
@@ -36,6 +39,7 @@ __all__ = [
     "Health",
     "History",
     "ListBackends",
+    "ListBatches",
     "ListFiles",
     "ListSchedules",
     "ListWorkloads",
@@ -132,8 +136,41 @@ class ListWorkloads(Query):
     job_name: str | None = None
     label: dict[str, str] = {}
     schedule_id: ScheduleId | None = None
+    batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+
+
+class GetBatch(Query):
+    """Give me one batch with its jobs."""
+
+    name: ClassVar[str] = "batch.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Batch
+
+    principal: Principal
+    batch_id: BatchId
+
+
+class BatchPage(Model):
+    """Some batches, newest first, without their jobs."""
+
+    items: list[Batch]
+    next_cursor: str | None = None
+
+
+class ListBatches(Query):
+    """Give me a page of the batches that the principal may see."""
+
+    name: ClassVar[str] = "batch.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = BatchPage
+
+    principal: Principal
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
+    owner: str | None = None
+    batch_name: str | None = None
 
 
 class GetSchedule(Query):
@@ -371,6 +408,8 @@ QUERIES: tuple[type[Query], ...] = (
     GetHistory,
     ExplainWorkload,
     ListWorkloads,
+    GetBatch,
+    ListBatches,
     GetSchedule,
     ListSchedules,
     ListBackends,

@@ -96,6 +96,10 @@ class Workload(Model):
     retry_of: WorkloadId | None = None
     schedule_id: ScheduleId | None = None
     """The schedule that made it, if one did."""
+    batch_id: str | None = None
+    """The batch that it came with, if it did."""
+    cause: WorkloadId | None = None
+    """Whose end made this be canceled: the root of the chain of those that waited for each other."""
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None = None

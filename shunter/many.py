@@ -1,15 +1,16 @@
-"""What both clients offer for many jobs: schedules."""
+"""What both clients offer for many jobs: batches and schedules."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TypeVar
 
+from contracts.batches import Batch, BatchSpec
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 
-from .calls import schedules
+from .calls import batches, schedules
 from .calls.call import Call
-from .models import ScheduleList
+from .models import BatchList, BatchSubmission, ScheduleList
 
 __all__ = ["AsyncMany", "Many"]
 
@@ -21,6 +22,24 @@ class Many(ABC):
 
     @abstractmethod
     def _send(self, call: Call[T]) -> T: ...
+
+    def submit_batch(self, spec: BatchSpec, *, key: str | None = None) -> BatchSubmission:
+        """Submit many jobs, all or none. The same *key* twice makes one batch; one is made up if none is given."""
+        return self._send(batches.submit_batch(spec, key=key))
+
+    def list_batches(
+        self, *, name: str | None = None, owner: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> BatchList:
+        """Return a page of batches, newest first, without their jobs."""
+        return self._send(batches.list_batches(name=name, owner=owner, limit=limit, cursor=cursor))
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """Return a batch with its jobs and how they stand."""
+        return self._send(batches.get_batch(batch_id))
+
+    def cancel_batch(self, batch_id: str) -> Batch | None:
+        """End all jobs of a batch; none: it will be done later."""
+        return self._send(batches.cancel_batch(batch_id))
 
     def create_schedule(self, spec: ScheduleSpec, *, key: str | None = None) -> Schedule | None:
         """Make a schedule; none: the scheduler is away, the command is kept."""
@@ -62,6 +81,24 @@ class AsyncMany(ABC):
 
     @abstractmethod
     async def _send(self, call: Call[T]) -> T: ...
+
+    async def submit_batch(self, spec: BatchSpec, *, key: str | None = None) -> BatchSubmission:
+        """Submit many jobs, all or none. The same *key* twice makes one batch; one is made up if none is given."""
+        return await self._send(batches.submit_batch(spec, key=key))
+
+    async def list_batches(
+        self, *, name: str | None = None, owner: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> BatchList:
+        """Return a page of batches, newest first, without their jobs."""
+        return await self._send(batches.list_batches(name=name, owner=owner, limit=limit, cursor=cursor))
+
+    async def get_batch(self, batch_id: str) -> Batch:
+        """Return a batch with its jobs and how they stand."""
+        return await self._send(batches.get_batch(batch_id))
+
+    async def cancel_batch(self, batch_id: str) -> Batch | None:
+        """End all jobs of a batch; none: it will be done later."""
+        return await self._send(batches.cancel_batch(batch_id))
 
     async def create_schedule(self, spec: ScheduleSpec, *, key: str | None = None) -> Schedule | None:
         """Make a schedule; none: the scheduler is away, the command is kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,6 +59,10 @@ class Work:
     context: Context
     source: str
     _rows: list[OutboxRow] = field(default_factory=list)
+    facts: list[object] = field(default_factory=list)
+    """What happened here that somebody else of this service takes into account before the commit."""
+    on_rollback: Callable[[], None] | None = None
+    """Called if nothing of this came to be."""
 
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
@@ -96,16 +100,22 @@ class UnitOfWork:
         self._source = source
         self._announce = announce
         self._turn = turn
+        self._partner: Callable[[Work], Awaitable[None]] | None = None
+
+    def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
+        """Have *partner* take part in every transaction in which a fact was noted, right before its commit."""
+        self._partner = partner
 
     @asynccontextmanager
     async def begin(self, context: Context) -> AsyncIterator[Work]:
         """Open a transaction; code inside never commits."""
         async with self._turn:
-            async with self._engine.begin() as connection:
-                work = Work(connection, context, self._source)
+            async with _open(self._engine, context, self._source) as work:
                 yield work
+                if work.facts and self._partner:
+                    await self._partner(work)
                 if work.rows:
-                    await connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
+                    await work.connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
             self._announce(work.rows)
 
     @asynccontextmanager
@@ -124,6 +134,19 @@ class UnitOfWork:
         """Open a connection for reading only; it waits for no writer."""
         async with self._engine.connect() as connection:
             yield await reading(connection)
+
+
+@asynccontextmanager
+async def _open(engine: AsyncEngine, context: Context, source: str) -> AsyncIterator[Work]:
+    work: Work | None = None
+    try:
+        async with engine.begin() as connection:
+            work = Work(connection, context, source)
+            yield work
+    except BaseException:
+        if work and work.on_rollback:
+            work.on_rollback()
+        raise
 
 
 async def reading(connection: AsyncConnection) -> AsyncConnection:

@@ -12,6 +12,7 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 
 from .auth.authenticator import Door
+from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
 from .events import EventService
@@ -55,6 +56,11 @@ class Factory:
         return JobService(
             bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
         )
+
+    def batches(self) -> BatchService:
+        """Return the service for batches."""
+        process = self._process
+        return BatchService(bus=process.bus, caller=self.caller, wait=process.settings.submit_wait)
 
     def schedules(self) -> ScheduleService:
         """Return the service for schedules."""

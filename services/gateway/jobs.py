@@ -187,6 +187,7 @@ class JobService:
         created_after: datetime | None,
         created_before: datetime | None,
         schedule_id: str | None = None,
+        batch_id: str | None = None,
     ) -> WorkloadPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
@@ -202,6 +203,7 @@ class JobService:
             created_after=created_after,
             created_before=created_before,
             schedule_id=schedule_id,
+            batch_id=batch_id,
         )
         page: WorkloadPage = await self._bus.ask(query)
         return page

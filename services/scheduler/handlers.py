@@ -5,9 +5,12 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from contracts.commands import (
+    CancelBatch,
     CancelWorkload,
+    CreateBatch,
     CreateSchedule,
     DeleteSchedule,
+    HoldWorkload,
     PauseSchedule,
     ReplaceSchedule,
     ResumeSchedule,
@@ -18,10 +21,12 @@ from contracts.commands import (
 )
 from contracts.queries import (
     BackendView,
+    GetBatch,
     GetHistory,
     GetSchedule,
     GetWorkload,
     ListBackends,
+    ListBatches,
     ListSchedules,
     ListWorkloads,
 )
@@ -31,6 +36,7 @@ from services.chassis.bus import Bus, Delivery
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
+from .batches.service import BatchService
 from .reports import ReportService
 from .schedules.service import ScheduleService
 from .service import WorkloadService
@@ -45,6 +51,7 @@ def register(
     reports: ReportService,
     backends: Backends,
     schedules: ScheduleService,
+    batches: BatchService,
 ) -> None:
     """Connect what the scheduler does with what it hears."""
 
@@ -62,8 +69,11 @@ def register(
         {
             SubmitWorkload: service.submit,
             CancelWorkload: service.cancel,
+            HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            CreateBatch: batches.create,
+            CancelBatch: batches.cancel,
             CreateSchedule: schedules.create,
             ReplaceSchedule: schedules.replace,
             PauseSchedule: schedules.pause,
@@ -77,6 +87,8 @@ def register(
             GetWorkload: service.get,
             GetHistory: service.history,
             ListWorkloads: service.page,
+            GetBatch: batches.get,
+            ListBatches: batches.page,
             GetSchedule: schedules.get,
             ListSchedules: schedules.page,
             ListBackends: list_backends,

@@ -19,7 +19,13 @@ from .activities.job import JobActivities
 from .activities.schedule import ScheduleActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
+from .batches.service import BatchService
+from .entrance import Entrance
 from .handlers import register
+from .journey import ENDS_SINK
+from .queue.clock import QueueClock
+from .queue.dependencies import Dependencies
+from .queue.dispatcher import Dispatcher
 from .reports import ReportService
 from .schedules.firing import Firing
 from .schedules.mirror import ScheduleMirror
@@ -43,22 +49,29 @@ async def main(settings: SchedulerSettings) -> None:
     """Serve until told to stop."""
     async with open_frame("scheduler", settings, database_url=settings.database_url, metadata=METADATA) as frame:
         backends = make_backends(settings.scheduler.backends, frame.bus)
+        section = settings.scheduler
+        dispatcher = Dispatcher(unit=frame.unit, backends=backends, queue=section.queue, limits=section.limits)
         admission = Admission(backends=backends, ask=frame.bus.ask)
-        service = WorkloadService(unit=frame.unit, admission=admission)
+        service = WorkloadService(unit=frame.unit, admission=admission, dispatcher=dispatcher)
         firing = Firing(unit=frame.unit, workloads=service)
         schedules = ScheduleService(
-            unit=frame.unit, admission=admission, firing=firing, per_owner=settings.scheduler.schedules.per_owner
+            unit=frame.unit, admission=admission, firing=firing, per_owner=section.schedules.per_owner
         )
+        batches = BatchService(unit=frame.unit, admission=admission, entrance=Entrance(dispatcher), workloads=service)
         reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends, schedules=schedules)
+        register(frame.bus, service=service, reports=reports, backends=backends, schedules=schedules, batches=batches)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
         mirror = ScheduleMirror(unit=frame.unit, task_queue=settings.scheduler.temporal.task_queue)
         frame.sinks[SCHEDULES_SINK] = mirror
+        frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
+        clock = QueueClock(unit=frame.unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
+        await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
             asyncio.create_task(_work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing))),
             asyncio.create_task(watch.run()),
+            asyncio.create_task(clock.run()),
         ]
         try:
             await frame.serve(settings.scheduler.health)

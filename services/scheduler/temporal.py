@@ -37,6 +37,8 @@ class StartJob(Model):
     owner: str
     project: str | None = None
     title: str = ""
+    backend: str | None = None
+    """Where it is let go to; none leaves the choice to the first attempt."""
 
 
 class Signal(Model):
@@ -90,7 +92,7 @@ class TemporalSink:
         try:
             await client.start_workflow(
                 JobWorkflow.run,
-                start.job,
+                start.job.model_copy(update={"backend": start.backend}),
                 id=start.job.workload_id,
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -84,15 +84,16 @@ def create(
 
 
 def _spec(file: str | None, options: dict[str, Any]) -> ScheduleSpec:
+    from contracts.documents import Document, checked
     from contracts.errors import InvalidError
     from contracts.schedules import ScheduleSpec
 
-    from .specs import checked, merge, read_documents
+    from .specs import merge, read_file
 
-    documents = read_documents(file) if file else [{}]
+    documents = read_file(file) if file else [Document({})]
     if len(documents) != 1:
         raise InvalidError(f"{file} holds {len(documents)} documents; a schedule is one")
-    return checked(ScheduleSpec, merge(documents[0], options), "the schedule")
+    return checked(ScheduleSpec, merge(documents[0].value, options), "the schedule", documents[0])
 
 
 @app.command("list")

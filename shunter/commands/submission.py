@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from . import wishes
+from .batches import submit_batch
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contracts.batches import BatchSpec
+    from contracts.documents import Document
     from contracts.spec import JobSpec
     from shunter.client import Client
     from shunter.models import Submission
@@ -43,6 +48,7 @@ def submit(
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
+    dry_run: wishes.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job, or several.
@@ -51,16 +57,29 @@ def submit(
 
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     With `--json` there is one record per line.
+
+    Example: `shunter submit -f many.yaml --wait`, with `jobs:` that have a `key` and wait for each other by `after`:
+    all of them are let in, or none.
     """
-    from .specs import pairs, read_inputs
+    from .specs import pairs, read_file, read_inputs, to_batch
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    specs = _specs(file, {**words, **files, **where, **known})
+    options = {**words, **files, **where, **known}
+    if file is None and not argv:
+        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
+    documents = read_file(file) if file else []
+    batch = to_batch(documents, options)
+    specs = [] if batch else _specs(documents, options)
+    if dry_run:
+        _show_dry([batch] if batch else specs, as_json=as_json)
+        return
     with session_of(ctx).client() as client:
+        if batch:
+            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
         accepted = []
         for place, spec in enumerate(specs):
             accepted.append(client.submit(spec, key=_key(key, place)))
@@ -69,13 +88,20 @@ def submit(
             raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
 
 
-def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
+def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSpec]:
     """Check all of them before the first is sent."""
-    from .specs import merge, read_documents, to_spec
+    from .specs import merge, to_spec
 
-    if file is None and "argv" not in options:
-        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
-    return [to_spec(merge(document, options)) for document in (read_documents(file) if file else [{}])]
+    if not documents:
+        return [to_spec(options)]
+    return [to_spec(merge(document.value, options), document) for document in documents]
+
+
+def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> None:
+    for spec in specs:
+        emit_line(spec.model_dump(mode="json", exclude_unset=True))
+    if not as_json:
+        note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
 
 
 def _key(key: str | None, place: int) -> str | None:

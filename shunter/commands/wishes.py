@@ -11,6 +11,7 @@ __all__ = [
     "Argv",
     "Backend",
     "Cpus",
+    "DryRun",
     "Env",
     "File",
     "Follow",
@@ -56,6 +57,7 @@ Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; el
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter start` after acceptance.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for the end and show what it prints.")]
 
 

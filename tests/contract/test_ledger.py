@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from contracts.batches import Batch, BatchSpec
 from contracts.commands import COMMANDS, Command
 from contracts.envelope import Envelope, type_of
 from contracts.errors import Problem
@@ -27,7 +28,7 @@ SCHEMAS = Path(__file__).parents[2] / "contracts" / "schemas"
 RUN_MESSAGES: tuple[type[Message], ...] = (RunTask, RunReport, ControlRun)
 RECORDS: tuple[type[Model], ...] = (
     *(Envelope, Problem, JobSpec, Workload, FileRecord, UploadPlan, DownloadUrl, UsageSummary, ReplayReport),
-    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec),
+    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec, Batch, BatchSpec),
 )
 
 

@@ -20,6 +20,7 @@ from tests.support.terminal import Terminal
 COMMANDS = [
     *("up", "down", "service"),
     *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
+    *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
@@ -52,7 +53,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit", "schedule"}:
+    if name in {"files", "audit", "schedule", "batch"}:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)

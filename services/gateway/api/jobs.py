@@ -35,6 +35,10 @@ ScheduleFilter = Annotated[
     str | None, Query(pattern=r"^sch-[0-9a-f]{32}$", description="Only those that this schedule made.")
 ]
 
+BatchFilter = Annotated[
+    str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
+
 UntilWord = Annotated[
     str,
     Query(
@@ -93,6 +97,7 @@ async def list_jobs(
     created_after: Moment | None = None,
     created_before: Moment | None = None,
     schedule: ScheduleFilter = None,
+    batch: BatchFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -106,6 +111,7 @@ async def list_jobs(
         created_after=created_after,
         created_before=created_before,
         schedule_id=schedule,
+        batch_id=batch,
     )
     view = JobPage.model_construct(
         items=[JobView.of(item, services.linker) for item in page.items], next_cursor=page.next_cursor

@@ -18,6 +18,8 @@ class JobInput(Model):
     """Seconds."""
     walltime: float
     """Seconds."""
+    backend: str | None = None
+    """Where its first attempt goes; none lets the activity choose, as for all further ones."""
 
 
 class AttemptRef(Model):
@@ -26,6 +28,8 @@ class AttemptRef(Model):
     workload_id: str
     attempt: int
     message: str = ""
+    backend: str | None = None
+    """Where it goes, if that was decided already."""
 
 
 class Submitted(Model):
