@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
+from .batches import Batch, BatchId
 from .errors import Problem
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
@@ -13,6 +14,7 @@ from .ids import WorkloadId
 from .model import Message, Model, Timestamp
 from .principals import Principal
 from .runs import FrozenInput
+from .schedules import Schedule, ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .usage import GroupBy, ReplayReport, UsageSummary
@@ -21,6 +23,7 @@ from .workloads import Transition, Workload
 __all__ = [
     "QUERIES",
     "BackendView",
+    "BatchPage",
     "CheckHealth",
     "DownloadFile",
     "DownloadRunInputs",
@@ -28,13 +31,17 @@ __all__ = [
     "FilePage",
     "FreezeInputs",
     "Frozen",
+    "GetBatch",
     "GetFile",
     "GetHistory",
+    "GetSchedule",
     "GetWorkload",
     "Health",
     "History",
     "ListBackends",
+    "ListBatches",
     "ListFiles",
+    "ListSchedules",
     "ListWorkloads",
     "OpenRunUpload",
     "OpenUpload",
@@ -43,6 +50,7 @@ __all__ = [
     "Reply",
     "ResumeUpload",
     "RunDownloads",
+    "SchedulePage",
     "SumUsage",
     "WorkloadPage",
 ]
@@ -127,8 +135,74 @@ class ListWorkloads(Query):
     backend: str | None = None
     job_name: str | None = None
     label: dict[str, str] = {}
+    schedule_id: ScheduleId | None = None
+    batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+
+
+class GetBatch(Query):
+    """Give me one batch with its jobs."""
+
+    name: ClassVar[str] = "batch.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Batch
+
+    principal: Principal
+    batch_id: BatchId
+
+
+class BatchPage(Model):
+    """Some batches, newest first, without their jobs."""
+
+    items: list[Batch]
+    next_cursor: str | None = None
+
+
+class ListBatches(Query):
+    """Give me a page of the batches that the principal may see."""
+
+    name: ClassVar[str] = "batch.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = BatchPage
+
+    principal: Principal
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
+    owner: str | None = None
+    batch_name: str | None = None
+
+
+class GetSchedule(Query):
+    """Give me one schedule, with what it will do next and did last."""
+
+    name: ClassVar[str] = "schedule.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Schedule
+
+    principal: Principal
+    schedule_id: ScheduleId
+
+
+class SchedulePage(Model):
+    """Some schedules, newest first."""
+
+    items: list[Schedule]
+    next_cursor: str | None = None
+
+
+class ListSchedules(Query):
+    """Give me a page of the schedules that the principal may see."""
+
+    name: ClassVar[str] = "schedule.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = SchedulePage
+
+    principal: Principal
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
+    owner: str | None = None
+    schedule_name: str | None = None
 
 
 class BackendView(Model):
@@ -334,6 +408,10 @@ QUERIES: tuple[type[Query], ...] = (
     GetHistory,
     ExplainWorkload,
     ListWorkloads,
+    GetBatch,
+    ListBatches,
+    GetSchedule,
+    ListSchedules,
     ListBackends,
     GetFile,
     ListFiles,

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, usage, waiting
+from .commands import (
+    audit,
+    batches,
+    doctor,
+    facts,
+    files,
+    inspection,
+    logs,
+    schedules,
+    stack,
+    steering,
+    submission,
+    usage,
+    waiting,
+)
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
 
@@ -63,6 +77,8 @@ app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": 
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
 _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
+app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
+app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)

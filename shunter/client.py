@@ -28,6 +28,7 @@ from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
 from .problems import connecting, error_from
 from .retrying import Patience, policy
@@ -51,7 +52,7 @@ _LONG_POLL = 30.0
 """Seconds of one request that waits for the end of a job."""
 
 
-class Client:
+class Client(Many):
     """A connection to a Shunter server. All methods raise the errors of `contracts.errors`.
 
     Without arguments it reads `SHUNTER_URL`, `SHUNTER_TOKEN` and the user's profile.

@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from contracts.commands import NO_TARGET, Command
 from contracts.envelope import Context, Envelope, type_of
-from contracts.errors import InternalError, ShunterError, UnavailableError, error_of
+from contracts.errors import InternalError, ShunterError, TooLargeError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
@@ -159,10 +159,16 @@ class Bus:
         self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
     ) -> None:
         """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once."""
-        with translated("NATS"):
-            await self.jetstream.publish(
-                subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
-            )
+        try:
+            with translated("NATS"):
+                await self.jetstream.publish(
+                    subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
+                )
+        except nats.errors.MaxPayloadError as error:
+            most = self.connection.max_payload
+            raise TooLargeError(
+                f"this makes a message of {len(payload)} bytes; at most {most} go over the bus"
+            ) from error
 
     async def send_row(self, row: OutboxRow) -> None:
         """Say a row of the outbox; the relay's sink for events."""

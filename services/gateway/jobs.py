@@ -16,7 +16,7 @@ from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.ids import workload_id, workload_id_from
-from contracts.model import now
+from contracts.model import Model, now
 from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
@@ -29,7 +29,7 @@ from .callers import Caller
 from .closing import Closing
 from .watch import Watch, watching
 
-__all__ = ["CHANGE", "JobService", "Submitted", "Until"]
+__all__ = ["CHANGE", "JobService", "Submitted", "Until", "hash_of"]
 
 CHANGE = "change"
 """What a long poll may wait for, beside states: any move at all."""
@@ -86,7 +86,7 @@ class JobService:
         principal = self._caller.principal
         job_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = SubmitWorkload(
-            workload_id=job_id, principal=principal, spec=spec, request_hash=_hash_of(spec) if key else ""
+            workload_id=job_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
         )
         return await self._make(job_id, command, key=key, wait=wait)
 
@@ -201,6 +201,8 @@ class JobService:
         labels: dict[str, str],
         created_after: datetime | None,
         created_before: datetime | None,
+        schedule_id: str | None = None,
+        batch_id: str | None = None,
     ) -> WorkloadPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
@@ -215,12 +217,14 @@ class JobService:
             label=labels,
             created_after=created_after,
             created_before=created_before,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
         )
         page: WorkloadPage = await self._bus.ask(query)
         return page
 
 
-def _hash_of(spec: JobSpec) -> str:
+def hash_of(wish: Model) -> str:
     """Return the same for the same wish, however its keys were ordered and whatever fields were added since."""
-    wish = spec.model_dump(mode="json", exclude_defaults=True)
-    return sha256(orjson.dumps(wish, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    said = wish.model_dump(mode="json", exclude_defaults=True)
+    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

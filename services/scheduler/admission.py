@@ -38,9 +38,16 @@ class Admission:
 
     async def admit(self, spec: JobSpec, principal: Principal) -> Admitted:
         """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
+        billed, possible = await self._check(spec, principal)
+        return Admitted(billed, await self._freeze(billed, principal), possible)
+
+    async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
+        """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
+        return (await self._check(spec, principal))[0]
+
+    async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
-        possible = await require_possible(billed, self._backends)
-        return Admitted(billed, await self._freeze(billed, principal), tuple(possible))
+        return billed, tuple(await require_possible(billed, self._backends))
 
     async def _freeze(self, spec: JobSpec, principal: Principal) -> list[FrozenInput]:
         if not spec.inputs:

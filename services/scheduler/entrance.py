@@ -44,6 +44,8 @@ class Arrival:
     kind: Kind = Kind.JOB
     request_hash: str = ""
     retry_of: str | None = None
+    schedule_id: str | None = None
+    batch_id: str | None = None
 
 
 class Entrance:
@@ -68,6 +70,7 @@ class Entrance:
             arrival.request_hash,
             arrival.retry_of,
         )
+        row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
         await work.connection.execute(insert(workloads).values(**row))
         await work.connection.execute(insert(transitions).values(**_first_move(row)))
         work.send(_accepted(row, spec, arrival.admitted.inputs))
@@ -157,6 +160,8 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
+        "schedule_id": None,
+        "batch_id": None,
     }
 
 
@@ -183,5 +188,7 @@ def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> Workload
         inputs=inputs,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
+        schedule_id=row["schedule_id"],
+        batch_id=row["batch_id"],
         at=row["created_at"],
     )

@@ -4,23 +4,57 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.queries import BackendView, ExplainWorkload, GetHistory, GetWorkload, ListBackends, ListWorkloads
+from contracts.commands import (
+    CancelBatch,
+    CancelWorkload,
+    CreateBatch,
+    CreateSchedule,
+    DeleteSchedule,
+    HoldWorkload,
+    PauseSchedule,
+    ReplaceSchedule,
+    ResumeSchedule,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+    TriggerSchedule,
+)
+from contracts.queries import (
+    BackendView,
+    ExplainWorkload,
+    GetBatch,
+    GetHistory,
+    GetSchedule,
+    GetWorkload,
+    ListBackends,
+    ListBatches,
+    ListSchedules,
+    ListWorkloads,
+)
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
 from services.chassis.bus import Bus, Delivery
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
+from .batches.service import BatchService
 from .queue.explain import Explainer
 from .reports import ReportService
+from .schedules.service import ScheduleService
 from .service import WorkloadService
 
 __all__ = ["register"]
 
 
 def register(
-    bus: Bus, *, service: WorkloadService, reports: ReportService, backends: Backends, explainer: Explainer
+    bus: Bus,
+    *,
+    service: WorkloadService,
+    reports: ReportService,
+    backends: Backends,
+    schedules: ScheduleService,
+    batches: BatchService,
+    explainer: Explainer,
 ) -> None:
     """Connect what the scheduler does with what it hears."""
 
@@ -41,6 +75,14 @@ def register(
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            CreateBatch: batches.create,
+            CancelBatch: batches.cancel,
+            CreateSchedule: schedules.create,
+            ReplaceSchedule: schedules.replace,
+            PauseSchedule: schedules.pause,
+            ResumeSchedule: schedules.resume,
+            TriggerSchedule: schedules.trigger,
+            DeleteSchedule: schedules.delete,
         }
     )
     bus.answer_queries(
@@ -49,6 +91,10 @@ def register(
             GetHistory: service.history,
             ExplainWorkload: explainer.explain,
             ListWorkloads: service.page,
+            GetBatch: batches.get,
+            ListBatches: batches.page,
+            GetSchedule: schedules.get,
+            ListSchedules: schedules.page,
             ListBackends: list_backends,
         }
     )

@@ -16,6 +16,7 @@ from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
 from .records import Record
+from .schedules.words import ended
 from .tables import transitions, workloads
 
 __all__ = ["ENDS_SINK", "HOLDS_ROOM", "Ended", "Journey", "Moved"]
@@ -136,6 +137,8 @@ class Journey:
                 "usage": closed.model_dump(mode="json") if closed else None,
             }
         )
+        if new.is_terminal and row.get("schedule_id"):
+            self._work.defer(*ended(row["id"]))
         self._work.facts.append(Moved(row, old, new))
         if new.is_terminal and row["awaited"]:
             self._work.defer(ENDS_SINK, f"ended/{row['id']}", Ended(state=new))

@@ -16,8 +16,11 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
 from .activities.job import JobActivities
+from .activities.schedule import ScheduleActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
+from .batches.service import BatchService
+from .entrance import Entrance
 from .handlers import register
 from .journey import ENDS_SINK
 from .queue.clock import QueueClock
@@ -25,6 +28,10 @@ from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
 from .queue.explain import Explainer
 from .reports import ReportService
+from .schedules.firing import Firing
+from .schedules.mirror import ScheduleMirror
+from .schedules.service import ScheduleService
+from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
 from .settings import SchedulerSettings
 from .tables import METADATA
@@ -47,17 +54,32 @@ async def main(settings: SchedulerSettings) -> None:
         dispatcher = Dispatcher(unit=frame.unit, backends=backends, queue=section.queue, limits=section.limits)
         admission = Admission(backends=backends, ask=frame.bus.ask)
         service = WorkloadService(unit=frame.unit, admission=admission, dispatcher=dispatcher)
+        firing = Firing(unit=frame.unit, workloads=service)
+        schedules = ScheduleService(
+            unit=frame.unit, admission=admission, firing=firing, per_owner=section.schedules.per_owner
+        )
+        batches = BatchService(unit=frame.unit, admission=admission, entrance=Entrance(dispatcher), workloads=service)
         reports = ReportService(unit=frame.unit, backends=backends)
         explainer = Explainer(unit=frame.unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
-        register(frame.bus, service=service, reports=reports, backends=backends, explainer=explainer)
+        register(
+            frame.bus,
+            service=service,
+            reports=reports,
+            backends=backends,
+            schedules=schedules,
+            batches=batches,
+            explainer=explainer,
+        )
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
+        mirror = ScheduleMirror(unit=frame.unit, task_queue=settings.scheduler.temporal.task_queue)
+        frame.sinks[SCHEDULES_SINK] = mirror
         frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
         clock = QueueClock(unit=frame.unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink)),
+            asyncio.create_task(_work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing))),
             asyncio.create_task(watch.run()),
             asyncio.create_task(clock.run()),
         ]
@@ -69,7 +91,14 @@ async def main(settings: SchedulerSettings) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink) -> None:
+async def _work(
+    frame: Frame,
+    settings: SchedulerSettings,
+    backends: Backends,
+    sink: TemporalSink,
+    mirror: ScheduleMirror,
+    schedules: ScheduleActivities,
+) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -82,12 +111,17 @@ async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, s
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
     client = await patiently(connect)(settings.scheduler.temporal)
     activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
-    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities)
+    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities, schedules)
     sink.use(client)
+    mirror.use(client)
     there.set()
     log.info("temporal.connected", address=settings.scheduler.temporal.address)
-    with suppress(asyncio.CancelledError):
-        await worker.run()
+    comparing = asyncio.create_task(mirror.run())
+    try:
+        with suppress(asyncio.CancelledError):
+            await worker.run()
+    finally:
+        comparing.cancel()
 
 
 def run() -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
+from contracts.errors import ConflictError, MismatchError, NotFoundError
 from contracts.events import WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
@@ -20,6 +16,7 @@ from services.chassis.unit import UnitOfWork, Work
 
 from . import store
 from .admission import Admission
+from .cursors import read_cursor, write_cursor
 from .entrance import Arrival, Entrance
 from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
@@ -28,8 +25,6 @@ from .temporal import TEMPORAL_SINK, Signal
 from .workflows.words import Cancellation
 
 __all__ = ["WorkloadService"]
-
-_CURSOR = re.compile(r"^w[0-9]{1,18}$")
 
 
 class WorkloadService:
@@ -58,6 +53,7 @@ class WorkloadService:
                 admitted=admitted,
                 kind=command.kind,
                 request_hash=command.request_hash,
+                schedule_id=command.schedule_id,
             ),
         )
 
@@ -95,7 +91,8 @@ class WorkloadService:
                 return to_workload(journey.row)
             if journey.state.is_terminal:
                 raise ConflictError(f"{command.workload_id} has ended already: {journey.state}")
-            await self._request_cancel(work, journey, command)
+            message = command.message or f"canceled by {command.principal.subject}"
+            await self.request_cancel(work, journey, message)
             return to_workload(journey.row)
 
     async def hold(self, command: HoldWorkload, delivery: Delivery) -> Workload:
@@ -144,11 +141,11 @@ class WorkloadService:
 
     async def page(self, query: ListWorkloads) -> WorkloadPage:
         """Return a page of what the principal may see, newest first."""
-        before = None if query.cursor is None else _read_cursor(query.cursor)
+        before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.reading() as connection:
             rows = await store.page(connection, query, scope_of(query.principal), before)
         shown = rows[: query.limit]
-        more = _write_cursor(shown[-1]["seq"]) if len(rows) > query.limit else None
+        more = write_cursor(shown[-1]["seq"], "w") if len(rows) > query.limit else None
         return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
 
     async def is_over(self, workload_id: str) -> bool:
@@ -172,9 +169,9 @@ class WorkloadService:
         assert journey is not None
         return journey
 
-    async def _request_cancel(self, work: Work, journey: Journey, command: CancelWorkload) -> None:
+    async def request_cancel(self, work: Work, journey: Journey, message: str) -> None:
+        """Ask for the end of a workload that has not ended, inside somebody's transaction."""
         row = journey.row
-        message = command.message or f"canceled by {command.principal.subject}"
         journey.note(cancel_requested=True)
         if await self._dispatcher.withdraw(work, row["id"]):
             journey.move(WorkloadState.CANCELED, at=now(), reason=Reason.CANCELED, message=message)
@@ -222,17 +219,3 @@ def _same(row: Record, principal: Principal, request_hash: str) -> Workload:
     if request_hash and row["request_hash"] and request_hash != row["request_hash"]:
         raise MismatchError("this Idempotency-Key was used for another request")
     return to_workload(row)
-
-
-def _write_cursor(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"w{seq}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (ValueError, binascii.Error):
-        text = ""
-    if not _CURSOR.match(text):
-        raise InvalidError.of("cursor", "this is no cursor of this list")
-    return int(text[1:])

@@ -56,6 +56,8 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
         table.project: query.project,
         table.backend: query.backend,
         table.name: query.job_name,
+        table.schedule_id: query.schedule_id,
+        table.batch_id: query.batch_id,
     }
     found = [column == value for column, value in plain.items() if value is not None]
     found += [table.labels[name].as_string() == value for name, value in query.label.items()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from . import wishes
+from .batches import submit_batch
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
@@ -15,6 +16,10 @@ from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contracts.batches import BatchSpec
+    from contracts.documents import Document
     from contracts.spec import JobSpec
     from shunter.client import Client
     from shunter.models import Submission
@@ -48,6 +53,7 @@ def submit(
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
+    dry_run: wishes.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job, or several.
@@ -56,29 +62,49 @@ def submit(
 
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     With `--json` there is one record per line.
+
+    Example: `shunter submit -f many.yaml --wait`, with `jobs:` that have a `key` and wait for each other by `after`:
+    all of them are let in, or none.
     """
-    from .specs import pairs, read_inputs
+    from .specs import pairs, read_file, read_inputs, to_batch
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
+    when = given(priority=priority, start_at=_moment(start_at), after=_after(ctx, after))
+    options = {**words, **files, **where, **known, **when}
+    if file is None and not argv:
+        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
+    documents = read_file(file) if file else []
+    batch = to_batch(documents, options)
+    specs = [] if batch else _specs(documents, options)
+    if dry_run:
+        _show_dry([batch] if batch else specs, as_json=as_json)
+        return
     with session_of(ctx).client() as client:
-        when = given(priority=priority, start_at=_moment(start_at), after=_after(client, after))
-        specs = _specs(file, {**words, **files, **where, **known, **when})
+        if batch:
+            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
         accepted = _send(client, specs, key, as_json=as_json, ends_follow=wait or follow)
         if wait or follow:
             raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
 
 
-def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
+def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSpec]:
     """Check all of them before the first is sent."""
-    from .specs import merge, read_documents, to_spec
+    from .specs import merge, to_spec
 
-    if file is None and "argv" not in options:
-        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
-    return [to_spec(merge(document, options)) for document in (read_documents(file) if file else [{}])]
+    if not documents:
+        return [to_spec(options)]
+    return [to_spec(merge(document.value, options), document) for document in documents]
+
+
+def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> None:
+    for spec in specs:
+        emit_line(spec.model_dump(mode="json", exclude_unset=True))
+    if not as_json:
+        note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
 
 
 def _send(
@@ -97,10 +123,13 @@ def _moment(text: str | None) -> str | None:
     return read_moment(text, datetime.now().astimezone()) if text else None
 
 
-def _after(client: Client, words: list[str] | None) -> list[dict[str, Any]]:
+def _after(ctx: typer.Context, words: list[str] | None) -> list[dict[str, Any]]:
     from .moments import read_after
 
-    return read_after(words or [], lambda job: find_job_id(client, job))
+    if not words:
+        return []
+    with session_of(ctx).client() as client:
+        return read_after(words, lambda job: find_job_id(client, job))
 
 
 def _key(key: str | None, place: int) -> str | None:

@@ -21,6 +21,9 @@ COMMANDS = [
     *("up", "down", "service"),
     *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
     *("hold", "release", "explain"),
+    *("batch", "batch list", "batch show", "batch cancel"),
+    *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
+    *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
@@ -51,7 +54,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit"}:
+    if name in {"files", "audit", "schedule", "batch"}:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)

@@ -32,6 +32,14 @@ _PENDING = {202: ("The scheduler is away; the command is kept and will be handle
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
 
+ScheduleFilter = Annotated[
+    str | None, Query(pattern=r"^sch-[0-9a-f]{32}$", description="Only those that this schedule made.")
+]
+
+BatchFilter = Annotated[
+    str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
+
 UntilWord = Annotated[
     str,
     Query(
@@ -89,6 +97,8 @@ async def list_jobs(
     label: Annotated[list[str], Query(max_length=64, description="`key=value`; may be repeated.")] = [],  # noqa: B006
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    schedule: ScheduleFilter = None,
+    batch: BatchFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -101,6 +111,8 @@ async def list_jobs(
         labels=_labels(label),
         created_after=created_after,
         created_before=created_before,
+        schedule_id=schedule,
+        batch_id=batch,
     )
     view = JobPage.model_construct(
         items=[JobView.of(item, services.linker) for item in page.items], next_cursor=page.next_cursor

@@ -54,7 +54,7 @@ _CODE: dict[int, ErrorCode] = {
     503: ErrorCode.UNAVAILABLE,
 }
 
-_MALFORMED = frozenset({"Idempotency-Key", "Last-Event-ID", "Prefer", "X-Content-SHA256", "cursor"})
+_MALFORMED = frozenset({"Idempotency-Key", "If-Match", "Last-Event-ID", "Prefer", "X-Content-SHA256", "cursor"})
 """What is wrong in these is the form of the request (400), not its content (422)."""
 
 _TITLES: dict[ErrorCode, str] = {
