@@ -189,9 +189,10 @@ class Drill:
 
     def reckon(self) -> Outcome:
         """Undo all faults, wait until everything has come to rest, and look for what is broken."""
-        self.stack.heal()
         healed = time.monotonic()
-        self.note("healed")
+        self.note("the faults end")
+        self.stack.heal()
+        self.note("every part is ready")
         limit = healed + scaled(self.settle_limit)
         self._finish_orders(limit)
         self._await_ends(limit)
@@ -220,8 +221,8 @@ class Drill:
     def _await_ends(self, limit: float) -> None:
         for order in self.orders:
             while order.job and time.monotonic() < limit:
-                params = {"wait": 2, "until": "terminal"}
-                answer = self.stack.client(order.user).get(f"/v1/jobs/{order.job}", params=params)
+                path = f"/v1/jobs/{order.job}?wait=2&until=terminal"
+                answer = self.stack.client(order.user).get(path)
                 if answer.status_code == 200 and answer.json()["state"] in ENDED:
                     break
                 time.sleep(0.05)
@@ -304,11 +305,11 @@ class Drill:
         for order in self.orders:
             if not order.source or not order.job or records.get(order.job, {}).get("state") != "succeeded":
                 continue
-            outputs = {item["path"]: item["sha256"] for item in records[order.job]["outputs"]}
             path = f"/v1/jobs/{order.job}/files/outputs/output.bin"
             read = self.stack.client(order.user).get(path)
+            recorded = next((item["sha256"] for item in records[order.job]["outputs"]), "nothing")
             wanted = frozenset({_sha(self.files[order.user, order.source][0])})
-            found.append(FileSeen(order.user, path, next(iter(outputs.values()), "nothing"), _sha(read.content), wanted))
+            found.append(FileSeen(order.user, path, recorded, _sha(read.content), wanted))
         return found
 
 

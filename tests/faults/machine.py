@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, assume, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from deploy.local.parts import NAMES, SERVICES
+from deploy.local.parts import NAMES
 from tests.support.fault_proxy import Mode
 from tests.support.fault_stack import LINKS, FaultStack
 
@@ -223,9 +223,9 @@ def run_seed(stack: FaultStack, number: int, folder: Path, *, settle: float = 60
     began = time.monotonic()
     drill = Drill(stack, f"s{number}-{time.time_ns() // 1_000_000 % 10**9}", folder / f"seed-{number}", settle)
     # Each seed has a class of its own, for Hypothesis makes the instances.
-    machine = seed(number)(type("Machine", (_Machine,), {"drill": drill, "error": ""}))
+    machine: type[_Machine] = type("Machine", (_Machine,), {"drill": drill, "error": ""})
     run_state_machine_as_test(
-        machine,
+        seed(number)(machine),
         settings=settings(
             max_examples=1,
             stateful_step_count=steps,

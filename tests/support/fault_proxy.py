@@ -85,6 +85,10 @@ class FaultProxy:
         assert len(true) == len(false)
         self.links[name].lie = (true, false)
 
+    def aim(self, name: str, target: int) -> None:
+        """Lead new connections elsewhere, as a load balancer does; those that are there stay."""
+        self.links[name].target = target
+
     def reset(self, name: str) -> None:
         """Reset the connections that a link holds; it does what it did to new ones."""
         self._call(self._reset(self.links[name]))
@@ -170,7 +174,7 @@ class FaultProxy:
                 if link.delay:
                     await asyncio.sleep(link.delay)
                 if lies and link.lie:
-                    piece = piece.replace(*link.lie)  # noqa: PLW2901 (that is the lie)
+                    piece = piece.replace(*link.lie)
                 sink.write(piece)
                 await sink.drain()
             with suppress(OSError, RuntimeError):

@@ -20,6 +20,7 @@ import psutil
 from deploy.local.parts import NAMES, SERVICES
 
 from .fault_proxy import FaultProxy, Mode, run_proxy
+from .servers import free_ports
 from .stack import free_base
 
 __all__ = ["LINKS", "SERVERS", "FaultStack", "await_that", "run_fault_stack", "scaled"]
@@ -97,14 +98,26 @@ class FaultStack:
     def start(self, name: str, *, ready: bool = True) -> None:
         """Start a part that does not run."""
         assert not self.runs(name), f"{name} runs already"
-        env = self._environment(name) if name in SERVICES else {}
+        self.pids[name] = self._launch(name, self._environment(name) if name in SERVICES else {})
+        if ready:
+            self.await_ready(name)
+
+    def start_twin(self, name: str) -> str:
+        """Start a second process of a service, on a port of its own; returns the name by which it goes."""
+        (port,) = free_ports(1)
+        twin, listen = f"{name}-2", "LISTEN" if name == "gateway" else "HEALTH"
+        self.parts[twin] = {"port": port, "ready_url": f"http://127.0.0.1:{port}/readyz"}
+        env = {**self._environment(name), f"SHUNTER_{name.upper()}__{listen}__PORT": str(port)}
+        self.pids[twin] = self._launch(name, env)
+        self.await_ready(twin)
+        return twin
+
+    def _launch(self, name: str, env: Mapping[str, str]) -> int:
         assert self.launcher.stdin
         assert self.launcher.stdout
         self.launcher.stdin.write(json.dumps({"start": name, "env": env}) + "\n")
         self.launcher.stdin.flush()
-        self.pids[name] = json.loads(self.launcher.stdout.readline())["pid"]
-        if ready:
-            self.await_ready(name)
+        return int(json.loads(self.launcher.stdout.readline())["pid"])
 
     def runs(self, name: str) -> bool:
         """Say whether a part has a process, frozen or not."""

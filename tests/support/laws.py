@@ -1,4 +1,4 @@
-"""The invariants I1–I10 as pure functions over what was seen; each returns sentences that name what is broken."""
+"""The invariants I1 to I10 as pure functions over what was seen; each returns sentences that name what is broken."""
 
 from __future__ import annotations
 
