@@ -22,7 +22,13 @@ def fault_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultStack
 
 
 @pytest.fixture
-def drill(fault_stack: FaultStack, tmp_path: Path) -> Drill:
+def settle(request: pytest.FixtureRequest) -> float:
+    """Seconds within which all must come to rest."""
+    return float(request.config.getoption("--settle"))
+
+
+@pytest.fixture
+def drill(fault_stack: FaultStack, tmp_path: Path, settle: float) -> Drill:
     """Work and faults on that stack; `reckon` heals it and checks everything."""
     fault_stack.heal()
-    return Drill(fault_stack, f"d{next(_numbers)}", tmp_path)
+    return Drill(fault_stack, f"d{next(_numbers)}", tmp_path, settle)

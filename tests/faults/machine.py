@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -171,7 +170,7 @@ class _Machine(RuleBasedStateMachine):
             if self.interrupted > 3:
                 return
         self.dead.append(name)
-        self._do(f"SIGTERM {name}", lambda: self.drill.stack.signal(name, signal.SIGTERM))
+        self._do(f"SIGTERM {name}", lambda: self.drill.stack.terminate(name))
 
     @precondition(lambda self: self.dead)
     @rule(number=_number)

@@ -28,6 +28,9 @@ __all__ = ["LINKS", "SERVERS", "FaultStack", "await_that", "run_fault_stack", "s
 SERVERS = ("nats", "temporal", "s3")
 _ROOT = Path(__file__).parents[2]
 
+_GRACE = 20.0
+"""Seconds that a part has from SIGTERM until it must have ended."""
+
 LINKS: Mapping[str, tuple[str, str]] = {
     **{f"{service}-nats": (service, "nats") for service in SERVICES},
     "scheduler-temporal": ("scheduler", "temporal"),
@@ -72,6 +75,10 @@ class FaultStack:
     """For each part, `port` and `ready_url`."""
     pids: dict[str, int] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
+    ending: dict[str, float] = field(default_factory=dict)
+    """Parts that were told to stop, and when."""
+    overdue: list[str] = field(default_factory=list)
+    """Parts that did not stop in time and were killed, as a supervisor does it."""
     extra: dict[str, dict[str, str]] = field(default_factory=dict)
     """More environment for a part, from its next start on."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -131,14 +138,24 @@ class FaultStack:
         """End a part with `kill -9`."""
         self.signal(name, signal.SIGKILL)
         self.frozen.discard(name)
+        self.ending.pop(name, None)
         await_that(lambda: not self.runs(name), f"{name} to be dead")
 
-    def terminate(self, name: str) -> float:
-        """End a part with SIGTERM and wait; returns how long it took."""
-        begun = time.monotonic()
+    def terminate(self, name: str) -> None:
+        """Tell a part to stop, and do not wait; the S3 server is stopped by SIGKILL always."""
         self.signal(name, signal.SIGKILL if name == "s3" else signal.SIGTERM)
-        await_that(lambda: not self.runs(name), f"{name} to end on SIGTERM")
-        return time.monotonic() - begun
+        self.ending[name] = time.monotonic()
+
+    def await_end(self, name: str) -> float:
+        """Wait until a part that was told to stop has ended; one that takes too long is killed. Returns the seconds."""
+        since = self.ending.pop(name)
+        while self.runs(name) and time.monotonic() < since + scaled(_GRACE):
+            time.sleep(0.02)
+        taken = time.monotonic() - since
+        if self.runs(name):
+            self.overdue.append(name)
+            self.kill(name)
+        return taken
 
     def freeze(self, name: str) -> None:
         """Stop a part's clock, so to speak: it holds its connections and does nothing."""
@@ -160,6 +177,8 @@ class FaultStack:
         self.proxy.heal()
         for name in list(self.frozen):
             self.thaw(name)
+        for name in list(self.ending):
+            self.await_end(name)
         for name in [name for name in NAMES if not self.runs(name)]:
             self.start(name, ready=False)
         for name in NAMES:
