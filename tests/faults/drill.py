@@ -57,7 +57,7 @@ class Order:
     @property
     def ends(self) -> frozenset[str]:
         """Return how it may end."""
-        natural = {"fail": "failed", "long": "canceled"}.get(self.kind, "succeeded")
+        natural = {"fail": "failed", "failed": "failed", "long": "canceled"}.get(self.kind, "succeeded")
         return frozenset({natural, "canceled"} if self.may_be_canceled else {natural})
 
 
@@ -118,9 +118,9 @@ class Drill:
         self.orders.append(order)
         self._send(order)
 
-    def adopt(self, user: str, job: str) -> None:
-        """Take a job that a test submitted itself among those that are reckoned with; it must succeed."""
-        self.orders.append(Order(user, "plain", job, {}, job=job))
+    def adopt(self, user: str, job: str, *, ends: str = "succeeded") -> None:
+        """Take a job that a test submitted itself among those that are reckoned with."""
+        self.orders.append(Order(user, ends, job, {}, job=job))
 
     def retry(self, number: int) -> None:
         """Run an earlier job again, if it has ended."""

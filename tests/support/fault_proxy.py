@@ -165,9 +165,7 @@ class FaultProxy:
             link.writers -= both
             _abort(back)
 
-    async def _pump(
-        self, link: Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, lies: bool
-    ) -> None:
+    async def _pump(self, link: Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, lies: bool) -> None:
         with suppress(OSError):
             while piece := await source.read(_PIECE):
                 await link.flows.wait()

@@ -244,7 +244,13 @@ def run_fault_stack(data: Path, **extra: dict[str, str]) -> Iterator[FaultStack]
     command = [sys.executable, "-m", "tests.support.launcher", str(data), str(port)]
     with run_proxy() as proxy, (data / "launcher.log").open("ab") as log:
         launcher = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            command,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
         assert launcher.stdout
         line = launcher.stdout.readline()

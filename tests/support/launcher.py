@@ -43,15 +43,16 @@ def main(data: Path, port: int) -> int:
         _say({name: {"port": part.port, "ready_url": part.ready_url} for name, part in parts.items()} | {"pids": pids})
         while (line := _next_line()) is not None:
             order = json.loads(line)
-            _say({"pid": _launch(parts[order["start"]], order["env"])})
+            _say({"pid": _launch(parts[order["start"]], order["env"], skewed="SHUNTER_TEST_SKEW" in order["env"])})
     finally:
         _end_all()
     return 0
 
 
-def _launch(part: Part, env: dict[str, str]) -> int:
+def _launch(part: Part, env: dict[str, str], *, skewed: bool = False) -> int:
     mask = {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, set())}
-    return launch(replace(part, env={**part.env, **env}), mask).pid
+    env = {**part.env, **env, "SHUNTER_TEST_MODULE": part.module}
+    return launch(replace(part, env=env, module="tests.support.skewed" if skewed else part.module), mask).pid
 
 
 def _say(answer: object) -> None:

@@ -104,9 +104,7 @@ def by_job(events: Sequence[Event]) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _one_job_each(seen: Evidence) -> Iterator[str]:
-    accepted = Counter(
-        event["data"]["workload_id"] for event in seen.events if event["type"].startswith(_LIFE[0])
-    )
+    accepted = Counter(event["data"]["workload_id"] for event in seen.events if event["type"].startswith(_LIFE[0]))
     listed = {owner: Counter(ids) for owner, ids in seen.listed.items()}
     for promise in seen.promises:
         if (count := accepted[promise.job]) != 1:

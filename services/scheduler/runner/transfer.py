@@ -158,7 +158,7 @@ class Transfer:
         """Try again while nobody is wrong; what lasts longer than our patience is raised."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.2, max=15),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(self._patience),
             reraise=True,
         )
