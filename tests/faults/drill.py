@@ -21,7 +21,7 @@ __all__ = ["ENDED", "USERS", "Drill", "Order", "Outcome"]
 USERS = ("owner", "other")
 ENDED = frozenset({"succeeded", "failed", "canceled", "lost"})
 
-_IMPATIENT = 1.5
+_IMPATIENT = 1.2
 """Seconds that users wait for an answer while things are broken."""
 _STEADY = 15.0
 """Seconds after which findings that did not change are the outcome."""

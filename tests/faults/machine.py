@@ -19,7 +19,7 @@ from tests.support.fault_stack import LINKS, FaultStack
 
 from .drill import USERS, Drill, Outcome
 
-__all__ = ["STEPS", "Seeded", "run_seed"]
+__all__ = ["STEPS", "Seeded", "draw", "run_seed"]
 
 STEPS = 18
 """Rules of one drill."""
@@ -57,6 +57,7 @@ class _Machine(RuleBasedStateMachine):
 
     drill: Drill
     error = ""
+    pause: Callable[[float], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,17 +110,20 @@ class _Machine(RuleBasedStateMachine):
 
     @rule(user=_user, size=st.sampled_from((0, 1, 1000, 300_000)), letter=st.integers(0, 255))
     def upload(self, user: str, size: int, letter: int) -> None:
-        path = f"drill/{self.drill.name}/{len(self.uploads)}.bin"
+        path = f"{len(self.uploads)}.bin"
         self.uploads.append((user, path))
         content = bytes((letter + n * 7) % 256 for n in range(size))
-        self._do(f"{user} uploads {size} bytes", lambda: self.drill.upload(user, path, content))
+        self._do(f"{user} uploads {size} bytes", lambda: self.drill.upload(user, self._at(path), content))
 
     @precondition(lambda self: self.uploads)
     @rule(number=_number)
     def stage(self, number: int) -> None:
         user, path = self.uploads[number % len(self.uploads)]
         self.planned += 1
-        self._do(f"{user} submits stage of {path}", lambda: self.drill.submit(user, "stage", path))
+        self._do(f"{user} submits stage of {path}", lambda: self.drill.submit(user, "stage", self._at(path)))
+
+    def _at(self, path: str) -> str:
+        return f"drill/{self.drill.name}/{path}"
 
     @precondition(lambda self: self.planned)
     @rule(number=_number)
@@ -148,7 +152,7 @@ class _Machine(RuleBasedStateMachine):
     @rule(user=_user, seconds=st.sampled_from((0.05, 0.2, 0.5)))
     def look(self, user: str, seconds: float) -> None:
         """Let a moment pass and look."""
-        self._do(f"{seconds} s pass", lambda: time.sleep(seconds))
+        self._do(f"{seconds} s pass", lambda: type(self).pause(seconds))
         self._do(f"{user} lists", lambda: self.drill.look(user))
 
     # --- faults -------------------------------------------------------------------------------------------------
@@ -217,12 +221,10 @@ class _Machine(RuleBasedStateMachine):
         self.drill.stack.proxy.set(name, Mode.OPEN)
 
 
-def run_seed(stack: FaultStack, number: int, folder: Path, *, settle: float = 60.0, steps: int = STEPS) -> Seeded:
-    """Run the drill of a seed on a stack that is at rest, and reckon."""
-    began = time.monotonic()
-    drill = Drill(stack, f"s{number}-{time.time_ns() // 1_000_000 % 10**9}", folder / f"seed-{number}", settle)
+def draw(number: int, drill: Drill, *, steps: int = STEPS, pause: Callable[[float], None] = time.sleep) -> str:
+    """Draw the steps of a seed and carry them out; returns what went wrong with the harness itself, if anything."""
     # Each seed has a class of its own, for Hypothesis makes the instances.
-    machine: type[_Machine] = type("Machine", (_Machine,), {"drill": drill, "error": ""})
+    machine: type[_Machine] = type("Machine", (_Machine,), {"drill": drill, "error": "", "pause": staticmethod(pause)})
     run_state_machine_as_test(
         seed(number)(machine),
         settings=settings(
@@ -236,7 +238,15 @@ def run_seed(stack: FaultStack, number: int, folder: Path, *, settle: float = 60
             suppress_health_check=list(HealthCheck),
         ),
     )
-    error, outcome = machine.error, None
+    return machine.error
+
+
+def run_seed(stack: FaultStack, number: int, folder: Path, *, settle: float = 60.0, steps: int = STEPS) -> Seeded:
+    """Run the drill of a seed on a stack that is at rest, and reckon."""
+    began = time.monotonic()
+    # The name differs each time, so that a seed can be run again on the same stack.
+    drill = Drill(stack, f"s{number}-{time.time_ns() // 1_000_000 % 10**9}", folder / f"seed-{number}", settle)
+    error, outcome = draw(number, drill, steps=steps), None
     if not error:
         try:
             outcome = drill.reckon()

@@ -21,9 +21,9 @@ def test_work_goes_on_when_clocks_jump(fault_stack: FaultStack, drill: Drill, sk
     for kind in ("nap", "stage", "fail", "held"):
         drill.submit("owner", kind, f"{drill.name}/in.bin" if kind == "stage" else None)
     try:
-        # One after another, so that for a while they disagree.
+        # One after another, so that for a while they disagree; each begins right and jumps a second later.
         for name in _SKEWED:
-            fault_stack.extra[name] = {"SHUNTER_TEST_SKEW": str(skew)}
+            fault_stack.extra[name] = {"SHUNTER_TEST_SKEW": str(skew), "SHUNTER_TEST_SKEW_AFTER": "1"}
             fault_stack.kill(name)
             fault_stack.start(name)
             drill.submit("owner", "stage", f"{drill.name}/in.bin")
@@ -41,7 +41,7 @@ def test_work_goes_on_when_clocks_jump(fault_stack: FaultStack, drill: Drill, sk
 def _longest(stack: FaultStack, drill: Drill) -> float:
     """Return the longest time that an attempt of this drill is billed for."""
     jobs = {order.job for order in drill.orders}
-    usages = [
+    usages: list[float] = [
         event["data"]["usage"]["wall_seconds"]
         for event in stack.read_events()
         if event["data"].get("workload_id") in jobs and event["data"].get("usage")

@@ -42,7 +42,7 @@ LINKS: Mapping[str, tuple[str, str]] = {
 _QUICK = {
     "scheduler": {"SHUNTER_SCHEDULER__WATCH__EVERY": "1", "SHUNTER_SCHEDULER__WATCH__SILENCE": "6"},
     "runner": {"SHUNTER_RUNNER__CPUS": "16", "SHUNTER_RUNNER__HEARTBEAT": "1"},
-    "gateway": {"SHUNTER_GATEWAY__SUBMIT_WAIT": "1"},
+    "gateway": {"SHUNTER_GATEWAY__SUBMIT_WAIT": "0.5"},
     "storage": {},
     "accounting": {},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.laws import Evidence, FileSeen, Promise, Run, broken, usage_of
 
+Event = Mapping[str, Any]
 _ONE, _TWO = "job-" + "1" * 32, "job-" + "2" * 32
 _BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _SHA, _OTHER_SHA = "a" * 64, "b" * 64
@@ -38,7 +39,7 @@ def _life(job: str, owner: str, end: str, exit_code: int) -> list[dict[str, Any]
     ]
 
 
-def _record(events: list[dict[str, Any]], job: str) -> dict[str, Any]:
+def _record(events: Sequence[Event], job: str) -> dict[str, Any]:
     last = [event["data"] for event in events if event["data"]["workload_id"] == job][-1]
     names = ("attempt", "reason", "message", "backend", "exit_code", "revision", "owner")
     return {name: last[name] for name in names} | {"state": last["new"]}

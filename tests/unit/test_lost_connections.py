@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,6 @@ async def test_the_gateway_says_that_the_store_is_away(lost: Exception) -> None:
             await gateway.Transfer(http).put(part, gateway.Body(_nothing()))
 
 
-async def _nothing() -> Any:
-    for piece in ():
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in list[bytes]():
         yield piece
