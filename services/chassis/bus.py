@@ -41,6 +41,8 @@ REPLY_TO = "Shunter-Reply-To"
 """The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
 
 _MESSAGE_ID = "Nats-Msg-Id"
+_GOODBYE = 1.0
+"""Seconds that each step of leaving NATS may take."""
 _LINES = 10_000
 """Locks of targets that are kept before those that nobody holds are forgotten."""
 
@@ -91,6 +93,7 @@ class Bus:
             service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
         )
         self._consumers: list[Consumer] = []
+        self._stopping = False
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
 
@@ -112,24 +115,29 @@ class Bus:
         await self.connection.flush()
 
     async def stop_taking(self) -> None:
-        """Take no new message and finish those in hand."""
+        """Take no new message and finish those in hand; once, for who was cut short has no more time either."""
+        if self._stopping:
+            return
+        self._stopping = True
         subscribers = [subscriber.stop() for subscriber in self.broker.subscribers]
         with suppress(nats.errors.Error):
             await asyncio.gather(*(consumer.stop() for consumer in self._consumers), *subscribers)
 
     async def stop(self) -> None:
-        """Finish what is in hand, then close."""
+        """Finish what is in hand, then close; a NATS that is away or hangs is not waited for."""
         await self.stop_taking()
         state = self.broker.config.broker_config.connection_state
         connection = self.connection if state else None
         try:
-            await self.broker.stop()
-        except nats.errors.Error as error:
+            async with asyncio.timeout(_GOODBYE):
+                await self.broker.stop()
+        except (nats.errors.Error, TimeoutError) as error:
             # NATS is away: there is nobody to say goodbye to.
             log.warning("bus.stopped_without_nats", error=repr(error))
         if connection is not None and not connection.is_closed:
-            with suppress(OSError):  # nats-py writes what it still holds to the lost socket
-                await connection.close()
+            with suppress(OSError, TimeoutError):  # nats-py writes what it still holds to the lost socket
+                async with asyncio.timeout(_GOODBYE):
+                    await connection.close()
 
     async def _resume(self) -> None:
         log.info("bus.reconnected")

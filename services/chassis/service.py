@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,6 +27,9 @@ from .unit import EVENT_SINK, UnitOfWork, turn_for
 
 __all__ = ["Frame", "open_frame", "serve_http", "until_told_to_stop"]
 
+_HTTP_GRACE = 5
+"""Seconds that requests in hand have when we stop."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,6 +46,8 @@ class Frame:
     _relay: Relay | None = None
     sinks: dict[str, Sink] = field(default_factory=dict)
     """Where the outbox goes, beside the events; add before `serve`."""
+    _ends: float | None = None
+    """When all must be finished, by the loop's clock, once somebody wants us to stop."""
 
     @property
     def unit(self) -> UnitOfWork:
@@ -69,15 +74,19 @@ class Frame:
                 self.health.draining = True
                 on_drain()
                 log.info("service.draining")
-                await self.bus.stop_taking()
+                self._ends = asyncio.get_running_loop().time() + self.settings.drain
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._ends - min(_HTTP_GRACE, self.settings.drain)):
+                        await self.bus.stop_taking()
         finally:
             await self.drain()
         log.info("service.stopped")
 
     async def drain(self) -> None:
         """Finish what is in hand and say what is in the outbox, however serving came to its end."""
+        ends = self._ends or asyncio.get_running_loop().time() + self.settings.drain
         try:
-            async with asyncio.timeout(self.settings.drain):
+            async with asyncio.timeout_at(ends):
                 await self.bus.stop_taking()
                 if self._relay:
                     await self._relay.stop()
@@ -134,7 +143,7 @@ async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
         log_config=None,
         access_log=False,
         lifespan="off",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
         # Who asks from where is decided by the connection; what a header says of it proves nothing.
         proxy_headers=False,

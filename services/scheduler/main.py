@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from datetime import timedelta
 
@@ -42,6 +43,8 @@ from .worker import make_worker
 __all__ = ["main", "run"]
 
 _HEALTH_TIMEOUT = timedelta(seconds=2)
+_LEAVE = 3.0
+"""Seconds that the worker has to leave Temporal, which may hang."""
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +91,7 @@ async def main(settings: SchedulerSettings) -> None:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=_LEAVE)
 
 
 async def _work(
@@ -124,9 +127,17 @@ async def _work(
         comparing.cancel()
 
 
+async def _serve_and_leave(settings: SchedulerSettings) -> None:
+    await main(settings)
+    if asyncio.all_tasks() - {asyncio.current_task()}:
+        # The worker hangs in a call to a Temporal that does not answer, and the loop would wait for it for ever.
+        log.warning("service.left_without_temporal")
+        os._exit(0)
+
+
 def run() -> None:
     """Read the settings and serve."""
-    uvloop.run(main(SchedulerSettings()))
+    uvloop.run(_serve_and_leave(SchedulerSettings()))
 
 
 if __name__ == "__main__":

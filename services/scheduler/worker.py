@@ -38,5 +38,7 @@ def make_worker(client: Client, task_queue: str, activities: JobActivities, sche
         max_cached_workflows=_CACHED,
         max_concurrent_workflow_tasks=64,
         max_concurrent_local_activities=32,
+        # After a kill the workflows go to the next worker; the server waits so long for the dead one to fetch its own.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=10),
     )
