@@ -18,6 +18,7 @@ from contracts.queries import CheckHealth, Health
 
 from .bus import Bus
 from .database import make_engine
+from .guarded import GuardedProtocol
 from .health import HealthBook, health_app
 from .migrations import ensure_schema
 from .relay import Relay, Sink
@@ -132,6 +133,7 @@ async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
         host=server.host,
         port=server.port,
         log_config=None,
+        http=GuardedProtocol,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=5,
