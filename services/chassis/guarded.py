@@ -44,9 +44,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and look how much of a head is still unfinished."""
-        heads = self._heads
+        heads, was_in_head = self._heads, self._in_head
         super().data_received(data)
-        if not self._in_head or self._heads != heads or self.transport.is_closing():
+        if not was_in_head or self._heads != heads or self.transport.is_closing():
             return
         self._head += len(data)
         if self._head > _MOST_HEAD:
