@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from contracts.envelope import Context, Envelope
-from contracts.errors import RefusedError, UnavailableError
+from contracts.errors import RefusedError, TooLargeError, UnavailableError
 from contracts.events import CommandRefused, Event, MessageParked
 from contracts.subjects import subject_of
 
@@ -27,6 +27,10 @@ PAUSES = (0.5, 2.0, 5.0, 15.0)
 """Seconds before the next delivery, by the number of failures so far."""
 
 _LONGEST_PAUSE = 15.0
+_TOLD = 2000
+"""Characters of an error that an event repeats."""
+_SHOWN = 64 * 1024
+"""Bytes that are kept of a message that is too large to be parked."""
 _REMEMBERED = 10_000
 """Messages whose failures are counted; one that another replica took over must not be remembered for ever."""
 
@@ -70,7 +74,7 @@ class Settlement:
             name = ".".join(delivery.subject.split(".")[2:4])
             owner = delivery.context.actor.removeprefix("user:") if delivery.context.actor.startswith("user:") else None
             refused = CommandRefused(
-                owner=owner, command=name, command_id=delivery.message_id, code=error.code, detail=error.detail
+                owner=owner, command=name, command_id=delivery.message_id, code=error.code, detail=error.detail[:_TOLD]
             )
             await self._announce(refused, delivery)
         await self._tell(raw.term(), "refused")
@@ -103,9 +107,12 @@ class Settlement:
 
     async def _park(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         stream = raw.metadata.stream
-        await self._publish(
-            f"parked.{self._service}.{delivery.subject}", raw.data, f"parked-{stream}-{delivery.sequence}"
-        )
+        subject, parked_id = f"parked.{self._service}.{delivery.subject}", f"parked-{stream}-{delivery.sequence}"
+        try:
+            await self._publish(subject, raw.data, parked_id)
+        except TooLargeError:
+            # None of ours is so large; an operator shall still see that it came.
+            await self._publish(subject, raw.data[:_SHOWN], parked_id)
         parked = MessageParked(
             service=self._service,
             stream=stream,

@@ -13,6 +13,7 @@ from services.chassis.unit import UnitOfWork, Work
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
+from .figures import plausible
 from .journey import Journey
 from .store import find, open_journey
 from .temporal import TEMPORAL_SINK, Signal
@@ -44,7 +45,7 @@ class ReportService:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:
-                    _take_step(work, journey, step)
+                    _take_step(work, journey, plausible(step))
                 await journey.save()
         if stray:
             await self._end_stray(report)

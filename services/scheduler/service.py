@@ -34,7 +34,7 @@ from .workflows.words import Cancellation, JobInput
 
 __all__ = ["WorkloadService", "new_row"]
 
-_CURSOR = re.compile(r"^w[0-9]{1,18}$")
+_CURSOR = re.compile(r"w[0-9]{1,18}")
 
 
 class WorkloadService:
@@ -113,10 +113,9 @@ class WorkloadService:
         """Return a page of what the principal may see, newest first."""
         before = None if query.cursor is None else _read_cursor(query.cursor)
         async with self._unit.reading() as connection:
-            rows = await store.page(connection, query, scope_of(query.principal), before)
-        shown = rows[: query.limit]
-        more = _write_cursor(shown[-1]["seq"]) if len(rows) > query.limit else None
-        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
+            shown, more = await store.page(connection, query, scope_of(query.principal), before)
+        cursor = _write_cursor(shown[-1]["seq"]) if more else None
+        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=cursor)
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""
@@ -283,6 +282,6 @@ def _read_cursor(cursor: str) -> int:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (ValueError, binascii.Error):
         text = ""
-    if not _CURSOR.match(text):
+    if not _CURSOR.fullmatch(text):
         raise InvalidError.of("cursor", "this is no cursor of this list")
     return int(text[1:])
