@@ -55,11 +55,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._wait_for_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer: those come after the head was counted."""
+        """Take a header; a trailer is passed over, for uvicorn would have it change the head of a request at work."""
         self._fields += len(name) + len(value)
         if self._fields > _MOST_HEAD:
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin the request."""

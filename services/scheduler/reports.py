@@ -23,6 +23,8 @@ __all__ = ["ReportService"]
 
 _BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
 _ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
+_HANDED_OVER = _ON_BACKEND | {WorkloadState.FINISHING}
+"""Where an attempt can end: it is recorded as queued before any runner hears of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +72,7 @@ def _take_step(work: Work, journey: Journey, step: Step) -> None:
             _take_sign_of_life(work, journey, step)
         case StepName.EXITED if journey.state in _ON_BACKEND:
             _finish(journey, step)
-        case StepName.DONE:
+        case StepName.DONE if journey.state in _HANDED_OVER:
             _take_end(work, journey, step)
         case _:
             log.info("report.late", workload=journey.row["id"], step=step.step, state=journey.state)
