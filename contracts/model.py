@@ -21,7 +21,9 @@ def _within_reason(moment: datetime) -> datetime:
     return moment
 
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(_within_reason), PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[
+    AwareDatetime, AfterValidator(_within_reason), PlainSerializer(_rfc3339, return_type=str, when_used="json")
+]
 """An aware moment, written as RFC 3339 in UTC with microseconds."""
 
 

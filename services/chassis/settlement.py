@@ -66,7 +66,7 @@ class Settlement:
             log.exception("message.failed", subject=delivery.subject, deliveries=delivery.deliveries)
             await self._fail(raw, delivery, error)
         else:
-            self._failures.pop(delivery.message_id, None)
+            self._failures.pop(_place(delivery), None)
             await self._tell(raw.ack(), "acknowledged")
 
     async def _refuse(self, raw: Any, delivery: Delivery, error: RefusedError) -> None:
@@ -82,17 +82,17 @@ class Settlement:
     async def _fail(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         # Deliveries that only waited for a service to come back do not count; a crash of ours does not either,
         # so the stream's own count decides when the process keeps dying on one message.
-        failures = self.count_failure(delivery.message_id)
+        failures = self.count_failure(_place(delivery))
         if failures < MAX_DELIVER and delivery.deliveries < MAX_DELIVER * 20:
             await self._tell(raw.nak(delay=self._pause(failures)), "failed")
             return
         await self._park(raw, delivery, error)
-        self._failures.pop(delivery.message_id, None)
+        self._failures.pop(_place(delivery), None)
 
-    def count_failure(self, message_id: str) -> int:
+    def count_failure(self, place: str) -> int:
         """Return how often a message has failed here, this time included."""
-        failures = self._failures.pop(message_id, 0) + 1
-        self._failures[message_id] = failures
+        failures = self._failures.pop(place, 0) + 1
+        self._failures[place] = failures
         if len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
         return failures
@@ -137,3 +137,8 @@ class Settlement:
         # If the connection is gone the message comes again, and the inbox knows it.
         with suppress(nats.errors.Error):
             await answer
+
+
+def _place(delivery: Delivery) -> str:
+    """Return what only this message has: two may bear one id, if somebody forged the other."""
+    return f"{delivery.subject} {delivery.sequence}"

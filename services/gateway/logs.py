@@ -169,4 +169,15 @@ class LogService:
                 last = await self._bus.jetstream.get_last_msg("LOGS", subject, direct=True)
         except NoMessageError:
             return 0
-        return (read_offset(last.headers) or 0) + len(last.data or b"")
+        offset = read_offset(last.headers)
+        return await self._size_of_good(subject) if offset is None else offset + len(last.data or b"")
+
+    async def _size_of_good(self, subject: str) -> int:
+        """Return the size by those chunks that a runner said; the last one is none of them."""
+        size = 0
+        async with StreamReader(self._bus, "LOGS", [subject], start=1) as reader:
+            while entries := await reader.read(wait=0):
+                for entry in entries:
+                    if (offset := read_offset(entry.headers)) is not None:
+                        size = max(size, offset + len(entry.data))
+        return size

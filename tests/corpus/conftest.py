@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,12 +10,15 @@ import pytest
 from tests.support.hostile import Target
 from tests.support.stack import run_stack
 
+from .flood import say_all
+
 
 @pytest.fixture(scope="package")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The embedded stack with its demo users, and what is known of it."""
     with run_stack(tmp_path_factory.mktemp("corpus")) as running:
         found = Target(running)
+        found.said = asyncio.run(say_all(running))
         yield found
         found.close()
 

@@ -125,7 +125,10 @@ ENTRIES = (
     _job("100,000 inputs", "messages", "inputs", inputs=[{"source": "a"}] * 100_000),
     _job("two inputs in one place", "staging", "body", inputs=_inputs({"source": "a"}, {"source": "b", "path": "a"})),
     _job(
-        "an input that is a folder too", "staging", "body", inputs=_inputs({"source": "a"}, {"source": "b", "path": "a/b"})
+        "an input that is a folder too",
+        "staging",
+        "body",
+        inputs=_inputs({"source": "a"}, {"source": "b", "path": "a/b"}),
     ),
     _job("a pattern that is none", "globs", "outputs.0.path", outputs=[{"path": "a**b"}]),
     _job("a pattern of ten **", "globs", "outputs.0.path", outputs=[{"path": "**/a/" * 10 + "b"}]),

@@ -135,7 +135,11 @@ def test_what_a_job_leaves_behind_under_strange_names_harms_nobody(target: Targe
     ended = until_ended(target.client, submit(target.client, script=script, outputs=[{"path": "out/*"}]))
     assert (ended["state"], ended["reason"]) == ("failed", "staging"), ended
     assert "cannot be kept" in ended["message"], ended["message"]
-    assert {item["path"] for item in ended["outputs"]} == {"outputs/out/good.txt", "outputs/out/-rf", "outputs/out/$(id)"}
+    assert {item["path"] for item in ended["outputs"]} == {
+        "outputs/out/good.txt",
+        "outputs/out/-rf",
+        "outputs/out/$(id)",
+    }
 
 
 def test_a_list_of_large_jobs_is_cut_where_the_message_ends(target: Target) -> None:

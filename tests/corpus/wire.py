@@ -6,7 +6,9 @@ from .entry import Entry, How
 
 __all__ = ["ENTRIES"]
 
-_POST = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\nContent-Type: application/json\r\n"
+_POST = (
+    b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\nContent-Type: application/json\r\n"
+)
 _GET = b"GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer TOKEN\r\n"
 
 

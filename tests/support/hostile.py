@@ -20,7 +20,8 @@ LIMIT = 30.0
 """Seconds within which everything is answered, on whatever machine this runs."""
 
 _LEAKS = re.compile(
-    r"Traceback|site-packages|sqlalchemy|sqlite|asyncpg|nats\.|temporalio|\.py\b|0x[0-9a-f]{8,}|/tmp/|/home/", re.IGNORECASE
+    r"Traceback|site-packages|sqlalchemy|sqlite|asyncpg|nats\.|temporalio|\.py\b|0x[0-9a-f]{8,}|/tmp/|/home/",
+    re.IGNORECASE,
 )
 _IDS = {"job_id": "job-" + "0" * 31 + "1"}
 _ERRORS_NAMED = frozenset({400, 414, 415, 422, 431})
@@ -58,6 +59,8 @@ class Target:
         document = self.client.get("/openapi.json").json()
         self.operations = list(_operations(document))
         self.pids = stack.pids
+        self.said = 0
+        """Bad messages that were said on all subjects when the stack came up."""
         # The log of a job that has ended is there to be read with bad parameters.
         self.job = submit(self.client, "echo", "hello")
         until_ended(self.client, self.job)

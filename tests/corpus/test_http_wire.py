@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.hostile import LIMIT, Target
 
-from .entry import Entry, How, load
+from .entry import How, load
 
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -29,16 +29,17 @@ def _say(target: Target, raw: bytes) -> bytes:
         return got
 
 
-@pytest.mark.parametrize("entry", load(How.WIRE), ids=lambda entry: entry.name)
-def test_it_is_refused_at_once(target: Target, entry: Entry) -> None:
-    began = time.monotonic()
-    got = _say(target, entry.value)
-    assert time.monotonic() - began < LIMIT
-    if not got:
-        return  # hung up on, while still talking
-    status = int(got.split(b" ")[1])
-    assert status in entry.status, got[:300]
-    assert b"Traceback" not in got
+def test_it_is_refused_at_once(target: Target) -> None:
+    for entry in load(How.WIRE):
+        began = time.monotonic()
+        got = _say(target, entry.value)
+        assert time.monotonic() - began < LIMIT, entry.name
+        # Whoever still talks when it is refused may find the connection closed before the answer.
+        if got:
+            assert int(got.split(b" ")[1]) in entry.status, f"{entry.name}: {got[:300]!r}"
+            assert b"Traceback" not in got, entry.name
+        else:
+            assert len(entry.value) > 10_000, f"{entry.name}: no answer"
 
 
 def test_slow_clients_keep_nobody_waiting(target: Target) -> None:
