@@ -12,9 +12,6 @@ __all__ = ["GuardedProtocol"]
 _MOST_HEAD = 128 * 1024
 """Bytes of a request's first line and headers, or of its trailers; more would fill our memory."""
 
-_HEAD_WITHIN = 20.0
-"""Seconds within which a head must have come."""
-
 _REFUSAL = (
     b'{"type":"urn:shunter:problem:invalid","title":"%s","status":%d,"detail":"headers: %s","code":"invalid",'
     b'"errors":[{"field":"headers","message":"%s"}]}'
@@ -24,8 +21,10 @@ _REFUSAL = (
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. What is within the bounds is left to uvicorn, at no cost for a head that comes in one piece."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, head_within: float, **more: Any) -> None:
+        """*head_within*: seconds within which a head must have come."""
         super().__init__(*args, **more)
+        self._head_within = head_within
         self._in_head = True
         self._heads = 0
         self._head = 0
@@ -76,7 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _wait_for_head(self) -> None:
-        self._late = self.loop.call_later(_HEAD_WITHIN, self._time_out)
+        self._late = self.loop.call_later(self._head_within, self._time_out)
 
     def _stop_waiting(self) -> None:
         if self._late is not None:
@@ -88,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head and self._head == 0:
             self.transport.close()  # it never said anything
         elif self._in_head:
-            self._refuse(408, b"Request Timeout", b"did not come within 20 s")
+            self._refuse(408, b"Request Timeout", b"did not come in time")
 
     def _refuse(self, status: int, title: bytes, message: bytes) -> None:
         if self.cycle is None or self.cycle.response_complete:

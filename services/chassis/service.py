@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import uvicorn
@@ -126,14 +127,17 @@ async def open_frame(
 
 
 @asynccontextmanager
-async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
-    """Serve an ASGI app while the block runs, and give it a moment to finish at the end."""
+async def serve_http(app: object, server: Server, *, head_within: float = 20.0) -> AsyncIterator[None]:
+    """Serve an ASGI app while the block runs, and give it a moment to finish at the end.
+
+    A client has *head_within* seconds to say what it wants.
+    """
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         host=server.host,
         port=server.port,
         log_config=None,
-        http=GuardedProtocol,
+        http=partial(GuardedProtocol, head_within=head_within),  # type: ignore[arg-type]
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=5,

@@ -52,8 +52,8 @@ class PlainBodies:
             await problem_response(refusal, scope, status=408)(scope, receive, send)
             return
         if body and (found := _refusal(scope, body)):
-            status, error = found
-            await problem_response(error, scope, status=status)(scope, receive, send)
+            status, refused = found
+            await problem_response(refused, scope, status=status)(scope, receive, send)
             return
         await self._app(scope, _again(body, receive), send)
 

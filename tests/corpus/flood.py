@@ -53,6 +53,7 @@ async def say_all(stack: Stack) -> int:
 
 def _subjects() -> list[str]:
     commands = [f"commands.{kind.service}.{kind.name}.x" for kind in COMMANDS]
-    events = [event_subject(*kind.name.split(".", 1), "x") for kind in EVENTS]
+    facts = [kind.name.partition(".") for kind in EVENTS]
+    events = [event_subject(noun, fact, "x") for noun, _, fact in facts]
     forged = ["commands.scheduler.x", "commands.storage.no.such.x.y.z", task_subject("local", "x", "y")]
     return [*commands, *events, *forged, report_subject(UNKNOWN, "x"), log_subject(UNKNOWN, "x", "stdout")]

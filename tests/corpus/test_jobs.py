@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import unicodedata
@@ -26,12 +27,19 @@ out.write(b"x" * 10_000_000 + b"\n")
 out.write(b"no newline at the end")
 """
 
+_NAMES = r"""
+mkdir out; cd out
+printf good > good.txt; printf dash > -rf; printf shell > '$(id)'
+ln -s loop loop; ln -s /etc/passwd passwd; mkfifo pipe
+printf x > "$(printf 'new\nline')"; printf x > "$(printf '\377\376')"
+"""
+
 
 @pytest.mark.usefixtures("untouched")
 def test_every_bad_job_is_refused_with_its_field_and_starts_nothing(target: Target) -> None:
     for entry in load(How.JOB):
         body = json.dumps(entry.value).encode()
-        answer = target.client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        answer = target.ask("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"})
         target.check(answer, entry.name)
         assert answer.status_code in entry.status, f"{entry.name}: {answer.status_code} {answer.text[:500]}"
         assert _blames(answer, entry), f"{entry.name}: {problem_of(answer, entry.name)['errors']}"
@@ -118,21 +126,11 @@ def test_output_of_any_bytes_is_served_as_it_was_written(target: Target) -> None
 
 
 def _chunk(said: dict[str, str]) -> bytes:
-    import base64
-
     return said["text"].encode() if "text" in said else base64.b64decode(said["base64"])
 
 
 def test_what_a_job_leaves_behind_under_strange_names_harms_nobody(target: Target) -> None:
-    script = "\n".join(
-        (
-            "mkdir out; cd out",
-            "printf good > good.txt; printf dash > -rf; printf shell > '$(id)'",
-            "ln -s loop loop; ln -s /etc/passwd passwd; mkfifo pipe",
-            r"""printf x > "$(printf 'new\nline')"; printf x > "$(printf '\377\376')" """,
-        )
-    )
-    ended = until_ended(target.client, submit(target.client, script=script, outputs=[{"path": "out/*"}]))
+    ended = until_ended(target.client, submit(target.client, script=_NAMES, outputs=[{"path": "out/*"}]))
     assert (ended["state"], ended["reason"]) == ("failed", "staging"), ended
     assert "cannot be kept" in ended["message"], ended["message"]
     assert {item["path"] for item in ended["outputs"]} == {

@@ -69,6 +69,14 @@ class Target:
         """Hang up."""
         self.other.close()
 
+    def ask(self, method: str, url: str, **more: Any) -> httpx.Response:
+        """Ask as an ordinary user. On a machine that is too busy a part may be late: then once more, as clients do."""
+        ends = time.monotonic() + LIMIT
+        while (answer := self.client.request(method, url, **more)).status_code == 503 and time.monotonic() < ends:
+            assert "Retry-After" in answer.headers
+            time.sleep(0.5)
+        return answer
+
     def standing(self) -> tuple[int, int]:
         """Return how many jobs there are, and how many were ever let in."""
         jobs = cursor = None

@@ -1,4 +1,4 @@
-"""Query parameters that a route does not know, or is given twice: refused, for a slip of the pen must not widen a list."""
+"""Query parameters that a route does not know, or is given twice: refused, for a slip must not widen a list."""
 
 from __future__ import annotations
 
