@@ -20,7 +20,7 @@ from nats.js import JetStreamContext
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from contracts.commands import NO_TARGET, Command
-from contracts.envelope import Context, Envelope, type_of
+from contracts.envelope import Context, Envelope, is_message_id, type_of
 from contracts.errors import InternalError, ShunterError, TooLargeError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
@@ -43,6 +43,8 @@ REPLY_TO = "Shunter-Reply-To"
 _MESSAGE_ID = "Nats-Msg-Id"
 _GOODBYE = 1.0
 """Seconds that each step of leaving NATS may take."""
+_FOR_HEADERS = 4096
+"""Bytes of a message that are left for its headers."""
 _LINES = 10_000
 """Locks of targets that are kept before those that nobody holds are forgotten."""
 
@@ -166,17 +168,15 @@ class Bus:
     async def publish(
         self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once."""
-        try:
-            with translated("NATS"):
-                await self.jetstream.publish(
-                    subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
-                )
-        except nats.errors.MaxPayloadError as error:
-            most = self.connection.max_payload
-            raise TooLargeError(
-                f"this makes a message of {len(payload)} bytes; at most {most} go over the bus"
-            ) from error
+        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once.
+
+        Raises `TooLargeError` for what NATS would not take: it hangs up on whoever sends it.
+        """
+        self._require_room(len(payload))
+        with translated("NATS"):
+            await self.jetstream.publish(
+                subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
+            )
 
     async def send_row(self, row: OutboxRow) -> None:
         """Say a row of the outbox; the relay's sink for events."""
@@ -193,13 +193,16 @@ class Bus:
         Raises whatever the service refuses it with, and `UnavailableError` if the command could not be kept.
         """
         envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
+        payload = envelope.to_bytes()
+        # The event that tells of it, and the record, say all that and more.
+        self._require_room(2 * len(payload))
         if wait <= 0:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id)
+            await self.publish(subject_of(command), payload, envelope.id)
             return None
         got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
         reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
         try:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id, reply_to)
+            await self.publish(subject_of(command), payload, envelope.id, reply_to)
             async with asyncio.timeout(wait):
                 raw = await got
         except TimeoutError:
@@ -207,6 +210,10 @@ class Bus:
         finally:
             del self._awaited[envelope.id]
         return _read_reply(raw, answer)
+
+    def _require_room(self, size: int) -> None:
+        if size > (most := self.connection.max_payload - _FOR_HEADERS):
+            raise TooLargeError(f"what is asked makes a message of {size} bytes, {most} at most go through")
 
     async def _take_answer(self, message: Msg) -> None:
         got = self._awaited.get(message.subject.rpartition(".")[2])
@@ -285,7 +292,13 @@ class Bus:
         )
 
     async def _reply(self, inbox: str, reply: Reply[Any]) -> None:
-        await self.connection.publish(inbox, reply.model_dump_json(exclude_none=True).encode())
+        payload = reply.model_dump_json(exclude_none=True).encode()
+        try:
+            self._require_room(len(payload))
+        except TooLargeError as error:
+            payload = Reply[Any](problem=error.to_problem()).model_dump_json(exclude_none=True).encode()
+        with suppress(nats.errors.BadSubjectError):  # whoever asked gave no place that there is
+            await self.connection.publish(inbox, payload)
 
     def _line(self, subject: str) -> AbstractAsyncContextManager[Any]:
         """Return the lock of one target's commands; locks that nobody holds are forgotten."""
@@ -327,7 +340,9 @@ def _delivery(raw: Msg) -> Delivery:
     try:
         envelope = Envelope.from_bytes(raw.data)
     except ValidationError:
-        message_id = (raw.headers or {}).get(_MESSAGE_ID) or f"{metadata.stream}-{metadata.sequence.stream}"
+        message_id = (raw.headers or {}).get(_MESSAGE_ID, "")
+        if not is_message_id(message_id):
+            message_id = f"{metadata.stream}-{metadata.sequence.stream}"
         return Delivery(message_id, Context.start("service:unknown"), *place)
     return Delivery(envelope.id, envelope.to_context(), *place, envelope)
 

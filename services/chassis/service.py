@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import uvicorn
@@ -18,6 +19,7 @@ from contracts.queries import CheckHealth, Health
 
 from .bus import Bus
 from .database import make_engine
+from .guarded import GuardedProtocol
 from .health import HealthBook, health_app
 from .migrations import ensure_schema
 from .relay import Relay, Sink
@@ -134,13 +136,17 @@ async def open_frame(
 
 
 @asynccontextmanager
-async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
-    """Serve an ASGI app while the block runs, and give it a moment to finish at the end."""
+async def serve_http(app: object, server: Server, *, head_within: float = 20.0) -> AsyncIterator[None]:
+    """Serve an ASGI app while the block runs, and give it a moment to finish at the end.
+
+    A client has *head_within* seconds to say what it wants.
+    """
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         host=server.host,
         port=server.port,
         log_config=None,
+        http=partial(GuardedProtocol, head_within=head_within),  # type: ignore[arg-type]
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=_HTTP_GRACE,

@@ -143,10 +143,9 @@ class WorkloadService:
         """Return a page of what the principal may see, newest first."""
         before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.reading() as connection:
-            rows = await store.page(connection, query, scope_of(query.principal), before)
-        shown = rows[: query.limit]
-        more = write_cursor(shown[-1]["seq"], "w") if len(rows) > query.limit else None
-        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
+            shown, more = await store.page(connection, query, scope_of(query.principal), before)
+        cursor = write_cursor(shown[-1]["seq"], "w") if more else None
+        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=cursor)
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""

@@ -14,8 +14,10 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from pydantic import ValidationError
 
+from contracts.envelope import Context, Envelope, is_message_id
+from contracts.events import MessageParked
 from contracts.runs import RunTask
-from contracts.subjects import task_subject
+from contracts.subjects import subject_of, task_subject
 
 from .link import AWAY, Link
 
@@ -26,6 +28,8 @@ _WAIT = 30.0
 """Seconds of one request for a task; a longer one costs less while nothing comes."""
 _ACK_WAIT = 5.0
 """Seconds after which a task goes to another runner if the one that got it does not say that it keeps it."""
+_KEPT = 2**20
+"""Bytes that are kept of what is no task."""
 _AGAIN = 0.5
 """Seconds before another try when the stream or NATS is away."""
 
@@ -129,13 +133,35 @@ class Queue:
             self._fetching.cancel()
             raise
         task = _read(message.data)
-        if task is None:
-            await message.term()
+        if task is None or message.subject != task_subject(self._backend, task.workload_id, task.attempt):
+            await self._park(message, "no task that this runner understands")
             return
         self._take(task)
         acknowledging = asyncio.create_task(self._acknowledge(message))
         self._acknowledging.add(acknowledging)
         acknowledging.add_done_callback(self._acknowledging.discard)
+
+    async def _park(self, message: Msg, error: str) -> None:
+        """Take what is no task out of the queue, keep it for an operator, and say so."""
+        place = message.metadata
+        sequence = place.sequence.stream
+        header = (message.headers or {}).get("Nats-Msg-Id", "")
+        parked = MessageParked(
+            service="runner",
+            stream=_STREAM,
+            subject=message.subject,
+            sequence=sequence,
+            deliveries=place.num_delivered,
+            message_id=header if is_message_id(header) else f"{_STREAM}-{sequence}",
+            error=error,
+        )
+        context = Context.start("service:runner")
+        name = f"parked-{_STREAM}-{sequence}"
+        envelope = Envelope.wrap(parked, context, source="runner", subject=parked.subject_id, id=f"{name}-event")
+        stream = self._link.jetstream
+        await stream.publish(f"parked.runner.{message.subject}", message.data[:_KEPT], headers={"Nats-Msg-Id": name})
+        await stream.publish(subject_of(parked), envelope.to_bytes(), headers={"Nats-Msg-Id": envelope.id})
+        await message.term()
 
     @staticmethod
     async def _acknowledge(message: Msg) -> None:
