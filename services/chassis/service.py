@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
-import uvicorn
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,13 +17,14 @@ from contracts.queries import CheckHealth, Health
 from .bus import Bus
 from .database import make_engine
 from .health import HealthBook, health_app
+from .http import serve_http
 from .migrations import ensure_schema
 from .relay import Relay, Sink
 from .settings import ChassisSettings, Server
 from .telemetry import configure_logging
 from .unit import EVENT_SINK, UnitOfWork, turn_for
 
-__all__ = ["Frame", "open_frame", "serve_http", "until_told_to_stop"]
+__all__ = ["Frame", "open_frame", "serve_http", "stop_wish"]
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +57,8 @@ class Frame:
 
         The app is the service's own, or health, readiness and metrics; *on_drain* is called before the finishing.
         """
+        # From the first message on somebody may be cut off in the middle: a signal is a wish from here on.
+        stop = stop_wish()
         self.bus.answer_queries({CheckHealth: self._answer_health})
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
@@ -65,11 +66,12 @@ class Frame:
         try:
             async with serve_http(app or health_app(self.health), server):
                 log.info("service.ready", port=server.port)
-                await until_told_to_stop()
+                await stop.wait()
                 self.health.draining = True
                 on_drain()
                 log.info("service.draining")
-                await self.bus.stop_taking()
+                # Clients that keep their connections hear with their next answer that this one ends.
+                await asyncio.gather(self.bus.stop_taking(), asyncio.sleep(self.settings.farewell))
         finally:
             await self.drain()
         log.info("service.stopped")
@@ -124,54 +126,10 @@ async def open_frame(
             await frame.engine.dispose()
 
 
-@asynccontextmanager
-async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
-    """Serve an ASGI app while the block runs, and give it a moment to finish at the end."""
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=server.host,
-        port=server.port,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=5,
-        server_header=False,
-        # Who asks from where is decided by the connection; what a header says of it proves nothing.
-        proxy_headers=False,
-    )
-    listener = _listen(server)
-    http = uvicorn.Server(config)
-    http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(http._serve(sockets=[listener]))  # noqa: SLF001 (`serve` would take our signals)
-    try:
-        while not http.started:
-            if serving.done():
-                serving.result()
-                raise RuntimeError("the HTTP server ended before it began")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        http.should_exit = True
-        await serving
-        listener.close()
-
-
-def _listen(server: Server) -> socket.socket:
-    # By ourselves, for uvicorn ends the whole process where the port is taken.
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    try:
-        listener = socket.create_server((server.host, server.port), family=family, backlog=2048)
-    except OSError as error:
-        raise RuntimeError(f"could not listen on {server.host}:{server.port}: {error.strerror}") from error
-    # Connections inherit it. asyncio sets it only on sockets that it made itself; without it each answer takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-async def until_told_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def stop_wish() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT will set, from now on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

@@ -67,7 +67,7 @@ def create_app(process: Process) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(reference_page())
-    app.add_middleware(Edge, max_body=settings.max_body)
+    app.add_middleware(Edge, max_body=settings.max_body, closing=getattr(process, "closing", None))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

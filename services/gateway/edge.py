@@ -19,6 +19,7 @@ from contracts.errors import InternalError, TooLargeError
 
 from .api.problems import problem_response
 from .callers import TRACE
+from .closing import Closing
 
 __all__ = ["Edge"]
 
@@ -53,9 +54,10 @@ log = structlog.get_logger(__name__)
 class Edge:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, closing: Closing | None = None) -> None:
         self._app = app
         self._max_body = max_body
+        self._closing = closing or Closing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -64,7 +66,7 @@ class Edge:
             return
         trace = scope[TRACE] = _trace_of(scope)
         body = _Body(scope, receive, None if _is_file(scope) else self._max_body)
-        answer = _Answer(send, trace, body)
+        answer = _Answer(send, trace, body, self._closing)
         try:
             await self._admit(scope, body, answer)
         except ClientDisconnect:
@@ -120,9 +122,10 @@ class _Body:
 class _Answer:
     """Adds our headers to an answer, and remembers how it began."""
 
-    def __init__(self, send: Send, trace: str, body: _Body) -> None:
+    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing) -> None:
         self._send = send
         self._body = body
+        self._closing = closing
         self._own = [*_ALWAYS, (b"traceparent", trace.encode()), (b"x-request-id", trace[3:35].encode())]
         self._started = time.perf_counter()
         self.status = 0
@@ -135,7 +138,7 @@ class _Answer:
             headers = message["headers"]
             present = {name for name, _ in headers}
             message["headers"] = [*headers, *self._own, *(item for item in _UNLESS_SET if item[0] not in present)]
-            if self.status >= 400 and self._body.is_left_over:
+            if self._closing.is_set or (self.status >= 400 and self._body.is_left_over):
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 

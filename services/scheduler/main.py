@@ -48,11 +48,17 @@ async def main(settings: SchedulerSettings) -> None:
             asyncio.create_task(_work(frame, settings, backends, sink)),
             asyncio.create_task(watch.run()),
         ]
-        try:
-            await frame.serve(settings.scheduler.health)
-        finally:
+
+        def wind_down() -> None:
             for task in tasks:
-                task.cancel()
+                if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
+                    task.cancel()
+
+        try:
+            # The worker finishes its steps while the bus finishes its messages; one after the other took too long.
+            await frame.serve(settings.scheduler.health, on_drain=wind_down)
+        finally:
+            wind_down()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from contracts.principals import Level, Role
-from services.chassis.service import open_frame, serve_http
+from services.chassis.http import serve_http
+from services.chassis.service import open_frame
 from services.chassis.settings import NatsSettings, Server
 from services.gateway.app import create_app
 from services.gateway.factory import Process
