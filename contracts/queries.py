@@ -10,6 +10,7 @@ from .errors import Problem
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
+from .operations import Diagnosis
 from .principals import Principal
 from .runs import FrozenInput
 from .spec import FilePath, Input
@@ -21,6 +22,7 @@ __all__ = [
     "QUERIES",
     "BackendView",
     "CheckHealth",
+    "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
     "FilePage",
@@ -316,6 +318,14 @@ class CheckHealth(Query):
     answer: ClassVar[Any] = Health
 
 
+class Diagnose(Query):
+    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
+
+    name: ClassVar[str] = "health.diagnose"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Diagnosis
+
+
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
@@ -332,5 +342,6 @@ QUERIES: tuple[type[Query], ...] = (
     SumUsage,
     ReplayLog,
     CheckHealth,
+    Diagnose,
 )
 """Every question there is."""

@@ -29,6 +29,7 @@ from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pendi
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.metering import Progress
@@ -62,6 +63,7 @@ class AsyncClient:
         self._patience = patience
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
+        self.operations = AsyncOperations(self._send)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),

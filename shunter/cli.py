@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, usage
+from .commands import audit, doctor, facts, files, inspection, logs, parked, stack, steering, submission, usage
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
 
@@ -65,6 +65,7 @@ _add(_JOBS, steering.wait, steering.cancel, steering.start, steering.retry)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
+app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
 _add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
 

@@ -28,6 +28,7 @@ from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.downloads import Downloads
@@ -78,6 +79,7 @@ class Client:
         )
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
+        self.operations = Operations(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)

@@ -29,6 +29,7 @@ from contracts.subjects import STREAMS, command_filter, query_subject, subject_o
 from .connecting import require_nats
 from .consumer import Consumer
 from .errors import invalid_from, translated
+from .parking import ORIGINAL_ID
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -168,9 +169,9 @@ class Bus:
         """Say a row of the outbox; the relay's sink for events."""
         await self.publish(row.subject, row.payload, row.id)
 
-    async def announce(self, event: Event, context: Context) -> None:
-        """Publish an event of a service that keeps no tables."""
-        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id)
+    async def announce(self, event: Event, context: Context, *, event_id: str | None = None) -> None:
+        """Publish an event of a service that keeps no tables; under one *event_id* it is kept once."""
+        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id, id=event_id)
         await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
 
     async def order(self, command: Command, context: Context, *, wait: float, answer: Any) -> Any:
@@ -313,7 +314,10 @@ def _delivery(raw: Msg) -> Delivery:
     try:
         envelope = Envelope.from_bytes(raw.data)
     except ValidationError:
-        message_id = (raw.headers or {}).get(_MESSAGE_ID) or f"{metadata.stream}-{metadata.sequence.stream}"
+        headers = raw.headers or {}
+        # What an operator sent again has an id of its own for the stream, and keeps its old one for the inbox.
+        known = headers.get(ORIGINAL_ID) or headers.get(_MESSAGE_ID)
+        message_id = known or f"{metadata.stream}-{metadata.sequence.stream}"
         return Delivery(message_id, Context.start("service:unknown"), *place)
     return Delivery(envelope.id, envelope.to_context(), *place, envelope)
 

@@ -12,10 +12,12 @@ import structlog
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.queries import CheckHealth, Health
+from contracts.operations import Diagnosis
+from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
 from .database import make_engine
+from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
 from .http import serve_http
 from .migrations import ensure_schema
@@ -37,6 +39,8 @@ class Frame:
     settings: ChassisSettings
     bus: Bus
     health: HealthBook
+    doctor: Doctor
+    """Add probes of the service's own before `serve`."""
     engine: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
@@ -59,7 +63,7 @@ class Frame:
         """
         # From the first message on somebody may be cut off in the middle: a signal is a wish from here on.
         stop = stop_wish()
-        self.bus.answer_queries({CheckHealth: self._answer_health})
+        self.bus.answer_queries({CheckHealth: self._answer_health, Diagnose: self._answer_diagnose})
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
         await self.bus.start()
@@ -101,9 +105,14 @@ class Frame:
                 await connection.execute(text("SELECT 1"))
 
         self.health.add("database", check)
+        self.doctor.add("outbox", probe_outbox(self.service, engine, outbox))
+        self.doctor.add("schema", probe_schema(self.service, engine))
 
     async def _answer_health(self, _query: CheckHealth) -> Health:
         return await self.health.look()
+
+    async def _answer_diagnose(self, _query: Diagnose) -> Diagnosis:
+        return await self.doctor.look()
 
 
 @asynccontextmanager
@@ -113,7 +122,10 @@ async def open_frame(
     """Connect to NATS and, for a service with tables, bring its database to the present schema."""
     configure_logging(settings.log, service)
     bus = Bus(settings.nats, service)
-    frame = Frame(service, settings, bus, HealthBook(service, {"nats": bus.check}))
+    health, doctor = HealthBook(service, {"nats": bus.check}), Doctor(service)
+    doctor.add("dependencies", probe_dependencies(service, health.look), patience=3.5)
+    doctor.add("disk", probe_disk(settings.data))
+    frame = Frame(service, settings, bus, health, doctor)
     try:
         if database_url and metadata is not None:
             await ensure_schema(service, database_url)

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.chassis.health import shunter_version
 
-from .api import backends, events, files, health, identity, job_files, jobs, logs, uploads, usage
+from .api import admin, backends, events, files, health, identity, job_files, jobs, logs, uploads, usage
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
 from .edge import Edge
@@ -28,6 +28,7 @@ _ROUTERS = (
     backends.router,
     identity.router,
     health.router,
+    admin.router,
 )
 
 _TAGS = [

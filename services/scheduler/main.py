@@ -19,6 +19,7 @@ from .activities.job import JobActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
 from .handlers import register
+from .probes import Probes
 from .reports import ReportService
 from .service import WorkloadService
 from .settings import SchedulerSettings
@@ -43,6 +44,9 @@ async def main(settings: SchedulerSettings) -> None:
         register(frame.bus, service=service, reports=reports, backends=backends)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
+        probes = Probes(unit=frame.unit, backends=backends, sink=sink, namespace=settings.scheduler.temporal.namespace)
+        for probe in (probes.runners, probes.attempts, probes.workflows):
+            frame.doctor.add(probe.__name__, probe)
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
             asyncio.create_task(_work(frame, settings, backends, sink)),

@@ -70,6 +70,11 @@ class TemporalSink:
         """Begin to work; before that every row waits."""
         self._client = client
 
+    @property
+    def client(self) -> Client | None:
+        """Return the connection, none before there is one."""
+        return self._client
+
     async def __call__(self, row: OutboxRow) -> None:
         """Say one row; repeats are harmless."""
         if self._client is None:
