@@ -18,7 +18,7 @@ from tests.support.rest import JOB_ID, FakeServer, job, problem
 from tests.support.terminal import Terminal
 
 COMMANDS = [
-    *("up", "down", "service"),
+    *("up", "down", "service", "backup", "restore"),
     *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
