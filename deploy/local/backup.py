@@ -7,7 +7,7 @@ one: the ledger from the event log, workflows from the table, the event log from
 from __future__ import annotations
 
 import asyncio
-import io
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -32,9 +32,6 @@ FORMAT = 1
 
 KEPT = ("secrets.json", "shunter.yaml", "demo.json")
 """Files of the data folder that go along as they are."""
-
-_JOURNAL_FILE = 16 * 2**20
-"""Bytes; what is larger is output of a job that runs, whose attempt will be interrupted anyway."""
 
 _FIRST = ("db/accounting.db",)
 _LAST = ("temporal/temporal.db", "db/scheduler.db", "db/storage.db")
@@ -78,7 +75,7 @@ def make_backup(data: Path, target: Path) -> dict[str, Any]:
         for snapshot in streams:
             archive.add(f"streams/{snapshot.name}.snapshot", snapshot.path)
         schemas |= {name: _add_database(archive, data, name, folder) for name in _LAST}
-        _add_runner(archive, data / "runner")
+        _add_runner(archive, data / "runner", folder)
         objects = _add_objects(archive, bucket_of(settings), folder)
         for name in KEPT:
             if (data / name).exists():
@@ -130,23 +127,26 @@ def _add_database(archive: ArchiveWriter, data: Path, name: str, folder: Path) -
     return revision
 
 
-def _add_runner(archive: ArchiveWriter, folder: Path) -> None:
+def _add_runner(archive: ArchiveWriter, folder: Path, scratch: Path) -> None:
     """Add the runner's journal, by which it knows what it ran; what vanishes meanwhile was done with."""
-    for path in sorted(_plain_files(folder)):
+    copy = scratch / "journal"
+    for path in sorted(_journal(folder)):
         with suppress(FileNotFoundError):
-            raw = path.read_bytes() if path.stat().st_size <= _JOURNAL_FILE else None
-            if raw is not None:
-                archive.add_stream(f"runner/{path.relative_to(folder)}", io.BytesIO(raw), len(raw))
+            shutil.copyfile(path, copy, follow_symlinks=False)
+            archive.add(f"runner/{path.relative_to(folder)}", copy)
 
 
-def _plain_files(folder: Path) -> Iterator[Path]:
-    """Give the files of the journal: not the working folders, which are the jobs' own and may hold anything."""
+def _journal(folder: Path) -> Iterator[Path]:
+    """Give the files of the journal, and the working folders of those that ended and have outputs to bring home."""
     for attempt in folder.iterdir() if folder.is_dir() else ():
-        if attempt.is_dir() and not attempt.is_symlink():
-            for path in attempt.rglob("*"):
-                inner = path.relative_to(attempt).parts[0]
-                if inner not in {"work", "tmp"} and path.is_file() and not path.is_symlink():
-                    yield path
+        if attempt.is_symlink() or not attempt.is_dir():
+            continue
+        exited = attempt / "exit"
+        brings = not (attempt / "done").exists() and exited.exists() and exited.stat().st_size > 0
+        for path in attempt.rglob("*"):
+            inner = path.relative_to(attempt).parts[0]
+            if (brings or inner not in {"work", "tmp"}) and not path.is_symlink() and path.is_file():
+                yield path
 
 
 def _add_objects(archive: ArchiveWriter, bucket: Bucket, folder: Path) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def _read_in(data: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     asyncio.run(_read_objects(data, manifest, plan))
     for name in ("streams", "objects"):
         shutil.rmtree(data / name, ignore_errors=True)
-    (data / "runner").mkdir(mode=0o700, exist_ok=True)
+    _orphan_runs(data / "runner")
     return {"streams": len(manifest["streams"]), "objects": len(manifest["objects"]), "stale_tasks": dropped}
 
 
@@ -114,6 +114,17 @@ async def _read_objects(data: Path, manifest: dict[str, Any], plan: PortPlan) ->
     async with _running(spec, data):
         bucket = bucket_of(read_settings(data), f"127.0.0.1:{plan['s3']}")
         await asyncio.to_thread(_write_objects, bucket, data, manifest["objects"])
+
+
+def _orphan_runs(folder: Path) -> None:
+    """Give each run its folders, and take its process from it: by number it may be a stranger's by now."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for run in folder.iterdir():
+        for name in ("work", "tmp", "reports"):
+            (run / name).mkdir(mode=0o700, exist_ok=True)
+        start = run / "start.json"
+        if start.exists():
+            start.write_text(json.dumps({**json.loads(start.read_text()), "boot": "before the restore"}))
 
 
 def _write_objects(bucket: Any, data: Path, objects: list[dict[str, Any]]) -> None:
