@@ -94,6 +94,9 @@ class Bus:
         self._consumers: list[Consumer] = []
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self.on_return: list[Callable[[], Awaitable[object]]] = []
+        """Called, each for itself, when NATS was away and is back, maybe with another store."""
+        self._returning: set[asyncio.Task[None]] = set()
 
     # --- connection -------------------------------------------------------------------------------------------
 
@@ -136,6 +139,10 @@ class Bus:
         log.info("bus.reconnected")
         for consumer in self._consumers:
             consumer.resume()
+        for act in self.on_return:
+            task = asyncio.create_task(_patiently(act))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
     @property
     def connection(self) -> Client:
@@ -282,6 +289,18 @@ class Bus:
         if len(self._lines) > _LINES:
             self._lines = {key: lock for key, lock in self._lines.items() if lock.locked()}
         return self._lines.setdefault(target, asyncio.Lock())
+
+
+async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
+    """Do it as soon as JetStream answers: after a restart that takes longer than the connection."""
+    for pause in (0.2, 0.5, 1.0, 2.0, 5.0, 15.0):
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 (it is tried again, and at the next start)
+            log.warning("bus.return_failed", error=repr(error))
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 def _security(settings: NatsSettings) -> SASLPlaintext | None:

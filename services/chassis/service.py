@@ -21,8 +21,10 @@ from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_
 from .health import HealthBook, health_app
 from .http import serve_http
 from .migrations import ensure_schema
+from .refill import Refill
 from .relay import Relay, Sink
 from .settings import ChassisSettings, Server
+from .streams import declare_streams
 from .telemetry import configure_logging
 from .unit import EVENT_SINK, UnitOfWork, turn_for
 
@@ -44,6 +46,7 @@ class Frame:
     engine: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
+    _refill: Refill | None = None
     sinks: dict[str, Sink] = field(default_factory=dict)
     """Where the outbox goes, beside the events; add before `serve`."""
 
@@ -64,6 +67,8 @@ class Frame:
         # From the first message on somebody may be cut off in the middle: a signal is a wish from here on.
         stop = stop_wish()
         self.bus.answer_queries({CheckHealth: self._answer_health, Diagnose: self._answer_diagnose})
+        self.bus.on_return.insert(0, self._heal_log)
+        await self._heal_log()
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
         await self.bus.start()
@@ -79,6 +84,12 @@ class Frame:
         finally:
             await self.drain()
         log.info("service.stopped")
+
+    async def _heal_log(self) -> None:
+        """Have NATS keep what it should: it may have lost its store, or be restored from an older backup."""
+        await declare_streams(self.bus.jetstream)
+        if self._refill:
+            await self._refill.look()
 
     async def drain(self) -> None:
         """Finish what is in hand and say what is in the outbox, however serving came to its end."""
@@ -104,6 +115,7 @@ class Frame:
             async with unit.reading() as connection:
                 await connection.execute(text("SELECT 1"))
 
+        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus)
         self.health.add("database", check)
         self.doctor.add("outbox", probe_outbox(self.service, engine, outbox))
         self.doctor.add("schema", probe_schema(self.service, engine))
