@@ -18,8 +18,10 @@ from services.chassis.tickets import Tickets
 from .activities.job import JobActivities
 from .admission import Admission
 from .backends.registry import Backends, make_backends
+from .catching_up import catch_up
 from .handlers import register
 from .probes import Probes
+from .reconciler import Reconciler
 from .reports import ReportService
 from .service import WorkloadService
 from .settings import SchedulerSettings
@@ -47,10 +49,19 @@ async def main(settings: SchedulerSettings) -> None:
         probes = Probes(unit=frame.unit, backends=backends, sink=sink, namespace=settings.scheduler.temporal.namespace)
         for probe in (probes.runners, probes.attempts, probes.workflows):
             frame.doctor.add(probe.__name__, probe)
+        reconciler = Reconciler(
+            unit=frame.unit,
+            bus=frame.bus,
+            sink=sink,
+            reports=reports,
+            settings=settings.scheduler.watch,
+            brought_forward=await catch_up(frame.unit, frame.bus),
+        )
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
             asyncio.create_task(_work(frame, settings, backends, sink)),
             asyncio.create_task(watch.run()),
+            asyncio.create_task(reconciler.run()),
         ]
 
         def wind_down() -> None:
