@@ -12,6 +12,7 @@ from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
+from .operations import Diagnosis
 from .principals import Principal
 from .runs import FrozenInput
 from .schedules import Schedule, ScheduleId
@@ -25,6 +26,7 @@ __all__ = [
     "BackendView",
     "BatchPage",
     "CheckHealth",
+    "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
     "ExplainWorkload",
@@ -403,6 +405,14 @@ class CheckHealth(Query):
     answer: ClassVar[Any] = Health
 
 
+class Diagnose(Query):
+    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
+
+    name: ClassVar[str] = "health.diagnose"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Diagnosis
+
+
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
@@ -424,5 +434,6 @@ QUERIES: tuple[type[Query], ...] = (
     SumUsage,
     ReplayLog,
     CheckHealth,
+    Diagnose,
 )
 """Every question there is."""
