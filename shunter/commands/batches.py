@@ -54,9 +54,7 @@ def _see_through(client: Client, batch: Batch, *, as_json: bool) -> ExitCode:
             client.wait(next(job.job_id for job in batch.jobs if not job.state.is_terminal))
             batch = client.get_batch(batch.id)
     except KeyboardInterrupt:
-        note(
-            f"\nThe jobs go on. `shunter batch show {batch.id}` shows them, `shunter batch cancel …` ends them."
-        )
+        note(f"\nThe jobs go on. `shunter batch show {batch.id}` shows them, `shunter batch cancel …` ends them.")
         raise
     _print(batch, as_json=as_json)
     return ExitCode.OK if batch.state is BatchState.SUCCEEDED else ExitCode.FAILED

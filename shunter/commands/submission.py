@@ -58,10 +58,9 @@ def submit(
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     With `--json` there is one record per line.
 
-    Example: `shunter submit -f many.yaml --wait`, with `jobs:` that have a `key` and wait for each other by `after`:
-    all of them are let in, or none.
+    Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
-    from .specs import pairs, read_file, read_inputs, to_batch
+    from .specs import pairs, read_inputs
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
@@ -69,23 +68,36 @@ def submit(
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     options = {**words, **files, **where, **known}
-    if file is None and not argv:
+    batch, specs = _read(file, options)
+    with session_of(ctx).client() as client:
+        if dry_run:
+            _show_dry([batch] if batch else specs, as_json=as_json)
+        elif batch:
+            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
+        else:
+            _submit_each(client, specs, key=key, wait=wait, follow=follow, as_json=as_json)
+
+
+def _submit_each(
+    client: Client, specs: Sequence[JobSpec], *, key: str | None, wait: bool, follow: bool, as_json: bool
+) -> None:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(key, place)))
+        _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
+    if wait or follow:
+        raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+
+
+def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, list[JobSpec]]:
+    """Return the batch, or the single jobs, that are meant."""
+    from .specs import read_file, to_batch
+
+    if file is None and "argv" not in options:
         raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
     documents = read_file(file) if file else []
     batch = to_batch(documents, options)
-    specs = [] if batch else _specs(documents, options)
-    if dry_run:
-        _show_dry([batch] if batch else specs, as_json=as_json)
-        return
-    with session_of(ctx).client() as client:
-        if batch:
-            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
-        accepted = []
-        for place, spec in enumerate(specs):
-            accepted.append(client.submit(spec, key=_key(key, place)))
-            _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
-        if wait or follow:
-            raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+    return batch, [] if batch else _specs(documents, options)
 
 
 def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSpec]:
