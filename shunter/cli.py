@@ -21,6 +21,7 @@ from .commands import (
     steering,
     submission,
     usage,
+    waiting,
 )
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
@@ -74,7 +75,8 @@ _add(_STACK, stack.up, stack.down, stack.service)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
-_add(_JOBS, steering.wait, steering.cancel, steering.start, steering.retry)
+_add(_JOBS, waiting.explain, steering.wait, steering.cancel)
+_add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)

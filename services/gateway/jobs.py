@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from nats.js.errors import NotFoundError as NoMessageError
 
-from contracts.commands import CancelWorkload, Command, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import CancelWorkload, Command, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
 from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
+from contracts.explanations import Explanation
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import Model, now
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
@@ -113,6 +114,10 @@ class JobService:
         """Let a held job go; None if the scheduler is away, then it will be done later."""
         return await self._order(StartWorkload(workload_id=job_id, principal=self._caller.principal), None)
 
+    async def hold(self, job_id: str) -> Workload | None:
+        """Keep a job that waits from starting; None if the scheduler is away, then it will be done later."""
+        return await self._order(HoldWorkload(workload_id=job_id, principal=self._caller.principal), None)
+
     async def cancel(self, job_id: str) -> Workload | None:
         """End a job; None if the scheduler is away, then it will be done later."""
         return await self._order(CancelWorkload(workload_id=job_id, principal=self._caller.principal), None)
@@ -166,6 +171,16 @@ class JobService:
             if fact and until.is_news(fact):
                 return True
         return False
+
+    async def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is."""
+        try:
+            query = ExplainWorkload(principal=self._caller.principal, workload_id=job_id)
+            explanation: Explanation = await self._bus.ask(query)
+        except NotFoundError:
+            await self._refuse_if_pending(job_id)
+            raise
+        return explanation
 
     async def history(self, job_id: str) -> History:
         """Return all moves of a job."""

@@ -23,6 +23,7 @@ from contracts.commands import (
 )
 from contracts.queries import (
     BackendView,
+    ExplainWorkload,
     GetBatch,
     GetHistory,
     GetSchedule,
@@ -39,6 +40,7 @@ from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
 from .batches.service import BatchService
+from .queue.explain import Explainer
 from .reports import ReportService
 from .schedules.service import ScheduleService
 from .service import WorkloadService
@@ -54,6 +56,7 @@ def register(
     backends: Backends,
     schedules: ScheduleService,
     batches: BatchService,
+    explainer: Explainer,
 ) -> None:
     """Connect what the scheduler does with what it hears."""
 
@@ -81,6 +84,7 @@ def register(
         {
             GetWorkload: service.get,
             GetHistory: service.history,
+            ExplainWorkload: explainer.explain,
             ListWorkloads: service.page,
             **_many_queries(batches, schedules),
             ListBackends: list_backends,

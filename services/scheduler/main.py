@@ -26,6 +26,7 @@ from .journey import ENDS_SINK
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
+from .queue.explain import Explainer
 from .reports import ReportService
 from .schedules.firing import Firing
 from .schedules.mirror import ScheduleMirror
@@ -59,7 +60,16 @@ async def main(settings: SchedulerSettings) -> None:
         )
         batches = BatchService(unit=frame.unit, admission=admission, entrance=Entrance(dispatcher), workloads=service)
         reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends, schedules=schedules, batches=batches)
+        explainer = Explainer(unit=frame.unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        register(
+            frame.bus,
+            service=service,
+            reports=reports,
+            backends=backends,
+            schedules=schedules,
+            batches=batches,
+            explainer=explainer,
+        )
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
         mirror = ScheduleMirror(unit=frame.unit, task_queue=settings.scheduler.temporal.task_queue)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,6 +12,7 @@ from . import wishes
 from .batches import submit_batch
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
+from .selection import find_job_id
 from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
@@ -45,6 +48,9 @@ def submit(
     image: wishes.Image = None,
     backend: wishes.Backend = None,
     hold: wishes.Hold = False,
+    priority: wishes.Priority = None,
+    start_at: wishes.StartAt = None,
+    after: wishes.After = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -67,26 +73,42 @@ def submit(
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    options = {**words, **files, **where, **known}
-    batch, specs = _read(file, options)
+    when = given(priority=priority, start_at=_moment(start_at), after=after)
+    how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
+    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+
+
+def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:
     with session_of(ctx).client() as client:
-        if dry_run:
-            _show_dry([batch] if batch else specs, as_json=as_json)
-        elif batch:
-            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
-        else:
-            _submit_each(client, specs, key=key, wait=wait, follow=follow, as_json=as_json)
+        if "after" in options:
+            options["after"] = _after(client, options["after"])
+        batch, specs = _read(file, options)
+        if how.dry_run:
+            return _show_dry([batch] if batch else specs, as_json=how.as_json)
+        return _send_batch(client, batch, how) if batch else _send_each(client, specs, how)
 
 
-def _submit_each(
-    client: Client, specs: Sequence[JobSpec], *, key: str | None, wait: bool, follow: bool, as_json: bool
-) -> None:
+@dataclass(frozen=True)
+class _How:
+    """How something is submitted."""
+
+    key: str | None
+    dry_run: bool
+    wait: bool
+    follow: bool
+    as_json: bool
+
+
+def _send_batch(client: Client, batch: BatchSpec, how: _How) -> ExitCode:
+    return submit_batch(client, batch, key=how.key, wait=how.wait, as_json=how.as_json)
+
+
+def _send_each(client: Client, specs: Sequence[JobSpec], how: _How) -> ExitCode:
     accepted = []
     for place, spec in enumerate(specs):
-        accepted.append(client.submit(spec, key=_key(key, place)))
-        _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
-    if wait or follow:
-        raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+        accepted.append(client.submit(spec, key=_key(how.key, place)))
+        _print_accepted(accepted[-1], as_json=how.as_json, ends_follow=how.wait)
+    return _see_through(client, accepted, follow=how.follow, as_json=how.as_json) if how.wait else ExitCode.OK
 
 
 def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, list[JobSpec]]:
@@ -109,11 +131,24 @@ def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSp
     return [to_spec(merge(document.value, options), document) for document in documents]
 
 
-def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> None:
+def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> ExitCode:
     for spec in specs:
         emit_line(spec.model_dump(mode="json", exclude_unset=True))
     if not as_json:
         note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
+    return ExitCode.OK
+
+
+def _moment(text: str | None) -> str | None:
+    from .moments import read_moment
+
+    return read_moment(text, datetime.now().astimezone()) if text else None
+
+
+def _after(client: Client, words: list[str] | None) -> list[dict[str, Any]]:
+    from .moments import read_after
+
+    return read_after(words or [], lambda job: find_job_id(client, job))
 
 
 def _key(key: str | None, place: int) -> str | None:

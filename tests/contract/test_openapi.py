@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from contracts.batches import Batch, BatchSpec, order_of
 from contracts.documents import read_documents
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
@@ -96,6 +97,7 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
     [
         (JobView, examples.JOB),
         (History, examples.HISTORY),
+        (Explanation, examples.EXPLANATION),
         (JobFilesView, examples.JOB_FILES),
         (FileView, examples.FILE),
         (UploadPlan, examples.PLAN),

@@ -238,13 +238,13 @@ async def test_a_body_that_is_none_is_refused(server: httpx.AsyncClient) -> None
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
 
 
-async def test_a_thousand_that_all_wait_for_one(server: httpx.AsyncClient, runner: FakeRunner) -> None:
-    jobs = [{"hold": True}, *({"after": [{"key": "j0"}]} for _ in range(999))]
+async def test_hundreds_may_wait_for_one(server: httpx.AsyncClient, runner: FakeRunner) -> None:
+    jobs: list[dict[str, Any]] = [{"hold": True}, *({"after": [{"key": "j0"}]} for _ in range(299))]
     made = await submit(server, *jobs)
     assert made.status_code == 201, made.text
-    assert made.json()["counts"] == {"accepted": 999, "held": 1}
+    assert made.json()["counts"] == {"accepted": 299, "held": 1}
     ended = await server.post(f"/v1/batches/{made.json()['id']}/cancel", timeout=60)
     assert ended.status_code == 202
     found = await until_over(server, made.json()["id"])
-    assert found["counts"] == {"canceled": 1000}
+    assert found["counts"] == {"canceled": 300}
     assert not runner.tasks

@@ -23,6 +23,7 @@ COMMANDS = [
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
+    *("hold", "release", "explain"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),

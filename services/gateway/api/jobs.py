@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
+from contracts.explanations import Explanation
 from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
@@ -152,6 +153,44 @@ async def get_job(
 )
 async def get_history(job_id: JobId, services: Services) -> Response:
     return json_answer(await services.jobs().history(job_id))
+
+
+@router.get(
+    "/{job_id}/explain",
+    summary="Say why a job is where it is",
+    operation_id="explainJob",
+    response_model=Explanation,
+    responses=answers(NotFoundError, example=examples.EXPLANATION),
+)
+async def explain_job(job_id: JobId, services: Services) -> Response:
+    return json_answer(await services.jobs().explain(job_id))
+
+
+@router.post(
+    "/{job_id}/hold",
+    summary="Keep a job that waits from starting",
+    operation_id="holdJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(
+        NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is held.", JobView)}
+    ),
+)
+async def hold_job(job_id: JobId, services: Services) -> Response:
+    workload = await services.jobs().hold(job_id)
+    return _pending(job_id, services.linker, {}) if workload is None else _show(workload, services.linker)
+
+
+@router.post(
+    "/{job_id}/release",
+    summary="Let a held job go, as far as nothing else holds it up",
+    operation_id="releaseJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
+)
+async def release_job(job_id: JobId, services: Services) -> Response:
+    return await start_job(job_id, services)
 
 
 @router.post(

@@ -37,7 +37,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.MISMATCH: 422,
-    ErrorCode.OVER_QUOTA: 403,
+    ErrorCode.OVER_QUOTA: 429,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
@@ -50,6 +50,7 @@ _CODE: dict[int, ErrorCode] = {
     409: ErrorCode.CONFLICT,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
+    429: ErrorCode.OVER_QUOTA,
     503: ErrorCode.UNAVAILABLE,
 }
 

@@ -119,6 +119,7 @@ class Dispatcher:
     async def admit(self, work: Work, ticket: Ticket) -> None:
         """Take a workload that has just been let in: it goes at once, or waits. Its row must be written before."""
         await self._prepare(work)
+        self.books.discharge(ticket.id)  # its row is written: if everything was counted just now, so was this
         moment, key = now(), ticket.key
         stage = Stage.of(held=ticket.held, unmet=ticket.unmet, not_before=ticket.not_before, moment=moment)
         if stage is Stage.READY and not self._lanes and self.limit_on(key, ticket.demand) is None:

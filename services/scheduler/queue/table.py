@@ -114,9 +114,11 @@ async def put(connection: AsyncConnection, ticket: Ticket, stage: Stage, moment:
     return Entry(int(seq), ticket.id, moment.timestamp(), demand, ticket.start)
 
 
-async def find(connection: AsyncConnection, workload_id: str) -> Record | None:
-    """Return the row of a workload, if it waits; nobody else changes it in this transaction."""
-    statement = select(waiting).where(waiting.c.id == workload_id).with_for_update()
+async def find(connection: AsyncConnection, workload_id: str, *, to_change: bool = True) -> Record | None:
+    """Return the row of a workload, if it waits; *to_change* keeps others from changing it meanwhile."""
+    statement = select(waiting).where(waiting.c.id == workload_id)
+    if to_change:
+        statement = statement.with_for_update()
     found = (await connection.execute(statement)).mappings().first()
     return dict(found) if found else None
 
