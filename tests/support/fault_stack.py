@@ -105,6 +105,7 @@ class FaultStack:
     def start(self, name: str, *, ready: bool = True) -> None:
         """Start a part that does not run."""
         assert not self.runs(name), f"{name} runs already"
+        self.ending.pop(name, None)
         self.pids[name] = self._launch(name, self._environment(name) if name in SERVICES else {})
         if ready:
             self.await_ready(name)
