@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.queries import CheckHealth, Health
 
 from .bus import Bus
-from .database import make_engine
+from .database import make_engine, make_scanner
 from .health import HealthBook, health_app
 from .migrations import ensure_schema
 from .relay import Relay, Sink
@@ -39,6 +39,7 @@ class Frame:
     bus: Bus
     health: HealthBook
     engine: AsyncEngine | None = None
+    scanner: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
     sinks: dict[str, Sink] = field(default_factory=dict)
@@ -87,11 +88,18 @@ class Frame:
     def add_database(self, url: str, metadata: MetaData) -> None:
         """Stand on a database, whose schema is the present one."""
         self.engine = engine = make_engine(url)
+        self.scanner = make_scanner(engine)
         turn = turn_for(engine)
         inbox, outbox = metadata.tables["inbox"], metadata.tables["outbox"]
         relay = self._relay = Relay(engine=engine, outbox=outbox, service=self.service, turn=turn)
         unit = self._unit = UnitOfWork(
-            engine=engine, inbox=inbox, outbox=outbox, source=self.service, announce=relay.announce, turn=turn
+            engine=engine,
+            scanner=self.scanner,
+            inbox=inbox,
+            outbox=outbox,
+            source=self.service,
+            announce=relay.announce,
+            turn=turn,
         )
 
         async def check() -> None:
@@ -120,8 +128,9 @@ async def open_frame(
         yield frame
     finally:
         await bus.stop()
-        if frame.engine is not None:
-            await frame.engine.dispose()
+        for engine in (frame.scanner, frame.engine):
+            if engine is not None:
+                await engine.dispose()
 
 
 @asynccontextmanager

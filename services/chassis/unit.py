@@ -89,8 +89,10 @@ class UnitOfWork:
         source: str,
         announce: Callable[[list[OutboxRow]], None],
         turn: AbstractAsyncContextManager[Any],
+        scanner: AsyncEngine | None = None,
     ) -> None:
         self._engine = engine
+        self._scanner = scanner or engine
         self._inbox = inbox
         self._outbox = outbox
         self._source = source
@@ -121,7 +123,13 @@ class UnitOfWork:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection for reading only; it waits for no writer."""
+        """Open a connection for reading only, as much as it may be; it waits for no writer."""
+        async with self._scanner.connect() as connection:
+            yield await reading(connection)
+
+    @asynccontextmanager
+    async def looking_up(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for a few rows by their key; it waits for no writer, and on SQLite for no thread."""
         async with self._engine.connect() as connection:
             yield await reading(connection)
 

@@ -126,7 +126,7 @@ class WorkloadService:
     # --- inside -------------------------------------------------------------------------------------------------
 
     async def _find(self, workload_id: str) -> Record | None:
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             return await store.find(connection, workload_id)
 
     async def _visible(self, principal: Principal, workload_id: str, *, to_change: bool = False) -> Record:
