@@ -96,17 +96,16 @@ class _Connection(asyncio.Protocol):
         return self.status
 
 
-async def load(
-    url: str, ask: Ask, *, clients: int, seconds: float = 0.0, count: int = 0, keep: bool = False
-) -> Load:
+async def load(url: str, ask: Ask, *, clients: int, seconds: float = 0.0, count: int = 0, keep: bool = False) -> Load:
     """Have *clients* ask for *seconds*, or *count* times in all."""
     place = urlsplit(url)
+    host, port = place.hostname or "127.0.0.1", place.port or 80
     loop = asyncio.get_running_loop()
     found, sent = Load(), 0
 
     async def client() -> None:
         nonlocal sent
-        _, connection = await loop.create_connection(_Connection, place.hostname, place.port)
+        _, connection = await loop.create_connection(_Connection, host, port)
         while (sent < count) if count else (time.perf_counter() < ends):
             number, sent = sent, sent + 1
             at = time.perf_counter()

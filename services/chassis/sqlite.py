@@ -1,4 +1,4 @@
-"""SQLite without a thread in between: what a transaction or a look by key does takes microseconds, a thread's turn more.
+"""SQLite without a thread in between: a transaction or a look by key takes microseconds, the turn of a thread more.
 
 A dialect for SQLAlchemy's async engine whose driver is Python's own `sqlite3`, called in the event loop. For statements
 that may scan a table there is `aiosqlite`, whose thread keeps them from holding up everybody else.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Generator
 from typing import Any
 
 from sqlalchemy import URL, Pool, StaticPool
@@ -29,11 +29,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
 class _AtOnce:
-    def __await__(self) -> Iterator[None]:
-        return iter(())
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
 
 
-_AT_ONCE = _AtOnce()
+_AT_ONCE: Awaitable[None] = _AtOnce()
 
 
 class _Cursor(sqlite3.Cursor):

@@ -93,11 +93,13 @@ class UnitOfWork:
     ) -> None:
         self._engine = engine
         self._scanner = scanner or engine
-        self._inbox = inbox
-        self._outbox = outbox
         self._source = source
         self._announce = announce
         self._turn = turn
+        # Built once: building a statement costs more than SQLite takes to run it.
+        self._say_later = insert(outbox)
+        upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
+        self._know = upsert(inbox).on_conflict_do_nothing()
 
     @asynccontextmanager
     async def begin(self, context: Context) -> AsyncIterator[Work]:
@@ -107,18 +109,14 @@ class UnitOfWork:
                 work = Work(connection, context, self._source)
                 yield work
                 if work.rows:
-                    await connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
+                    await connection.execute(self._say_later, [_values(row) for row in work.rows])
             self._announce(work.rows)
 
     @asynccontextmanager
     async def handling(self, message: str, context: Context) -> AsyncIterator[Work | None]:
         """Open a transaction for a message, or give None if it was handled before."""
         async with self.begin(context) as work:
-            added = await work.connection.execute(
-                upsert_for(work.connection)(self._inbox)
-                .values(message_id=message, handled_at=now())
-                .on_conflict_do_nothing()
-            )
+            added = await work.connection.execute(self._know, {"message_id": message, "handled_at": now()})
             yield work if added.rowcount else None
 
     @asynccontextmanager

@@ -36,3 +36,7 @@ class Linker:
         return JobLinks.model_construct(
             self=path, history=f"{path}/history", logs=f"{path}/logs", files=f"{path}/files", temporal_ui=workflow
         )
+
+    def json_of(self, job_id: str) -> bytes:
+        """Return the same, written."""
+        return self.links_of(job_id).model_dump_json().encode()

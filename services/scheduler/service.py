@@ -34,6 +34,7 @@ from .workflows.words import Cancellation, JobInput
 
 __all__ = ["WorkloadService", "new_row"]
 
+_ADD, _ADD_MOVE = insert(workloads), insert(transitions)
 _CURSOR = re.compile(r"^w[0-9]{1,18}$")
 
 
@@ -171,8 +172,8 @@ class WorkloadService:
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 raise ConflictError("the command was handled before, but its workload is gone")
-            await work.connection.execute(insert(workloads).values(**row))
-            await work.connection.execute(insert(transitions).values(**_first_move(row)))
+            await work.connection.execute(_ADD, row)
+            await work.connection.execute(_ADD_MOVE, _first_move(row))
             work.send(_accepted(row, spec, inputs))
             work.defer(TEMPORAL_SINK, f"start/{workload_id}", _start(row, spec))
         return to_workload(row)

@@ -1,0 +1,113 @@
+"""Answers to questions: plain subscriptions, which the replicas of a service share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from pydantic import BaseModel, ValidationError
+
+from contracts.errors import InternalError, ShunterError
+from contracts.queries import Query, Reply
+from contracts.subjects import query_subject
+
+from .errors import invalid_from
+
+__all__ = ["Answers", "QueryHandler", "answer_of", "written"]
+
+QueryHandler = Callable[[Any], Awaitable[Any]]
+
+_AT_ONCE = 64
+"""Questions of one kind that are worked on side by side; the next ones wait."""
+_GRACE = 15.0
+"""Seconds that a stop waits for what is in hand."""
+
+_BEGINS, _ENDS = b'{"answer":', b"}"
+
+log = structlog.get_logger(__name__)
+
+
+def written(answer: Any) -> bytes:
+    """Write a good reply; a record is written as a user sees it, so that a gateway need not write it again."""
+    if isinstance(answer, BaseModel):
+        return b"".join((_BEGINS, answer.model_dump_json().encode(), _ENDS))
+    return Reply[Any](answer=answer).model_dump_json(exclude_none=True).encode()
+
+
+def answer_of(raw: bytes) -> bytes | None:
+    """Return the bytes of the answer that a good reply holds; None for one that has to be read whole."""
+    if raw.startswith(_BEGINS) and b'"problem"' not in raw[-64:]:
+        return raw[len(_BEGINS) : -len(_ENDS)]
+    return None
+
+
+class Answers:
+    """Hears the questions to one service."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._handlers: list[tuple[type[Query], QueryHandler]] = []
+        self._subscriptions: list[Subscription] = []
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    def add(self, kind: type[Query], handler: QueryHandler) -> None:
+        """Have *handler* answer one kind of question."""
+        self._handlers.append((kind, handler))
+
+    async def start(self, client: Client) -> None:
+        """Begin to hear."""
+        for kind, handler in self._handlers:
+            take = self._taker(client, kind, handler)
+            subject = query_subject(kind, self._service)
+            self._subscriptions.append(await client.subscribe(subject, queue=self._service, cb=take))
+
+    async def stop(self) -> None:
+        """Hear nothing more and finish what is in hand."""
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
+            with suppress(nats.errors.Error, TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=_GRACE)
+
+    def _taker(self, client: Client, kind: type[Query], handler: QueryHandler) -> Callable[[Msg], Awaitable[None]]:
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def answer(message: Msg) -> None:
+            try:
+                raw = await _answer(kind, handler, message.data)
+                if message.reply:
+                    await client.publish(message.reply, raw)
+            except nats.errors.Error as error:
+                log.warning("query.unanswered", query=kind.name, error=repr(error))
+            finally:
+                room.release()
+
+        async def take(message: Msg) -> None:
+            await room.acquire()
+            task = asyncio.create_task(answer(message))
+            self._in_hand.add(task)
+            task.add_done_callback(self._in_hand.discard)
+
+        return take
+
+
+async def _answer(kind: type[Query], handler: QueryHandler, raw: bytes) -> bytes:
+    try:
+        return written(await handler(kind.model_validate_json(raw, extra="ignore")))
+    except ValidationError as error:
+        problem = invalid_from(error).to_problem()
+    except ShunterError as error:
+        problem = error.to_problem()
+    except Exception:
+        log.exception("query.failed", query=kind.name)
+        problem = InternalError("something went wrong; the logs say what").to_problem()
+    return Reply[Any](problem=problem).model_dump_json(exclude_none=True).encode()
