@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .sqlite import DRIVER, begin_immediate
+from .sqlite import DRIVER, DirectEngine, begin_immediate
 
 __all__ = [
     "CONVENTION",
@@ -131,7 +131,7 @@ def make_engine(url: str) -> AsyncEngine:
         return create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(make_url(url).set(drivername=DRIVER))
+    engine = DirectEngine(create_async_engine(make_url(url).set(drivername=DRIVER)).sync_engine)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back)

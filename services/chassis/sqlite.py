@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import URL, Pool, StaticPool
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util.concurrency import await_, in_greenlet
 
-__all__ = ["DRIVER", "SQLiteDialect_direct", "begin_immediate"]
+__all__ = ["DRIVER", "DirectEngine", "SQLiteDialect_direct", "begin_immediate"]
 
 DRIVER = "sqlite+direct"
 """The driver's name in a URL."""
@@ -64,6 +65,18 @@ class SQLiteDialect_direct(SQLiteDialect_pysqlite):  # noqa: N801 (the library's
     def get_pool_class(cls, url: URL) -> type[Pool]:
         """Return the pool for a file, or the one connection that a database in memory has."""
         return AsyncAdaptedQueuePool if cls._is_url_file_db(url) else StaticPool
+
+
+class _DirectConnection(AsyncConnection):
+    async def __aexit__(self, *_: object) -> None:
+        # The library closes in a task of its own, for drivers that can be cancelled while they wait.
+        await self.close()
+
+
+class DirectEngine(AsyncEngine):
+    """An async engine for the dialect of this module."""
+
+    _connection_cls = _DirectConnection
 
 
 def begin_immediate(connection: sqlite3.Connection) -> None:

@@ -23,7 +23,7 @@ from contracts.subjects import subject_of
 
 from .database import READING
 
-__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "reading", "turn_for", "upsert_for"]
+__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "looker", "reading", "turn_for", "upsert_for"]
 
 EVENT_SINK = "events"
 """The sink of everything that goes to the EVENTS stream."""
@@ -93,6 +93,7 @@ class UnitOfWork:
     ) -> None:
         self._engine = engine
         self._scanner = scanner or engine
+        self._looker = looker(engine)
         self._source = source
         self._announce = announce
         self._turn = turn
@@ -128,8 +129,14 @@ class UnitOfWork:
     @asynccontextmanager
     async def looking_up(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for a few rows by their key; it waits for no writer, and on SQLite for no thread."""
-        async with self._engine.connect() as connection:
-            yield await reading(connection)
+        async with self._looker.connect() as connection:
+            yield connection
+
+
+def looker(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine over the same pool whose connections only read."""
+    options = {READING: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    return type(engine)(engine.sync_engine.execution_options(**options))
 
 
 async def reading(connection: AsyncConnection) -> AsyncConnection:
