@@ -7,14 +7,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
-__all__ = ["Message", "Model", "Timestamp", "now"]
+__all__ = ["Message", "Model", "Timestamp", "now", "rfc3339"]
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """Return an aware moment as it is written everywhere: in UTC, with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """An aware moment, written as RFC 3339 in UTC with microseconds."""
 
 

@@ -20,7 +20,7 @@ from contracts.subjects import query_subject
 
 from .errors import invalid_from
 
-__all__ = ["Answers", "QueryHandler", "answer_of", "written"]
+__all__ = ["Answers", "QueryHandler", "Written", "answer_of", "written"]
 
 QueryHandler = Callable[[Any], Awaitable[Any]]
 
@@ -34,10 +34,16 @@ _BEGINS, _ENDS = b'{"answer":', b"}"
 log = structlog.get_logger(__name__)
 
 
+class Written(bytes):
+    """An answer that its handler has written already, as JSON."""
+
+
 def written(answer: Any) -> bytes:
     """Write a good reply; a record is written as a user sees it, so that a gateway need not write it again."""
     if isinstance(answer, BaseModel):
-        return b"".join((_BEGINS, answer.model_dump_json().encode(), _ENDS))
+        answer = Written(answer.model_dump_json().encode())
+    if isinstance(answer, Written):
+        return b"".join((_BEGINS, answer, _ENDS))
     return Reply[Any](answer=answer).model_dump_json(exclude_none=True).encode()
 
 

@@ -16,7 +16,7 @@ from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import now
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
@@ -26,7 +26,7 @@ from services.chassis.errors import translated
 
 from .callers import Caller
 from .closing import Closing
-from .records import JobRecord
+from .records import JobRecord, RecordPage
 from .watch import Watch, watching
 
 __all__ = ["CHANGE", "JobService", "Submitted", "Until"]
@@ -190,7 +190,7 @@ class JobService:
         labels: dict[str, str],
         created_after: datetime | None,
         created_before: datetime | None,
-    ) -> WorkloadPage:
+    ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
             principal=self._caller.principal,
@@ -205,8 +205,7 @@ class JobService:
             created_after=created_after,
             created_before=created_before,
         )
-        page: WorkloadPage = await self._bus.ask(query)
-        return page
+        return RecordPage(await self._bus.ask_json(query))
 
 
 def _hash_of(spec: JobSpec) -> str:

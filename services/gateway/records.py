@@ -1,4 +1,4 @@
-"""A job's record as the scheduler wrote it: passed on as it is, and read only as far as an answer needs it."""
+"""Jobs' records as the scheduler wrote them: passed on as they are, and read only as far as an answer needs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import orjson
 from contracts.states import WorkloadState
 from contracts.workloads import Workload
 
-__all__ = ["JobRecord"]
+from .links import Linker
+
+__all__ = ["JobRecord", "RecordPage"]
 
 
 class JobRecord:
@@ -52,3 +54,21 @@ class JobRecord:
     def with_links(self, links: bytes) -> bytes:
         """Return the JSON that users see: the record and where to go from it."""
         return b"".join((self.raw[:-1], b',"links":', links, b"}"))
+
+
+class RecordPage:
+    """The JSON of a `WorkloadPage`."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._fields: dict[str, Any] = orjson.loads(raw)
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Return where the next page begins."""
+        cursor: str | None = self._fields.get("next_cursor")
+        return cursor
+
+    def with_links(self, linker: Linker) -> bytes:
+        """Return the JSON that users see."""
+        items = [{**item, "links": orjson.Fragment(linker.json_of(item["id"]))} for item in self._fields["items"]]
+        return orjson.dumps({"items": items, "next_cursor": self.next_cursor})

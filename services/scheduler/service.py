@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import insert
 
 from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
@@ -15,11 +16,12 @@ from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoun
 from contracts.events import WorkloadAccepted, WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
 from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
+from services.chassis.answers import Written
 from services.chassis.bus import Delivery
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
@@ -27,7 +29,7 @@ from services.chassis.unit import UnitOfWork, Work
 from . import store
 from .admission import Admission
 from .journey import Journey
-from .records import Record, to_transition, to_workload
+from .records import Record, to_json, to_transition, to_workload
 from .tables import transitions, workloads
 from .temporal import TEMPORAL_SINK, Signal, StartJob
 from .workflows.words import Cancellation, JobInput
@@ -49,9 +51,11 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
-        known = await self._find(command.workload_id)
-        if known is not None:
-            return _same(known, command.principal, command.request_hash)
+        # Only a request with a key can have come before, or a message that is delivered again.
+        if command.request_hash or delivery.deliveries > 1:
+            known = await self._find(command.workload_id)
+            if known is not None:
+                return _same(known, command.principal, command.request_hash)
         spec, inputs = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
             delivery, command.workload_id, command.principal.subject, spec, inputs, command.kind, command.request_hash
@@ -99,9 +103,9 @@ class WorkloadService:
 
     # --- queries ------------------------------------------------------------------------------------------------
 
-    async def get(self, query: GetWorkload) -> Workload:
-        """Return one workload."""
-        return to_workload(await self._visible(query.principal, query.workload_id))
+    async def get(self, query: GetWorkload) -> Written:
+        """Return one workload, written."""
+        return to_json(await self._visible(query.principal, query.workload_id))
 
     async def history(self, query: GetHistory) -> History:
         """Return all moves of a workload."""
@@ -110,14 +114,14 @@ class WorkloadService:
             rows = await store.history(connection, query.workload_id)
         return History(workload_id=query.workload_id, transitions=[to_transition(row) for row in rows])
 
-    async def page(self, query: ListWorkloads) -> WorkloadPage:
-        """Return a page of what the principal may see, newest first."""
+    async def page(self, query: ListWorkloads) -> Written:
+        """Return a page of what the principal may see, newest first, written."""
         before = None if query.cursor is None else _read_cursor(query.cursor)
         async with self._unit.reading() as connection:
             rows = await store.page(connection, query, scope_of(query.principal), before)
         shown = rows[: query.limit]
         more = _write_cursor(shown[-1]["seq"]) if len(rows) > query.limit else None
-        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
+        return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": more}))
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""

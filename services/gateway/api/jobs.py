@@ -101,10 +101,8 @@ async def list_jobs(
         created_after=created_after,
         created_before=created_before,
     )
-    view = JobPage.model_construct(
-        items=[JobView.of(item, services.linker) for item in page.items], next_cursor=page.next_cursor
-    )
-    return json_answer(view, headers=next_link(request, page.next_cursor))
+    headers = next_link(request, page.next_cursor)
+    return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
 
 
 @router.get(
