@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
@@ -34,8 +35,11 @@ _BEGINS, _ENDS = b'{"answer":', b"}"
 log = structlog.get_logger(__name__)
 
 
-class Written(bytes):
+@dataclass(frozen=True, slots=True)
+class Written:
     """An answer that its handler has written already, as JSON."""
+
+    raw: bytes
 
 
 def written(answer: Any) -> bytes:
@@ -43,7 +47,7 @@ def written(answer: Any) -> bytes:
     if isinstance(answer, BaseModel):
         answer = Written(answer.model_dump_json().encode())
     if isinstance(answer, Written):
-        return b"".join((_BEGINS, answer, _ENDS))
+        return b"".join((_BEGINS, answer.raw, _ENDS))
     return Reply[Any](answer=answer).model_dump_json(exclude_none=True).encode()
 
 

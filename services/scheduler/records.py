@@ -12,7 +12,6 @@ from sqlalchemy import RowMapping
 from contracts.model import rfc3339
 from contracts.runs import FrozenInput
 from contracts.workloads import Transition, Workload
-from services.chassis.answers import Written
 
 __all__ = ["Record", "inputs_of", "to_json", "to_transition", "to_workload"]
 
@@ -29,9 +28,9 @@ def to_workload(row: RowMapping | Record) -> Workload:
     return Workload.model_validate({name: row[name] for name in _FIELDS}, extra="ignore")
 
 
-def to_json(row: RowMapping | Record) -> Written:
+def to_json(row: RowMapping | Record) -> bytes:
     """Return the same, written: what a row holds was checked before it was kept."""
-    return Written(orjson.dumps({name: row[name] for name in _FIELDS}, default=_moment, option=_AS_WE_WRITE))
+    return orjson.dumps({name: row[name] for name in _FIELDS}, default=_moment, option=_AS_WE_WRITE)
 
 
 def _moment(value: object) -> str:

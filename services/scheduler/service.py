@@ -105,7 +105,7 @@ class WorkloadService:
 
     async def get(self, query: GetWorkload) -> Written:
         """Return one workload, written."""
-        return to_json(await self._visible(query.principal, query.workload_id))
+        return Written(to_json(await self._visible(query.principal, query.workload_id)))
 
     async def history(self, query: GetHistory) -> History:
         """Return all moves of a workload."""
