@@ -8,10 +8,11 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
+import orjson
 from pydantic import Field, field_validator
 
 from .ids import message_id
-from .model import Message, Model, Timestamp, now
+from .model import Message, Model, Timestamp, now, rfc3339
 
 __all__ = ["Context", "Envelope", "is_message_id", "type_of"]
 
@@ -120,7 +121,8 @@ class Envelope(Model):
 
     def to_bytes(self) -> bytes:
         """Write it as it goes over the wire."""
-        return self.model_dump_json(exclude_none=True).encode()
+        fields = {name: value for name, value in self.__dict__.items() if value is not None}
+        return orjson.dumps({**fields, "time": rfc3339(self.time)})
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:

@@ -7,10 +7,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
-__all__ = ["Message", "Model", "Timestamp", "now"]
+__all__ = ["Message", "Model", "Timestamp", "now", "rfc3339"]
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """Return an aware moment as it is written everywhere: in UTC, with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -22,7 +23,7 @@ def _within_reason(moment: datetime) -> datetime:
 
 
 Timestamp = Annotated[
-    AwareDatetime, AfterValidator(_within_reason), PlainSerializer(_rfc3339, return_type=str, when_used="json")
+    AwareDatetime, AfterValidator(_within_reason), PlainSerializer(rfc3339, return_type=str, when_used="json")
 ]
 """An aware moment, written as RFC 3339 in UTC with microseconds."""
 

@@ -16,7 +16,7 @@ from contracts.operations import Diagnosis
 from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
-from .database import make_engine
+from .database import make_engine, make_scanner
 from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
 from .http import HTTP_GRACE, serve_http
@@ -44,6 +44,7 @@ class Frame:
     doctor: Doctor
     """Add probes of the service's own before `serve`."""
     engine: AsyncEngine | None = None
+    scanner: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
     _refill: Refill | None = None
@@ -110,11 +111,18 @@ class Frame:
     def add_database(self, url: str, metadata: MetaData) -> None:
         """Stand on a database, whose schema is the present one."""
         self.engine = engine = make_engine(url)
+        self.scanner = make_scanner(engine)
         turn = turn_for(engine)
         inbox, outbox = metadata.tables["inbox"], metadata.tables["outbox"]
         relay = self._relay = Relay(engine=engine, outbox=outbox, service=self.service, turn=turn)
         unit = self._unit = UnitOfWork(
-            engine=engine, inbox=inbox, outbox=outbox, source=self.service, announce=relay.announce, turn=turn
+            engine=engine,
+            scanner=self.scanner,
+            inbox=inbox,
+            outbox=outbox,
+            source=self.service,
+            announce=relay.announce,
+            turn=turn,
         )
 
         async def check() -> None:
@@ -152,8 +160,9 @@ async def open_frame(
         yield frame
     finally:
         await bus.stop()
-        if frame.engine is not None:
-            await frame.engine.dispose()
+        for engine in (frame.scanner, frame.engine):
+            if engine is not None:
+                await engine.dispose()
 
 
 def stop_wish() -> asyncio.Event:

@@ -55,7 +55,7 @@ class ReportService:
     async def _end_stray(self, report: RunReport) -> None:
         """End an attempt that still runs although its workload has ended or gone on to another attempt."""
         log.warning("report.stray", workload=report.workload_id, attempt=report.attempt, runner=report.runner)
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             row = await find(connection, report.workload_id)
         backend = self._backends.get(row["backend"]) if row and row["backend"] else None
         for candidate in [backend] if backend else [self._backends.require(name) for name in self._backends.names]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.queries import ListWorkloads
@@ -26,26 +26,29 @@ _MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.
 _MOST_OF_PAGE = 3 * 2**20
 """Bytes of what users and runners wrote on one page; an answer travels in one message."""
 
+# Statements of every job's way are built once: building one costs more than SQLite takes to run it.
+_BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
+_FOR_CHANGE = _BY_ID.with_for_update()
+_HISTORY = select(transitions).where(transitions.c.workload_id == bindparam("wanted")).order_by(transitions.c.revision)
+
 _IN_HAND = (WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING)
 
 
 async def find(connection: AsyncConnection, workload_id: str) -> Record | None:
     """Return the row of a workload."""
-    found = (await connection.execute(select(workloads).where(workloads.c.id == workload_id))).mappings().first()
+    found = (await connection.execute(_BY_ID, {"wanted": workload_id})).mappings().first()
     return dict(found) if found else None
 
 
 async def open_journey(work: Work, workload_id: str) -> Journey | None:
     """Return a workload to be moved in this transaction."""
-    statement = select(workloads).where(workloads.c.id == workload_id).with_for_update()
-    found = (await work.connection.execute(statement)).mappings().first()
+    found = (await work.connection.execute(_FOR_CHANGE, {"wanted": workload_id})).mappings().first()
     return Journey(work, dict(found)) if found else None
 
 
 async def history(connection: AsyncConnection, workload_id: str) -> Sequence[RowMapping]:
     """Return all moves of a workload, oldest first."""
-    statement = select(transitions).where(transitions.c.workload_id == workload_id).order_by(transitions.c.revision)
-    return (await connection.execute(statement)).mappings().all()
+    return (await connection.execute(_HISTORY, {"wanted": workload_id})).mappings().all()
 
 
 def _visible(scope: Scope) -> ColumnElement[bool] | None:
