@@ -169,7 +169,9 @@ class Waiting(Protocol):
 
 def order_of(jobs: Sequence[Waiting]) -> list[int]:
     """Return the places of the jobs so that each comes behind those it waits for; refuses what has no such order."""
-    places = {job.key: place for place, job in enumerate(jobs)}
+    places: dict[str, int] = {}
+    for place, job in enumerate(jobs):
+        places.setdefault(job.key, place)
     errors = [*_twice(jobs, places), *_unknown(jobs, places)]
     if sum(len(job.after) for job in jobs) > MAX_WAITS:
         errors.append(FieldError(field="jobs", message=f"all `after` together have more than {MAX_WAITS} entries"))

@@ -82,6 +82,7 @@ def _inner(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
 def read_documents(text: str, what: str = "the body") -> list[Document]:
     """Read the YAML (or JSON) documents of a text; each is a mapping of fields."""
     try:
+        _require_shallow(text, what)
         loader = _Loader(text)
     except (yaml.YAMLError, UnicodeError) as error:
         raise InvalidError(f"{what} is no YAML: {error}") from error
@@ -103,6 +104,18 @@ def read_documents(text: str, what: str = "the body") -> list[Document]:
     if not found:
         raise InvalidError(f"{what} holds no spec")
     return found
+
+
+def _require_shallow(text: str, what: str) -> None:
+    """Refuse what is too deep before it is built: libyaml's own builder would take the whole process with it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Parser):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise InvalidError(f"{what}: deeper than {_DEEPEST} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _require_modest(root: yaml.Node, what: str) -> None:

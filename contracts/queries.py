@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from .batches import Batch, BatchId
-from .errors import Problem
+from .batches import BatchId
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
-from .model import Message, Model, Timestamp
+from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
+from .model import Model, Timestamp
+from .operations import Diagnosis
 from .principals import Principal
+from .query import Query, Reply
 from .runs import FrozenInput
-from .schedules import Schedule, ScheduleId
+from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .usage import GroupBy, ReplayReport, UsageSummary
@@ -25,6 +27,7 @@ __all__ = [
     "BackendView",
     "BatchPage",
     "CheckHealth",
+    "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
     "ExplainWorkload",
@@ -54,22 +57,6 @@ __all__ = [
     "SumUsage",
     "WorkloadPage",
 ]
-
-_Answer = TypeVar("_Answer")
-
-
-class Reply(Model, Generic[_Answer]):
-    """What comes back: an answer or a problem, never both."""
-
-    answer: _Answer | None = None
-    problem: Problem | None = None
-
-
-class Query(Message):
-    """A question. `answer` names what a good reply holds."""
-
-    service: ClassVar[str]
-    answer: ClassVar[Any]
 
 
 class GetWorkload(Query):
@@ -139,70 +126,6 @@ class ListWorkloads(Query):
     batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
-
-
-class GetBatch(Query):
-    """Give me one batch with its jobs."""
-
-    name: ClassVar[str] = "batch.get"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = Batch
-
-    principal: Principal
-    batch_id: BatchId
-
-
-class BatchPage(Model):
-    """Some batches, newest first, without their jobs."""
-
-    items: list[Batch]
-    next_cursor: str | None = None
-
-
-class ListBatches(Query):
-    """Give me a page of the batches that the principal may see."""
-
-    name: ClassVar[str] = "batch.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = BatchPage
-
-    principal: Principal
-    limit: int = Field(default=50, ge=1, le=1000)
-    cursor: str | None = None
-    owner: str | None = None
-    batch_name: str | None = None
-
-
-class GetSchedule(Query):
-    """Give me one schedule, with what it will do next and did last."""
-
-    name: ClassVar[str] = "schedule.get"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = Schedule
-
-    principal: Principal
-    schedule_id: ScheduleId
-
-
-class SchedulePage(Model):
-    """Some schedules, newest first."""
-
-    items: list[Schedule]
-    next_cursor: str | None = None
-
-
-class ListSchedules(Query):
-    """Give me a page of the schedules that the principal may see."""
-
-    name: ClassVar[str] = "schedule.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = SchedulePage
-
-    principal: Principal
-    limit: int = Field(default=50, ge=1, le=1000)
-    cursor: str | None = None
-    owner: str | None = None
-    schedule_name: str | None = None
 
 
 class BackendView(Model):
@@ -403,6 +326,14 @@ class CheckHealth(Query):
     answer: ClassVar[Any] = Health
 
 
+class Diagnose(Query):
+    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
+
+    name: ClassVar[str] = "health.diagnose"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Diagnosis
+
+
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
@@ -424,5 +355,6 @@ QUERIES: tuple[type[Query], ...] = (
     SumUsage,
     ReplayLog,
     CheckHealth,
+    Diagnose,
 )
 """Every question there is."""

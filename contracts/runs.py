@@ -174,6 +174,8 @@ class ControlReply(Model):
     ended: bool = False
     """Whether the attempt is over; its `done` report is sent or being sent."""
     capacity: RunnerCapacity | None = None
+    at: Timestamp | None = None
+    """What time the runner has."""
 
 
 class RunTicket(Model):

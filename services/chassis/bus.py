@@ -29,6 +29,7 @@ from contracts.subjects import STREAMS, command_filter, query_subject, subject_o
 from .connecting import require_nats
 from .consumer import Consumer
 from .errors import invalid_from, translated
+from .parking import ORIGINAL_ID
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -98,6 +99,9 @@ class Bus:
         self._stopping = False
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self.on_return: list[Callable[[], Awaitable[object]]] = []
+        """Called, each for itself, when NATS was away and is back, maybe with another store."""
+        self._returning: set[asyncio.Task[None]] = set()
 
     # --- connection -------------------------------------------------------------------------------------------
 
@@ -145,6 +149,10 @@ class Bus:
         log.info("bus.reconnected")
         for consumer in self._consumers:
             consumer.resume()
+        for act in self.on_return:
+            task = asyncio.create_task(_patiently(act))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
     @property
     def connection(self) -> Client:
@@ -182,9 +190,9 @@ class Bus:
         """Say a row of the outbox; the relay's sink for events."""
         await self.publish(row.subject, row.payload, row.id)
 
-    async def announce(self, event: Event, context: Context) -> None:
-        """Publish an event of a service that keeps no tables."""
-        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id)
+    async def announce(self, event: Event, context: Context, *, event_id: str | None = None) -> None:
+        """Publish an event of a service that keeps no tables; under one *event_id* it is kept once."""
+        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id, id=event_id)
         await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
 
     async def order(self, command: Command, context: Context, *, wait: float, answer: Any) -> Any:
@@ -310,6 +318,18 @@ class Bus:
         return self._lines.setdefault(target, asyncio.Lock())
 
 
+async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
+    """Do it as soon as JetStream answers: after a restart that takes longer than the connection."""
+    for pause in (0.2, 0.5, 1.0, 2.0, 5.0, 15.0):
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 (it is tried again, and at the next start)
+            log.warning("bus.return_failed", error=repr(error))
+            await asyncio.sleep(pause)
+        else:
+            return
+
+
 def _security(settings: NatsSettings) -> SASLPlaintext | None:
     if settings.user is None or settings.password is None:
         return None
@@ -340,7 +360,9 @@ def _delivery(raw: Msg) -> Delivery:
     try:
         envelope = Envelope.from_bytes(raw.data)
     except ValidationError:
-        message_id = (raw.headers or {}).get(_MESSAGE_ID, "")
+        headers = raw.headers or {}
+        # What an operator sent again has an id of its own for the stream, and keeps its old one for the inbox.
+        message_id = headers.get(ORIGINAL_ID) or headers.get(_MESSAGE_ID, "")
         if not is_message_id(message_id):
             message_id = f"{metadata.stream}-{metadata.sequence.stream}"
         return Delivery(message_id, Context.start("service:unknown"), *place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from prometheus_client import Counter
 from contracts.envelope import Context, Envelope
 from contracts.errors import RefusedError, TooLargeError, UnavailableError
 from contracts.events import CommandRefused, Event, MessageParked
-from contracts.subjects import subject_of
+from contracts.subjects import parked_subject, subject_of
+
+from .parking import PARKED, parked_header
 
 if TYPE_CHECKING:
     from .bus import Delivery
@@ -38,7 +40,7 @@ _HANDLED = Counter("shunter_messages", "Messages by what became of them", ["serv
 
 log = structlog.get_logger(__name__)
 
-Publish = Callable[[str, bytes, str], Awaitable[None]]
+Publish = Callable[[str, bytes, str, Mapping[str, str] | None], Awaitable[None]]
 
 
 class Settlement:
@@ -107,12 +109,6 @@ class Settlement:
 
     async def _park(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         stream = raw.metadata.stream
-        subject, parked_id = f"parked.{self._service}.{delivery.subject}", f"parked-{stream}-{delivery.sequence}"
-        try:
-            await self._publish(subject, raw.data, parked_id)
-        except TooLargeError:
-            # None of ours is so large; an operator shall still see that it came.
-            await self._publish(subject, raw.data[:_SHOWN], parked_id)
         parked = MessageParked(
             service=self._service,
             stream=stream,
@@ -122,6 +118,13 @@ class Settlement:
             message_id=delivery.message_id,
             error=f"{type(error).__name__}: {error}"[:500],
         )
+        subject, parked_id = parked_subject(self._service, delivery.subject), f"parked-{stream}-{delivery.sequence}"
+        headers = {PARKED: parked_header(parked)}
+        try:
+            await self._publish(subject, raw.data, parked_id, headers)
+        except TooLargeError:
+            # None of ours is so large; an operator shall still see that it came.
+            await self._publish(subject, raw.data[:_SHOWN], parked_id, headers)
         await self._announce(parked, delivery)
         await self._tell(raw.term(), "parked")
 
@@ -130,7 +133,7 @@ class Settlement:
         # One message is refused or parked once, however often the announcement is repeated.
         event_id = f"{event.name.partition('.')[2]}-{delivery.message_id}"
         envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
-        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id)
+        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
 
     async def _tell(self, answer: Awaitable[None], outcome: str) -> None:
         _HANDLED.labels(self._service, outcome).inc()

@@ -21,6 +21,7 @@ from contracts.errors import InternalError, InvalidError, TooLargeError
 from .api.problems import problem_response
 from .bodies import is_file
 from .callers import TRACE
+from .closing import Closing
 
 __all__ = ["Edge"]
 
@@ -70,10 +71,11 @@ log = structlog.get_logger(__name__)
 class Edge:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int, body_wait: float) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, body_wait: float, closing: Closing | None = None) -> None:
         self._app = app
         self._max_body = max_body
         self._body_wait = body_wait
+        self._closing = closing or Closing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -82,7 +84,7 @@ class Edge:
             return
         trace = scope[TRACE] = _trace_of(scope)
         body = _Body(scope, receive, limit=_limit_of(scope, self._max_body), wait=self._body_wait)
-        answer = _Answer(send, trace, body)
+        answer = _Answer(send, trace, body, self._closing)
         try:
             await self._admit(scope, body, answer)
         except ClientDisconnect:
@@ -152,9 +154,10 @@ class _Body:
 class _Answer:
     """Adds our headers to an answer, and remembers how it began."""
 
-    def __init__(self, send: Send, trace: str, body: _Body) -> None:
+    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing) -> None:
         self._send = send
         self._body = body
+        self._closing = closing
         self._own = [*_ALWAYS, (b"traceparent", trace.encode()), (b"x-request-id", trace[3:35].encode())]
         self._started = time.perf_counter()
         self.status = 0
@@ -167,7 +170,7 @@ class _Answer:
             headers = message["headers"]
             present = {name for name, _ in headers}
             message["headers"] = [*headers, *self._own, *(item for item in _UNLESS_SET if item[0] not in present)]
-            if self.status >= 400 and self._body.is_left_over:
+            if self._closing.is_set or (self.status >= 400 and self._body.is_left_over):
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 

@@ -49,4 +49,6 @@ class GatewaySection(BaseModel):
 class GatewaySettings(ChassisSettings):
     """The common settings and the section `gateway`."""
 
+    farewell: float = Field(default=1.0, ge=0, le=60)
+    """Seconds that a stopping gateway still answers, each answer with `Connection: close`."""
     gateway: GatewaySection = GatewaySection()

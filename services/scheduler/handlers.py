@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from contracts.commands import (
@@ -33,7 +35,7 @@ from contracts.queries import (
 )
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
-from services.chassis.bus import Bus, Delivery
+from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
@@ -75,14 +77,7 @@ def register(
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
-            CreateBatch: batches.create,
-            CancelBatch: batches.cancel,
-            CreateSchedule: schedules.create,
-            ReplaceSchedule: schedules.replace,
-            PauseSchedule: schedules.pause,
-            ResumeSchedule: schedules.resume,
-            TriggerSchedule: schedules.trigger,
-            DeleteSchedule: schedules.delete,
+            **_many_commands(batches, schedules),
         }
     )
     bus.answer_queries(
@@ -91,14 +86,33 @@ def register(
             GetHistory: service.history,
             ExplainWorkload: explainer.explain,
             ListWorkloads: service.page,
-            GetBatch: batches.get,
-            ListBatches: batches.page,
-            GetSchedule: schedules.get,
-            ListSchedules: schedules.page,
+            **_many_queries(batches, schedules),
             ListBackends: list_backends,
         }
     )
     bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)
+
+
+def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:
+    return {
+        CreateBatch: batches.create,
+        CancelBatch: batches.cancel,
+        CreateSchedule: schedules.create,
+        ReplaceSchedule: schedules.replace,
+        PauseSchedule: schedules.pause,
+        ResumeSchedule: schedules.resume,
+        TriggerSchedule: schedules.trigger,
+        DeleteSchedule: schedules.delete,
+    }
+
+
+def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], QueryHandler]:
+    return {
+        GetBatch: batches.get,
+        ListBatches: batches.page,
+        GetSchedule: schedules.get,
+        ListSchedules: schedules.page,
+    }
 
 
 def _view(standing: Standing) -> BackendView:

@@ -18,7 +18,10 @@ from .journey import Journey
 from .records import Record
 from .tables import transitions, workloads
 
-__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs"]
+__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs", "standing_still"]
+
+_MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
+"""States that last only as long as a step takes."""
 
 _MOST_OF_PAGE = 3 * 2**20
 """Bytes of what users and runners wrote on one page; an answer travels in one message."""
@@ -119,6 +122,17 @@ async def silent_runs(connection: AsyncConnection, since: datetime, limit: int =
         select(workloads.c.id, workloads.c.attempt, workloads.c.backend, workloads.c.native_id, workloads.c.state)
         .where(workloads.c.state.in_([state.value for state in _IN_HAND]), seen < since)
         .order_by(seen)
+        .limit(limit)
+    )
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def standing_still(connection: AsyncConnection, since: datetime, limit: int) -> Sequence[RowMapping]:
+    """Return workloads that should go on by themselves and have not since *since*, the longest standing first."""
+    statement = (
+        select(workloads.c.id, workloads.c.state)
+        .where(workloads.c.state.in_(_MOVING), workloads.c.updated_at < since)
+        .order_by(workloads.c.updated_at)
         .limit(limit)
     )
     return (await connection.execute(statement)).mappings().all()

@@ -48,12 +48,20 @@ def to_batch(documents: Sequence[Document], options: Mapping[str, Any]) -> Batch
     named = {"name": options.pop("name")} if "name" in options else {}
     jobs = value["jobs"]
     if options and isinstance(jobs, list):
-        jobs = [merge(job, options) if isinstance(job, dict) else job for job in jobs]
+        jobs = [_with_options(job, options) if isinstance(job, dict) else job for job in jobs]
     # Of several documents none holds all the others: their fields are named without lines.
     place = documents[0] if "jobs" in documents[0].value else None
     spec = checked(BatchSpec, {**value, **named, "jobs": jobs}, "the batch", place)
     order_of(spec.jobs)
     return spec
+
+
+def _with_options(job: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options over a job of a batch; what all wait for comes to what this one waits for."""
+    known = job.get("after")
+    if isinstance(known, list) and "after" in options:
+        options = {**options, "after": [*known, *options["after"]]}
+    return merge(job, options)
 
 
 def merge(document: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

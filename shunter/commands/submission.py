@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -63,32 +64,62 @@ def submit(
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     With `--json` there is one record per line.
 
-    Example: `shunter submit -f many.yaml --wait`, with `jobs:` that have a `key` and wait for each other by `after`:
-    all of them are let in, or none.
+    Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
-    from .specs import pairs, read_file, read_inputs, to_batch
+    from .specs import pairs, read_inputs
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    when = given(priority=priority, start_at=_moment(start_at), after=_after(ctx, after))
-    options = {**words, **files, **where, **known, **when}
-    if file is None and not argv:
+    when = given(priority=priority, start_at=_moment(start_at), after=after)
+    how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
+    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+
+
+def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:
+    with session_of(ctx).client() as client:
+        if "after" in options:
+            options["after"] = _after(client, options["after"])
+        batch, specs = _read(file, options)
+        if how.dry_run:
+            return _show_dry([batch] if batch else specs, as_json=how.as_json)
+        return _send_batch(client, batch, how) if batch else _send_each(client, specs, how)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How something is submitted."""
+
+    key: str | None
+    dry_run: bool
+    wait: bool
+    follow: bool
+    as_json: bool
+
+
+def _send_batch(client: Client, batch: BatchSpec, how: _How) -> ExitCode:
+    return submit_batch(client, batch, key=how.key, wait=how.wait, as_json=how.as_json)
+
+
+def _send_each(client: Client, specs: Sequence[JobSpec], how: _How) -> ExitCode:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(how.key, place)))
+        _print_accepted(accepted[-1], as_json=how.as_json, ends_follow=how.wait)
+    return _see_through(client, accepted, follow=how.follow, as_json=how.as_json) if how.wait else ExitCode.OK
+
+
+def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, list[JobSpec]]:
+    """Return the batch, or the single jobs, that are meant."""
+    from .specs import read_file, to_batch
+
+    if file is None and "argv" not in options:
         raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
     documents = read_file(file) if file else []
     batch = to_batch(documents, options)
-    specs = [] if batch else _specs(documents, options)
-    if dry_run:
-        _show_dry([batch] if batch else specs, as_json=as_json)
-        return
-    with session_of(ctx).client() as client:
-        if batch:
-            raise leave(submit_batch(client, batch, key=key, wait=wait or follow, as_json=as_json))
-        accepted = _send(client, specs, key, as_json=as_json, ends_follow=wait or follow)
-        if wait or follow:
-            raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+    return batch, [] if batch else _specs(documents, options)
 
 
 def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSpec]:
@@ -100,21 +131,12 @@ def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSp
     return [to_spec(merge(document.value, options), document) for document in documents]
 
 
-def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> None:
+def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> ExitCode:
     for spec in specs:
         emit_line(spec.model_dump(mode="json", exclude_unset=True))
     if not as_json:
         note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
-
-
-def _send(
-    client: Client, specs: list[JobSpec], key: str | None, *, as_json: bool, ends_follow: bool
-) -> list[Submission]:
-    accepted = []
-    for place, spec in enumerate(specs):
-        accepted.append(client.submit(spec, key=_key(key, place)))
-        _print_accepted(accepted[-1], as_json=as_json, ends_follow=ends_follow)
-    return accepted
+    return ExitCode.OK
 
 
 def _moment(text: str | None) -> str | None:
@@ -123,13 +145,10 @@ def _moment(text: str | None) -> str | None:
     return read_moment(text, datetime.now().astimezone()) if text else None
 
 
-def _after(ctx: typer.Context, words: list[str] | None) -> list[dict[str, Any]]:
+def _after(client: Client, words: list[str] | None) -> list[dict[str, Any]]:
     from .moments import read_after
 
-    if not words:
-        return []
-    with session_of(ctx).client() as client:
-        return read_after(words, lambda job: find_job_id(client, job))
+    return read_after(words or [], lambda job: find_job_id(client, job))
 
 
 def _key(key: str | None, place: int) -> str | None:

@@ -51,6 +51,10 @@ class Order:
     may_be_canceled: bool = False
     is_canceled: bool = False
     """Whether a cancel was answered with 2xx."""
+    is_pending: bool = False
+    """Whether the answer was 202: it is kept, and may still be refused for what only the scheduler knows."""
+    is_done_with: bool = False
+    """Whether it was released or canceled at the end, if it had to be."""
     void: bool = False
     """Whether it was refused, as it had to be."""
 
@@ -145,6 +149,7 @@ class Drill:
             return
         if answer.status_code in {200, 201, 202}:
             order.job = str(answer.json()["id"])
+            order.is_pending = answer.status_code == 202
         elif order.retry_of is not None and answer.status_code in {404, 409}:
             order.void = True  # it has not ended, or nobody has heard of it yet
         else:
@@ -221,26 +226,41 @@ class Drill:
             while order.job is None and not order.void and time.monotonic() < limit:
                 self._send(order)
         for number, order in enumerate(self.orders):
-            while order.kind == "held" and not self.release(number) and time.monotonic() < limit:
-                time.sleep(0.1)
-            while order.kind == "long" and order.job and not order.is_canceled and time.monotonic() < limit:
-                self.cancel(number)
+            while self._is_left(order) and time.monotonic() < limit:
+                if order.kind == "long":
+                    self.cancel(number)
+                    order.is_done_with = order.is_canceled
+                else:
+                    order.is_done_with = self.release(number)
+                time.sleep(0 if order.is_done_with else 0.1)
+
+    def _is_left(self, order: Order) -> bool:
+        """Say whether a job would never end by itself."""
+        wanted = order.kind in {"held", "long"} and order.job is not None and not order.is_done_with
+        return wanted and not self._is_refused(order)
 
     def _await_ends(self, limit: float) -> None:
         for order in self.orders:
-            while order.job and time.monotonic() < limit:
+            while order.job and time.monotonic() < limit and not self._is_refused(order):
                 path = f"/v1/jobs/{order.job}?wait=2&until=terminal"
                 answer = self.stack.client(order.user).get(path)
                 if answer.status_code == 200 and answer.json()["state"] in ENDED:
                     break
                 time.sleep(0.05)
 
+    def _is_refused(self, order: Order) -> bool:
+        if order.retry_of is not None and order.is_pending:
+            events = self.stack.read_events()[self._first_event :]
+            self._void_refused(events, set(by_job(events)))
+        return order.void
+
     def _gather(self, settled: float) -> Evidence:
         """Look at everything; only what belongs to this drill is looked at job by job."""
         admin = self.stack.client("admin")
         events = self.stack.read_events()[self._first_event :]
         told = by_job(events)
-        promises = [_promise(order) for order in self.orders if order.job]
+        self._void_refused(events, set(told))
+        promises = [_promise(order) for order in self.orders if order.job and not order.void]
         records = records_of(admin, set(told) | {promise.job for promise in promises})
         report = admin.post("/v1/audit/replay", timeout=60).raise_for_status().json()
         mine = {user: set(jobs_of(self.stack.client(user))) - self._older for user in USERS}
@@ -261,6 +281,13 @@ class Drill:
             settled=settled,
             settle_limit=scaled(self.settle_limit),
         )
+
+    def _void_refused(self, events: list[dict[str, Any]], known: set[str]) -> None:
+        """Strike out repeats that were refused after their 202, as the log says; submits are never refused so late."""
+        refusals = sum(event["data"].get("command") == "workload.retry" for event in events)
+        late = [order for order in self.orders if order.retry_of is not None and order.is_pending]
+        for order in [order for order in late if order.job not in known][:refusals]:
+            order.void = True
 
     def _bill(self) -> dict[str, float]:
         answer = self.stack.client("admin").get("/v1/usage", params={"group_by": "owner"}).raise_for_status()

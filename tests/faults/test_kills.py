@@ -36,6 +36,21 @@ def test_a_batch_in_flight_survives_the_death_of_a_part(fault_stack: FaultStack,
     assert outcome.jobs == len(_BATCH)
 
 
+def test_everything_is_told_to_stop_with_many_jobs_in_flight(fault_stack: FaultStack, drill: Drill) -> None:
+    for number in range(40):
+        drill.submit("owner", "nap" if number % 4 else "ok")
+    taken: dict[str, float] = {}
+    for group in (("gateway", "runner"), ("scheduler", "storage", "accounting")):
+        for name in group:
+            fault_stack.terminate(name)
+        taken |= fault_stack.await_ends()
+    late, fault_stack.overdue = fault_stack.overdue, []
+    assert late == [], taken
+    outcome = drill.reckon()
+    assert outcome.broken == [], "\n".join([*outcome.broken, *drill.trace])
+    assert outcome.jobs == 40
+
+
 def test_a_job_submitted_while_the_scheduler_is_away_runs_later(fault_stack: FaultStack, drill: Drill) -> None:
     fault_stack.kill("scheduler")
     answer = fault_stack.client().post("/v1/jobs", json={"argv": ["true"]}, headers={"Prefer": "wait=1"})

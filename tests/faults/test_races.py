@@ -31,7 +31,7 @@ def test_two_schedulers_at_once_run_each_job_once(fault_stack: FaultStack, drill
         outcome = drill.reckon()
     finally:
         fault_stack.terminate(twin)
-        fault_stack.await_end(twin)
+        fault_stack.await_ends()
     assert outcome.broken == [], "\n".join([*outcome.broken, *drill.trace])
 
 

@@ -105,6 +105,7 @@ class FaultStack:
     def start(self, name: str, *, ready: bool = True) -> None:
         """Start a part that does not run."""
         assert not self.runs(name), f"{name} runs already"
+        self.ending.pop(name, None)
         self.pids[name] = self._launch(name, self._environment(name) if name in SERVICES else {})
         if ready:
             self.await_ready(name)
@@ -146,15 +147,23 @@ class FaultStack:
         self.signal(name, signal.SIGKILL if name == "s3" else signal.SIGTERM)
         self.ending[name] = time.monotonic()
 
-    def await_end(self, name: str) -> float:
-        """Wait until a part that was told to stop has ended; one that takes too long is killed. Returns the seconds."""
-        since = self.ending.pop(name)
-        while self.runs(name) and time.monotonic() < since + scaled(_GRACE):
-            time.sleep(0.02)
-        taken = time.monotonic() - since
-        if self.runs(name):
-            self.overdue.append(name)
-            self.kill(name)
+    def await_ends(self) -> dict[str, float]:
+        """Wait until all parts that were told to stop have ended; those that take too long are killed.
+
+        Returns the seconds that each took.
+        """
+        taken: dict[str, float] = {}
+        while self.ending:
+            for name, since in list(self.ending.items()):
+                late = time.monotonic() > since + scaled(_GRACE)
+                if self.runs(name) and not late:
+                    continue
+                taken[name] = time.monotonic() - since
+                if self.runs(name):
+                    self.overdue.append(name)
+                    self.kill(name)
+                self.ending.pop(name, None)
+            time.sleep(0.01)
         return taken
 
     def freeze(self, name: str) -> None:
@@ -177,8 +186,7 @@ class FaultStack:
         self.proxy.heal()
         for name in list(self.frozen):
             self.thaw(name)
-        for name in list(self.ending):
-            self.await_end(name)
+        self.await_ends()
         for name in [name for name in NAMES if not self.runs(name)]:
             self.start(name, ready=False)
         for name in NAMES:

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from contracts.principals import Level, Role
-from services.chassis.service import open_frame, serve_http
+from services.chassis.http import serve_http
+from services.chassis.service import open_frame
 from services.chassis.settings import NatsSettings, Server
 from services.gateway.app import create_app
 from services.gateway.factory import Process
@@ -22,8 +23,14 @@ from tests.support.site import Site, run_site
 
 __all__ = ["TOKENS", "Site", "Stand", "as_user", "run_gateway", "run_site", "run_stand"]
 
-TOKENS = {"ada": "token-of-ada", "bob": "token-of-bob", "eve": "token-of-eve", "aud": "token-of-aud"}
-"""Ada and Bob are in the project vision, Bob as its admin; Eve is in none; Aud may read all."""
+TOKENS = {
+    "ada": "token-of-ada",
+    "bob": "token-of-bob",
+    "eve": "token-of-eve",
+    "aud": "token-of-aud",
+    "root": "token-of-root",
+}
+"""Ada and Bob are in the project vision, Bob as its admin; Eve is in none; Aud may read all, Root steer all."""
 
 
 def as_user(name: str) -> dict[str, str]:
@@ -38,6 +45,7 @@ def _users() -> list[StaticUser]:
         StaticUser(subject="bob", token_sha256=digests["bob"], projects={"vision": Level.ADMIN}),
         StaticUser(subject="eve", token_sha256=digests["eve"]),
         StaticUser(subject="aud", token_sha256=digests["aud"], roles=frozenset({Role.AUDITOR})),
+        StaticUser(subject="root", token_sha256=digests["root"], roles=frozenset({Role.ADMIN})),
     ]
 
 

@@ -24,7 +24,7 @@ from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
 from services.scheduler.admission import Admission, Admitted
 from services.scheduler.cursors import read_cursor, write_cursor
-from services.scheduler.entrance import Arrival, Entrance
+from services.scheduler.entrance import Arrival, Entrance, TurnedAwayError
 from services.scheduler.records import Record
 from services.scheduler.service import WorkloadService
 from services.scheduler.store import open_journey
@@ -72,9 +72,7 @@ class BatchService:
                 raise ConflictError("the command was handled before, but its batch is gone")
             await work.connection.execute(insert(batches).values(**row))
             work.send(_created(row))
-            ids = job_ids(command.batch_id, command.spec)
-            for place in order:
-                await self._let_in(work, command, place, ids, admitted[place])
+            await self._let_in(work, command, order, admitted)
         return await self._show(row)
 
     async def cancel(self, command: CancelBatch, delivery: Delivery) -> Batch:
@@ -135,20 +133,23 @@ class BatchService:
             raise _refusal(errors)
         return admitted
 
-    async def _let_in(
-        self, work: Work, command: CreateBatch, place: int, ids: Mapping[str, str], admitted: Admitted
-    ) -> None:
-        with _inside(place):
-            await self._entrance.let_in(
-                work,
-                Arrival(
-                    workload_id=ids[command.spec.jobs[place].key],
-                    principal=command.principal,
-                    owner=command.principal.subject,
-                    admitted=admitted,
-                    batch_id=command.batch_id,
-                ),
+    async def _let_in(self, work: Work, command: CreateBatch, order: list[int], admitted: list[Admitted]) -> None:
+        ids = job_ids(command.batch_id, command.spec)
+        arrivals = [
+            Arrival(
+                workload_id=ids[command.spec.jobs[place].key],
+                principal=command.principal,
+                owner=command.principal.subject,
+                admitted=admitted[place],
+                batch_id=command.batch_id,
             )
+            for place in order
+        ]
+        try:
+            await self._entrance.let_in_all(work, arrivals)
+        except TurnedAwayError as error:
+            with _inside(order[error.place]):
+                raise error.refusal from error
 
     async def _show(self, row: Record) -> Batch:
         async with self._unit.reading() as connection:
