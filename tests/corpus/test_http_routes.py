@@ -19,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("untouched")
 _ROUNDS = 2
 """How many words each parameter of a route gets, in words of all the words there are."""
 
+_FORM_OR_CONTENT = frozenset({400, 422})
+
 _STAYS_OPEN = {"follow": {"true", "1", "yes", "on", "y", "t"}}
 """Words that are good, and keep an answer open."""
 
@@ -29,7 +31,7 @@ def _word_requests(target: Target) -> Iterator[tuple[str, dict[str, Any]]]:
     for operation in target.operations:
         if not operation.words:
             continue
-        for turn in range(_ROUNDS):
+        for turn in range(min(_ROUNDS, len(operation.words))):
             chance.shuffle(words)
             for number, entry in enumerate(words):
                 place, name = operation.words[(number + turn) % len(operation.words)]
@@ -57,6 +59,7 @@ def _with_word(operation: Operation, place: str, name: str, word: str) -> dict[s
     return request
 
 
+@pytest.mark.timeout(300)
 def test_no_word_in_any_place_breaks_any_route(target: Target) -> None:
     asked = 0
     for what, request in _word_requests(target):
@@ -65,6 +68,12 @@ def test_no_word_in_any_place_breaks_any_route(target: Target) -> None:
     assert asked > 30 * len([operation for operation in target.operations if operation.words])
 
 
+def _alike(status: frozenset[int]) -> frozenset[int]:
+    """Return what is as good: some routes find in the content what others find in the form, or in the size."""
+    return status | {413} | (_FORM_OR_CONTENT if status & _FORM_OR_CONTENT else frozenset())
+
+
+@pytest.mark.timeout(300)
 def test_no_body_breaks_any_route(target: Target) -> None:
     for operation in target.operations:
         if operation.method in {"GET", "HEAD"} or operation.takes_bytes:
@@ -79,7 +88,7 @@ def test_no_body_breaks_any_route(target: Target) -> None:
             if operation.fields or entry.status & {400, 413, 415}:
                 assert answer.status_code >= 400, f"{what}: {answer.status_code}"
             if operation.fields:
-                assert answer.status_code in entry.status | {413}, f"{what}: {answer.status_code} {answer.text[:300]}"
+                assert answer.status_code in _alike(entry.status), f"{what}: {answer.status_code} {answer.text[:300]}"
 
 
 def test_every_field_of_every_body_is_checked_by_its_name(target: Target) -> None:
