@@ -50,7 +50,7 @@ class Refill:
             known = {name async for name in self._ids(state)}
             missing = [row_id async for row_id in self._said(await self._since(state)) if row_id not in known]
             await self._unsay(missing)
-            log.warning("events.refilled", missing=len(missing), log_holds=len(known))
+            log.warning("log.refilled", missing=len(missing), log_holds=len(known))
             return len(missing)
 
     async def _newest_said(self) -> Any:
