@@ -35,7 +35,16 @@ _FAILED_TASKS = 3
 class Probes:
     """Looks for work that stands still."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends, sink: TemporalSink, namespace: str) -> None:
+    def __init__(
+        self,
+        *,
+        unit: UnitOfWork,
+        backends: Backends,
+        sink: TemporalSink,
+        namespace: str,
+        failed_tasks: int = _FAILED_TASKS,
+    ) -> None:
+        self._failed_tasks = failed_tasks
         self._unit = unit
         self._backends = backends
         self._sink = sink
@@ -101,7 +110,7 @@ class Probes:
             status = seen.status.name.lower() if seen.status else "unknown"
             return _disagree(row, f"its workflow is {status}") if row["state"] else None
         attempt = seen.raw_description.pending_workflow_task.attempt
-        if attempt < _FAILED_TASKS:
+        if attempt < self._failed_tasks:
             return None
         return _failing(row["id"], attempt, await self._cause(client, seen))
 
@@ -112,7 +121,8 @@ class Probes:
         history = await client.workflow_service.get_workflow_execution_history_reverse(request)
         for event in history.history.events:
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                return event.workflow_task_failed_event_attributes.failure.message[:500]
+                failure = event.workflow_task_failed_event_attributes.failure
+                return ": ".join(part for part in (failure.message, failure.cause.message) if part)[:500]
         return "its worker does not answer in time"
 
 

@@ -14,6 +14,8 @@ import pytest
 from contracts.commands import CancelWorkload, Command
 from contracts.model import now
 from contracts.operations import Finding, Severity
+from contracts.spec import JobSpec
+from contracts.states import Reason, WorkloadState
 from contracts.workloads import Workload
 from services.chassis.bus import Delivery
 from services.chassis.doctor import Doctor, probe_outbox
@@ -23,6 +25,15 @@ from tests.support.chassis import OUTBOX, NatsProcess, cancel, open_bus, open_st
 from tests.support.gateway import as_user, run_gateway
 
 ROOT = as_user("root")
+WORKLOAD = Workload(
+    id="job-" + "0" * 32,
+    owner="ann",
+    spec=JobSpec(argv=["true"]),
+    state=WorkloadState.RUNNING,
+    reason=Reason.STARTED,
+    created_at=now(),
+    updated_at=now(),
+)
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ class Clumsy:
         if self.broken:
             raise ZeroDivisionError("a bug of ours")
         self.done.append((command.target_id, delivery.message_id))
-        return Workload.model_construct()  # type: ignore[call-arg]
+        return WORKLOAD
 
 
 async def _parked(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
