@@ -75,7 +75,8 @@ def _inner(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
         found: yaml.Node = node.value[step]
         return found
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(step)), None)
+        # What was merged in stands before what the mapping says itself.
+        return next((value for key, value in reversed(node.value) if key.value == str(step)), None)
     return None
 
 

@@ -23,6 +23,7 @@ from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.temporal import connect
+from tests.support.gateway import as_user, run_gateway
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import ADA, ADMIN, EVE, User, run_scheduler, scheduler_settings
 from tests.support.schedules import Keeper
@@ -242,3 +243,38 @@ async def test_what_could_never_run_is_refused_with_the_field(keeper: Keeper) ->
     with pytest.raises(InvalidError) as caught:
         await keeper.create(job={"project": "secret"})
     assert [error.field for error in caught.value.errors] == ["job.project"]
+
+
+async def test_schedules_are_made_and_steered_over_rest(
+    nats: NatsSettings,
+    settings: SchedulerSettings,
+    runner: FakeRunner,
+) -> None:
+    spec = {"name": "nightly", "cron": "30 2 * * *", "job": {"argv": ["true"]}, "paused": True}
+    headers, eve = {**as_user("ada"), "Idempotency-Key": "nightly"}, as_user("eve")
+    async with run_gateway(nats) as (client, _), run_scheduler(settings):
+        made = await client.post("/v1/schedules", json=spec, headers=headers)
+        assert made.status_code == 201, made.text
+        path = made.headers["location"]
+        again = await client.post("/v1/schedules", json=spec, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (200, made.json()["id"])
+        other = await client.post("/v1/schedules", json={**spec, "name": "other"}, headers=headers)
+        assert other.json()["code"] == "idempotency_mismatch"
+        wrong = await client.post("/v1/schedules", json={**spec, "cron": "60 25 32 13 8"}, headers=as_user("ada"))
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "cron")
+
+        client.headers.update(as_user("ada"))
+        run = (await client.post(f"{path}/trigger")).json()
+        jobs = (await client.get("/v1/jobs", params={"schedule": made.json()["id"]})).json()["items"]
+        assert [job["id"] for job in jobs] == [run["job_id"]]
+        resumed = await client.post(f"{path}/resume")
+        assert (resumed.json()["state"], resumed.headers["etag"]) == ("active", '"2"')
+        stale = await client.put(path, json=spec, headers={"If-Match": '"1"'})
+        assert stale.status_code == 409
+        assert (await client.put(path, json=spec, headers={"If-Match": "old"})).status_code == 400
+        assert (await client.put(path, json=spec, headers={"If-Match": '"2"'})).json()["state"] == "paused"
+        assert [one["id"] for one in (await client.get("/v1/schedules")).json()["items"]] == [made.json()["id"]]
+        for method, at in (("GET", path), ("POST", f"{path}/pause"), ("DELETE", path), ("POST", f"{path}/trigger")):
+            assert (await client.request(method, at, headers=eve)).status_code == 404
+        assert (await client.delete(path)).status_code == 204
+        assert (await client.get(path)).status_code == 404
