@@ -57,7 +57,7 @@ async def main(settings: SchedulerSettings) -> None:
         await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink)),
+            asyncio.create_task(_work(frame, settings, backends, sink, admission)),
             asyncio.create_task(watch.run()),
             asyncio.create_task(clock.run()),
         ]
@@ -69,7 +69,9 @@ async def main(settings: SchedulerSettings) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink) -> None:
+async def _work(
+    frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink, admission: Admission
+) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -81,7 +83,12 @@ async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, s
     frame.health.add("temporal", check)
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
     client = await patiently(connect)(settings.scheduler.temporal)
-    activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
+    activities = JobActivities(
+        unit=frame.unit,
+        backends=backends,
+        tickets=Tickets(settings.ticket_key, RunTicket),
+        freeze_rest=admission.freeze_rest,
+    )
     worker = make_worker(client, settings.scheduler.temporal.task_queue, activities)
     sink.use(client)
     there.set()
