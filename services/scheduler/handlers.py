@@ -39,7 +39,9 @@ from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Standing
+from .batches.service import BatchService
 from .parts import Parts
+from .schedules.service import ScheduleService
 
 __all__ = ["register"]
 
