@@ -6,12 +6,17 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import uvicorn
 
+from .guarded import GuardedProtocol
 from .settings import Server
 
-__all__ = ["serve_http"]
+__all__ = ["HTTP_GRACE", "serve_http"]
+
+HTTP_GRACE = 5
+"""Seconds that requests in hand have when we stop."""
 
 _COME_AGAIN = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
@@ -25,16 +30,20 @@ _PATIENCE = 0.2
 
 
 @asynccontextmanager
-async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
-    """Serve an ASGI app while the block runs, and give it a moment to finish at the end."""
+async def serve_http(app: object, server: Server, *, head_within: float = 20.0) -> AsyncIterator[None]:
+    """Serve an ASGI app while the block runs, and give it a moment to finish at the end.
+
+    A client has *head_within* seconds to say what it wants.
+    """
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         host=server.host,
         port=server.port,
         log_config=None,
+        http=partial(GuardedProtocol, head_within=head_within),  # type: ignore[arg-type]
         access_log=False,
         lifespan="off",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=HTTP_GRACE,
         server_header=False,
         # Who asks from where is decided by the connection; what a header says of it proves nothing.
         proxy_headers=False,

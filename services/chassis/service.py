@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,10 +16,10 @@ from contracts.operations import Diagnosis
 from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
-from .database import make_engine
+from .database import make_engine, make_scanner
 from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
-from .http import serve_http
+from .http import HTTP_GRACE, serve_http
 from .migrations import ensure_schema
 from .refill import Refill
 from .relay import Relay, Sink
@@ -44,11 +44,14 @@ class Frame:
     doctor: Doctor
     """Add probes of the service's own before `serve`."""
     engine: AsyncEngine | None = None
+    scanner: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
     _refill: Refill | None = None
     sinks: dict[str, Sink] = field(default_factory=dict)
     """Where the outbox goes, beside the events; add before `serve`."""
+    _ends: float | None = None
+    """When all must be finished, by the loop's clock, once somebody wants us to stop."""
 
     @property
     def unit(self) -> UnitOfWork:
@@ -79,8 +82,11 @@ class Frame:
                 self.health.draining = True
                 on_drain()
                 log.info("service.draining")
-                # Clients that keep their connections hear with their next answer that this one ends.
-                await asyncio.gather(self.bus.stop_taking(), asyncio.sleep(self.settings.farewell))
+                self._ends = asyncio.get_running_loop().time() + self.settings.drain
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._ends - min(HTTP_GRACE, self.settings.drain)):
+                        # Clients that keep their connections hear with their next answer that this one ends.
+                        await asyncio.gather(self.bus.stop_taking(), asyncio.sleep(self.settings.farewell))
         finally:
             await self.drain()
         log.info("service.stopped")
@@ -93,8 +99,9 @@ class Frame:
 
     async def drain(self) -> None:
         """Finish what is in hand and say what is in the outbox, however serving came to its end."""
+        ends = self._ends or asyncio.get_running_loop().time() + self.settings.drain
         try:
-            async with asyncio.timeout(self.settings.drain):
+            async with asyncio.timeout_at(ends):
                 await self.bus.stop_taking()
                 if self._relay:
                     await self._relay.stop()
@@ -104,11 +111,18 @@ class Frame:
     def add_database(self, url: str, metadata: MetaData) -> None:
         """Stand on a database, whose schema is the present one."""
         self.engine = engine = make_engine(url)
+        self.scanner = make_scanner(engine)
         turn = turn_for(engine)
         inbox, outbox = metadata.tables["inbox"], metadata.tables["outbox"]
         relay = self._relay = Relay(engine=engine, outbox=outbox, service=self.service, turn=turn)
         unit = self._unit = UnitOfWork(
-            engine=engine, inbox=inbox, outbox=outbox, source=self.service, announce=relay.announce, turn=turn
+            engine=engine,
+            scanner=self.scanner,
+            inbox=inbox,
+            outbox=outbox,
+            source=self.service,
+            announce=relay.announce,
+            turn=turn,
         )
 
         async def check() -> None:
@@ -146,8 +160,9 @@ async def open_frame(
         yield frame
     finally:
         await bus.stop()
-        if frame.engine is not None:
-            await frame.engine.dispose()
+        for engine in (frame.scanner, frame.engine):
+            if engine is not None:
+                await engine.dispose()
 
 
 def stop_wish() -> asyncio.Event:

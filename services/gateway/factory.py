@@ -12,6 +12,7 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 
 from .auth.authenticator import Door
+from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
 from .events import EventService
@@ -23,6 +24,7 @@ from .links import Linker
 from .logs import Archive, LogService
 from .operations import OperationsService
 from .parked import ParkedService
+from .schedules import ScheduleService
 from .settings import GatewaySection
 from .transfer import Transfer
 
@@ -56,6 +58,16 @@ class Factory:
         return JobService(
             bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
         )
+
+    def batches(self) -> BatchService:
+        """Return the service for batches."""
+        process = self._process
+        return BatchService(bus=process.bus, caller=self.caller, wait=process.settings.submit_wait)
+
+    def schedules(self) -> ScheduleService:
+        """Return the service for schedules."""
+        process = self._process
+        return ScheduleService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def logs(self) -> LogService:
         """Return the service for logs."""

@@ -43,6 +43,8 @@ class StartJob(Model):
     owner: str
     project: str | None = None
     title: str = ""
+    backend: str | None = None
+    """Where it is let go to; none leaves the choice to the first attempt."""
 
 
 class Signal(Model):
@@ -114,7 +116,7 @@ class TemporalSink:
         try:
             await client.start_workflow(
                 JobWorkflow.run,
-                start.job,
+                start.job.model_copy(update={"backend": start.backend}),
                 id=start.job.workload_id,
                 task_queue=self.task_queue,
                 id_reuse_policy=reuse,

@@ -20,8 +20,8 @@ from contracts.workloads import Kind
 from services.chassis.database import make_engine
 from services.chassis.unit import UnitOfWork, turn_for
 from services.scheduler.backends.registry import Backends
+from services.scheduler.entrance import new_row
 from services.scheduler.probes import Probes
-from services.scheduler.service import new_row
 from services.scheduler.settings import TemporalSettings
 from services.scheduler.tables import METADATA, workloads
 from services.scheduler.temporal import TemporalSink, connect

@@ -51,7 +51,12 @@ def _users() -> list[StaticUser]:
 
 @asynccontextmanager
 async def run_gateway(
-    nats: NatsSettings, *, local: bool = False, submit_wait: float = 5.0, max_body: int = 12 << 20
+    nats: NatsSettings,
+    *,
+    local: bool = False,
+    submit_wait: float = 5.0,
+    max_body: int = 12 << 20,
+    body_wait: float = 30.0,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials."""
     (port,) = free_ports(1)
@@ -59,6 +64,7 @@ async def run_gateway(
         listen=Server(port=port),
         submit_wait=submit_wait,
         max_body=max_body,
+        body_wait=body_wait,
         temporal_ui="http://127.0.0.1:8233",
         identity=IdentitySettings(local=local, users=_users()),
     )
@@ -83,11 +89,11 @@ class Stand:
 
 
 @asynccontextmanager
-async def run_stand(folder: Path, *, max_body: int = 12 << 20) -> AsyncIterator[Stand]:
+async def run_stand(folder: Path, *, max_body: int = 12 << 20, body_wait: float = 30.0) -> AsyncIterator[Stand]:
     """Run a NATS, the services and a gateway, for all tests of a file: that is most of what each would cost."""
     async with (
         run_nats(folder) as nats,
         run_site(nats) as site,
-        run_gateway(nats, max_body=max_body) as (client, process),
+        run_gateway(nats, max_body=max_body, body_wait=body_wait) as (client, process),
     ):
         yield Stand(nats, site, client, process)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import nats.errors
 import pytest
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import Column, Integer, Table, create_engine, insert, select
 from sqlalchemy.exc import OperationalError
@@ -97,6 +98,15 @@ def test_a_validation_error_names_fields_and_repeats_nothing_that_was_sent() -> 
 def test_a_ticket_says_what_was_signed() -> None:
     tickets = Tickets(KEY, RunTicket)
     assert tickets.read(tickets.issue(TICKET), max_age=60) == TICKET
+
+
+def test_a_ticket_of_a_clock_that_is_ahead_is_believed() -> None:
+    class Ahead(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return super().get_timestamp() + 3600
+
+    signed = URLSafeTimedSerializer(KEY.get_secret_value(), salt="shunter.RunTicket", signer=Ahead)
+    assert Tickets(KEY, RunTicket).read(str(signed.dumps(TICKET.model_dump(mode="json"))), max_age=60) == TICKET
 
 
 def test_a_forged_foreign_or_old_ticket_is_not_believed() -> None:

@@ -20,6 +20,10 @@ from tests.support.terminal import Terminal
 COMMANDS = [
     *("up", "down", "service", "backup", "restore"),
     *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
+    *("hold", "release", "explain"),
+    *("batch", "batch list", "batch show", "batch cancel"),
+    *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
+    *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
@@ -51,7 +55,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit", "parked"}:
+    if name in {"files", "audit", "parked", "schedule", "batch"}:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)

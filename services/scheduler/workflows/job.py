@@ -140,7 +140,12 @@ class JobWorkflow:
     async def _submit(self, note: str) -> Submitted:
         submitted: Submitted = await workflow.execute_local_activity_method(
             JobCalls.submit_attempt,
-            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, message=note),
+            AttemptRef(
+                workload_id=self._job.workload_id,
+                attempt=self._attempt,
+                message=note,
+                backend=self._job.backend if self._attempt == 1 else None,
+            ),
             start_to_close_timeout=_STEP,
             retry_policy=_PATIENT,
             local_retry_threshold=_LONG_BACKOFF,

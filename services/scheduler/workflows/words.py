@@ -26,6 +26,8 @@ class AttemptRef(Model):
     workload_id: str
     attempt: int
     message: str = ""
+    backend: str | None = None
+    """Where it goes, if that was decided already."""
 
 
 class Submitted(Model):
@@ -78,6 +80,8 @@ class JobInput(Model):
     """Seconds."""
     walltime: float
     """Seconds."""
+    backend: str | None = None
+    """Where its first attempt goes; none lets the activity choose, as for all further ones."""
     continue_after: int = 50
     """Steps (attempts, repeated cancels) after which the workflow goes on in a fresh history."""
     carried: Carried | None = None
