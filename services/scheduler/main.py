@@ -82,17 +82,7 @@ async def main(settings: SchedulerSettings) -> None:
         frame.sinks[SCHEDULES_SINK] = mirror
         frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
         clock = QueueClock(unit=frame.unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
-        probes = Probes(unit=frame.unit, backends=backends, sink=sink, namespace=settings.scheduler.temporal.namespace)
-        for probe in (probes.runners, probes.attempts, probes.workflows):
-            frame.doctor.add(probe.__name__, probe)
-        reconciler = Reconciler(
-            unit=frame.unit,
-            bus=frame.bus,
-            sink=sink,
-            reports=reports,
-            settings=settings.scheduler.watch,
-            brought_forward=await catch_up(frame.unit, frame.bus),
-        )
+        reconciler = await _look_after(frame, settings, backends, sink, reports)
         await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
@@ -113,6 +103,24 @@ async def main(settings: SchedulerSettings) -> None:
         finally:
             wind_down()
             await asyncio.wait(tasks, timeout=_LEAVE)
+
+
+async def _look_after(
+    frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink, reports: ReportService
+) -> Reconciler:
+    """Bring the table forward, before anybody decides by it, and return what keeps Temporal in step with it."""
+    namespace = settings.scheduler.temporal.namespace
+    probes = Probes(unit=frame.unit, backends=backends, sink=sink, namespace=namespace)
+    for probe in (probes.runners, probes.attempts, probes.workflows):
+        frame.doctor.add(probe.__name__, probe)
+    return Reconciler(
+        unit=frame.unit,
+        bus=frame.bus,
+        sink=sink,
+        reports=reports,
+        settings=settings.scheduler.watch,
+        brought_forward=await catch_up(frame.unit, frame.bus),
+    )
 
 
 async def _work(
