@@ -94,11 +94,10 @@ async def main(settings: SchedulerSettings) -> None:
 
         def wind_down() -> None:
             for task in tasks:
-                if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
-                    task.cancel()
+                _ = task.cancelling() or task.cancel()  # a second one would cut the worker's own shutdown short
 
         try:
-            # The worker finishes its steps while the bus finishes its messages; one after the other took too long.
+            # The worker finishes its steps while the bus does; one after the other took too long.
             await frame.serve(settings.scheduler.health, on_drain=wind_down)
         finally:
             wind_down()
