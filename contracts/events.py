@@ -10,6 +10,7 @@ from .model import Message, Timestamp
 from .runs import FrozenInput
 from .spec import JobSpec
 from .states import Reason, WorkloadState
+from .tasks import TaskCounts, TaskFact, TaskGroup
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadTasksMoved",
 ]
 
 
@@ -63,6 +65,8 @@ class WorkloadAccepted(_WorkloadEvent):
     retry_of: WorkloadId | None = None
     request_hash: str = ""
     at: Timestamp
+    items_of: WorkloadId | None = None
+    """An array whose items are those of an earlier one."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -99,6 +103,25 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class WorkloadTasksMoved(_WorkloadEvent):
+    """Some tasks of an array moved; told in batches. `revision` is that of the workload's last move."""
+
+    name: ClassVar[str] = "workload.tasksmoved"
+
+    batch: int
+    """Counts these events of one workload from 1, without gaps."""
+    at: Timestamp
+    bundle: int | None = None
+    allocation: Allocation | None = None
+    """The room that each of `tasks` held."""
+    tasks: list[TaskFact] = []
+    groups: list[TaskGroup] = []
+    canceling: str = ""
+    """Tasks whose end was asked for; they have not ended yet."""
+    counts: TaskCounts
+    """After this."""
 
 
 class FileStored(Event):
@@ -178,6 +201,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadTasksMoved,
     FileStored,
     FileDeleted,
     CommandRefused,

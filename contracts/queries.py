@@ -14,6 +14,7 @@ from .principals import Principal
 from .runs import FrozenInput
 from .spec import FilePath, Input
 from .states import WorkloadState
+from .tasks import Task, TaskState
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -28,11 +29,13 @@ __all__ = [
     "Frozen",
     "GetFile",
     "GetHistory",
+    "GetTask",
     "GetWorkload",
     "Health",
     "History",
     "ListBackends",
     "ListFiles",
+    "ListTasks",
     "ListWorkloads",
     "OpenRunUpload",
     "OpenUpload",
@@ -42,6 +45,7 @@ __all__ = [
     "ResumeUpload",
     "RunDownloads",
     "SumUsage",
+    "TaskPage",
     "WorkloadPage",
 ]
 
@@ -116,6 +120,39 @@ class ListWorkloads(Query):
     label: dict[str, str] = {}
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+
+
+class TaskPage(Model):
+    """Some tasks of an array, by their number."""
+
+    items: list[Task]
+    next_cursor: str | None = None
+
+
+class ListTasks(Query):
+    """Give me a page of the tasks of an array."""
+
+    name: ClassVar[str] = "task.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = TaskPage
+
+    principal: Principal
+    workload_id: WorkloadId
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = None
+    states: list[TaskState] = []
+
+
+class GetTask(Query):
+    """Give me one task of an array."""
+
+    name: ClassVar[str] = "task.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Task
+
+    principal: Principal
+    workload_id: WorkloadId
+    index: int
 
 
 class BackendView(Model):
@@ -320,6 +357,8 @@ QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
     ListWorkloads,
+    ListTasks,
+    GetTask,
     ListBackends,
     GetFile,
     ListFiles,

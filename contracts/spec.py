@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from .arrays import ArraySpec, check_places, fill, has_place
 from .model import Model
 from .resources import Resources, Span
 
@@ -100,6 +101,8 @@ class JobSpec(Model):
     resources: Resources = Resources()
     placement: Placement = Placement()
     retries: Retries = Retries()
+    array: ArraySpec | None = None
+    """Run it many times, once for each task; `{index}` and `{item}` in texts and paths stand for the task's own."""
     hold: bool = False
     """Whether to wait for a `start` after acceptance."""
     labels: dict[
@@ -140,4 +143,25 @@ class JobSpec(Model):
         targets = [item.target for item in self.inputs]
         if len(set(targets)) != len(targets):
             raise ValueError("two inputs have the same place in the working folder")
+        if self.array is not None:
+            _check_array(self, self.array)
         return self
+
+
+def _check_array(spec: JobSpec, array: ArraySpec) -> None:
+    """Refuse what would go wrong in a task before any has begun."""
+    texts = [(f"argv.{place}", text) for place, text in enumerate(spec.argv or ())]
+    texts += [(f"env.{name}", value) for name, value in spec.env.items()]
+    paths = [(f"inputs.{place}.source", item.source) for place, item in enumerate(spec.inputs)]
+    paths += [(f"inputs.{place}.path", item.target) for place, item in enumerate(spec.inputs)]
+    outputs = [(f"outputs.{place}.path", item.path) for place, item in enumerate(spec.outputs)]
+    check_places(array, texts, [*paths, *outputs])
+    for field, path in outputs:
+        if not has_place(path):
+            raise ValueError(f"{field}: must hold {{index}} or {{item}}, or the tasks would overwrite each other's")
+    for field, path in [*paths, *outputs]:
+        for number, item in enumerate(array.items or ()) if "{item}" in path else ():
+            try:
+                clean_path(fill(path, number, item))
+            except ValueError as error:
+                raise ValueError(f"{field}: with item {number}: {error}") from error

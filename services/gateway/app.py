@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from services.chassis.health import shunter_version
 
-from .api import backends, events, files, health, identity, job_files, jobs, logs, uploads, usage
+from .api import backends, events, files, health, identity, job_files, jobs, logs, tasks, uploads, usage
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
 from .edge import Edge
@@ -19,6 +19,7 @@ __all__ = ["create_app"]
 
 _ROUTERS = (
     jobs.router,
+    tasks.router,
     logs.router,
     job_files.router,
     files.router,
@@ -32,6 +33,7 @@ _ROUTERS = (
 
 _TAGS = [
     {"name": "jobs", "description": "Submit work and see what becomes of it."},
+    {"name": "tasks", "description": "The tasks of arrays, one by one."},
     {"name": "logs", "description": "The output of jobs."},
     {"name": "job files", "description": "What jobs left behind."},
     {"name": "files", "description": "The user's own files, through the gateway."},

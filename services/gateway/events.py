@@ -127,14 +127,21 @@ class EventService:
         return Seen(entry.sequence, _without_keys(envelope))
 
 
+def _without_items(array: dict[str, Any]) -> dict[str, Any]:
+    """Leave out megabytes that each task shows its own part of."""
+    items = array.get("items")
+    return array if items is None else {**array, "items": None, "count": len(items), "listed": True}
+
+
 def _without_keys(envelope: Envelope) -> Envelope:
     """Leave out which objects hold the bytes of files: that is storage's own."""
     data: dict[str, Any] = envelope.data
     if envelope.type in _KEYED:
         data = {name: value for name, value in data.items() if name != "key"}
-    elif envelope.type == type_of(WorkloadAccepted) and data.get("inputs"):
-        inputs = [{name: value for name, value in item.items() if name != "key"} for item in data["inputs"]]
-        data = {**data, "inputs": inputs}
+    elif envelope.type == type_of(WorkloadAccepted) and (data.get("inputs") or data.get("spec", {}).get("array")):
+        data = {**data, "inputs": [{n: v for n, v in item.items() if n != "key"} for item in data.get("inputs", ())]}
+        if data["spec"].get("array"):
+            data["spec"] = {**data["spec"], "array": _without_items(data["spec"]["array"])}
     else:
         return envelope
     return envelope.model_copy(update={"data": data})

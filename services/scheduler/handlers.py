@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.queries import BackendView, GetHistory, GetWorkload, ListBackends, ListWorkloads
+from contracts.queries import BackendView, GetHistory, GetTask, GetWorkload, ListBackends, ListTasks, ListWorkloads
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
 from services.chassis.bus import Bus, Delivery
@@ -44,6 +44,8 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
             GetWorkload: service.get,
             GetHistory: service.history,
             ListWorkloads: service.page,
+            ListTasks: service.tasks.page,
+            GetTask: service.tasks.get,
             ListBackends: list_backends,
         }
     )

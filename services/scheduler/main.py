@@ -15,9 +15,11 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
+from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .admission import Admission
-from .backends.registry import Backends, make_backends
+from .arrays.desk import ArrayDesk
+from .backends.registry import make_backends
 from .handlers import register
 from .reports import ReportService
 from .service import WorkloadService
@@ -43,9 +45,13 @@ async def main(settings: SchedulerSettings) -> None:
         register(frame.bus, service=service, reports=reports, backends=backends)
         sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
         frame.sinks[TEMPORAL_SINK] = sink
-        watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
+        tickets = Tickets(settings.ticket_key, RunTicket)
+        desk = ArrayDesk(unit=frame.unit, backends=backends, tickets=tickets)
+        watch = RunWatch(unit=frame.unit, backends=backends, desk=desk, settings=settings.scheduler.watch)
         tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink)),
+            asyncio.create_task(
+                _work(frame, settings, JobActivities(unit=frame.unit, backends=backends, tickets=tickets), desk, sink)
+            ),
             asyncio.create_task(watch.run()),
         ]
         try:
@@ -56,7 +62,9 @@ async def main(settings: SchedulerSettings) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink) -> None:
+async def _work(
+    frame: Frame, settings: SchedulerSettings, activities: JobActivities, desk: ArrayDesk, sink: TemporalSink
+) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -68,8 +76,7 @@ async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, s
     frame.health.add("temporal", check)
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
     client = await patiently(connect)(settings.scheduler.temporal)
-    activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
-    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities)
+    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities, ArrayActivities(desk))
     sink.use(client)
     there.set()
     log.info("temporal.connected", address=settings.scheduler.temporal.address)

@@ -25,12 +25,18 @@ from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
 
 from . import store
-from .admission import Admission
+from .admission import Admission, Admitted
+from .arrays.admitting import first_counts, require_items
+from .arrays.bundling import array_of
+from .arrays.keeping import Keeping, array_row
+from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
+from .arrays.store import find_array
+from .arrays.views import ArrayViews
 from .journey import Journey
 from .records import Record, to_transition, to_workload
-from .tables import transitions, workloads
+from .tables import arrays, transitions, workloads
 from .temporal import TEMPORAL_SINK, Signal, StartJob
-from .workflows.words import Cancellation, JobInput
+from .workflows.words import Cancellation, JobInput, Recall
 
 __all__ = ["WorkloadService", "new_row"]
 
@@ -43,6 +49,9 @@ class WorkloadService:
     def __init__(self, *, unit: UnitOfWork, admission: Admission) -> None:
         self._unit = unit
         self._admission = admission
+        self._keeping = Keeping()
+        self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
+        """Answers questions about the tasks of arrays."""
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -51,9 +60,11 @@ class WorkloadService:
         known = await self._find(command.workload_id)
         if known is not None:
             return _same(known, command.principal, command.request_hash)
-        spec, inputs = await self._admission.admit(command.spec, command.principal)
+        if command.spec.array is not None:
+            require_items(command.spec.array)
+        admitted = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
-            delivery, command.workload_id, command.principal.subject, spec, inputs, command.kind, command.request_hash
+            delivery, command.workload_id, command.principal.subject, admitted, command.kind, command.request_hash
         )
 
     async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload:
@@ -66,9 +77,14 @@ class WorkloadService:
             raise ConflictError(f"{old['id']} is {old['state']}; only what has ended can be retried")
         spec = to_workload(old).spec.model_copy(update={"hold": False})
         owner = Principal(subject=old["owner"], projects={old["project"]: Level.MEMBER} if old["project"] else {})
-        spec, inputs = await self._admission.admit(spec, owner)
+        async with self._unit.reading() as connection:
+            if command.tasks == "failed":
+                spec = await spec_of_failed(connection, old, spec)
+            kept = await find_array(connection, old["id"]) if spec.array else {"items_of": None}
+            items = await self._keeping.items(connection, kept)
+        admitted = await self._admission.admit(spec, owner, items=items, items_of=kept["items_of"])
         return await self._let_in(
-            delivery, command.new_id, old["owner"], spec, inputs, Kind(old["kind"]), command.request_hash, old["id"]
+            delivery, command.new_id, old["owner"], admitted, Kind(old["kind"]), command.request_hash, old["id"]
         )
 
     async def cancel(self, command: CancelWorkload, delivery: Delivery) -> Workload:
@@ -77,6 +93,8 @@ class WorkloadService:
             if work is None:
                 return to_workload(await self._visible(command.principal, command.workload_id))
             journey = await self._journey(work, command.principal, command.workload_id)
+            if command.tasks is not None and not journey.state.is_terminal:
+                return await _cancel_some(work, journey, command.tasks)
             if journey.state is WorkloadState.CANCELED or journey.row["cancel_requested"]:
                 return to_workload(journey.row)
             if journey.state.is_terminal:
@@ -161,19 +179,22 @@ class WorkloadService:
         delivery: Delivery,
         workload_id: str,
         owner: str,
-        spec: JobSpec,
-        inputs: list[FrozenInput],
+        admitted: Admitted,
         kind: Kind,
         request_hash: str,
         retry_of: str | None = None,
     ) -> Workload:
-        row = new_row(workload_id, owner, spec, inputs, kind, request_hash, retry_of)
+        spec, array = admitted.spec, admitted.spec.array
+        row = new_row(workload_id, owner, admitted.kept, admitted.inputs, kind, request_hash, retry_of)
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 raise ConflictError("the command was handled before, but its workload is gone")
             await work.connection.execute(insert(workloads).values(**row))
             await work.connection.execute(insert(transitions).values(**_first_move(row)))
-            work.send(_accepted(row, spec, inputs))
+            if array is not None:
+                kept = array_row(workload_id, array.items, admitted.items_of, admitted.own_inputs)
+                await work.connection.execute(insert(arrays).values(**kept))
+            work.send(_accepted(row, admitted))
             work.defer(TEMPORAL_SINK, f"start/{workload_id}", _start(row, spec))
         return to_workload(row)
 
@@ -233,6 +254,7 @@ def new_row(
         "outputs": [],
         "logs": [],
         "seen_at": None,
+        "tasks": first_counts(spec.array).model_dump() if spec.array else None,
     }
 
 
@@ -248,15 +270,25 @@ def _first_move(row: Record) -> dict[str, Any]:
     }
 
 
-def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> WorkloadAccepted:
+async def _cancel_some(work: Work, journey: Journey, tasks: str) -> Workload:
+    row = journey.row
+    if row["tasks"] is None:
+        raise InvalidError.of("tasks", f"{row['id']} is no array")
+    ending = await cancel_tasks(work, journey, read_tasks(tasks, array_of(row)))
+    work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(recall=Recall(tasks=ending)))
+    return to_workload(row)
+
+
+def _accepted(row: Record, admitted: Admitted) -> WorkloadAccepted:
     return WorkloadAccepted(
         workload_id=row["id"],
         owner=row["owner"],
         project=row["project"],
         revision=1,
         kind=Kind(row["kind"]),
-        spec=spec,
-        inputs=inputs,
+        spec=admitted.spec,
+        inputs=[*admitted.inputs, *admitted.own_inputs],
+        items_of=admitted.items_of,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
         at=row["created_at"],
@@ -270,6 +302,7 @@ def _start(row: Record, spec: JobSpec) -> StartJob:
         max_retries=spec.retries.max,
         backoff=spec.retries.backoff.total_seconds(),
         walltime=spec.resources.walltime.total_seconds(),
+        array=spec.array is not None,
     )
     return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
 

@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .workflows.job import JobWorkflow
 
@@ -22,13 +23,16 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_all_modules())
 
 
-def make_worker(client: Client, task_queue: str, activities: JobActivities) -> Worker:
+def make_worker(client: Client, task_queue: str, activities: JobActivities, arrays: ArrayActivities) -> Worker:
     """Return a worker for all workflows and activities of this service."""
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[JobWorkflow],
-        activities=[activities.submit_attempt, activities.cancel_attempt, activities.move],
+        activities=[
+            *(activities.submit_attempt, activities.cancel_attempt, activities.move),
+            *(arrays.hand_out_tasks, arrays.recall_tasks, arrays.conclude_array),
+        ],
         workflow_runner=workflow_runner(),
         max_cached_workflows=_CACHED,
         max_concurrent_workflow_tasks=64,

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from contracts.states import TERMINAL, WorkloadState, may_move
+from tests.support.array_invariants import check_arrays
 
 __all__ = ["Checked", "check_everything", "read_events"]
 
@@ -22,6 +23,8 @@ class Checked:
 
     events: int
     jobs: int
+    tasks: int = 0
+    """Of arrays."""
 
 
 def read_events(admin: httpx.Client) -> list[dict[str, Any]]:
@@ -43,15 +46,16 @@ def check_everything(admin: httpx.Client) -> Checked:
     jobs = _by_job(events)
     for job, told in jobs.items():
         _check_job(admin, job, told)
+    tasks = check_arrays(admin, events)
     report = admin.post("/v1/audit/replay", timeout=60).raise_for_status().json()
     assert report["equal"], report["differences"]
-    return Checked(len(events), len(jobs))
+    return Checked(len(events), len(jobs), tasks)
 
 
 def _by_job(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     jobs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
-        if event["type"].startswith(_DOMAIN) and "cancelrequested" not in event["type"]:
+        if event["type"].startswith((f"{_DOMAIN}accepted.", f"{_DOMAIN}moved.")):
             jobs[event["data"]["workload_id"]].append(event["data"])
     return jobs
 

@@ -21,7 +21,7 @@ from .conditional import matches, revision_of, revision_tag
 from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
-from .views import JobPage, JobView, PendingJob
+from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
 
 __all__ = ["router"]
 
@@ -126,7 +126,7 @@ async def get_job(
         workload = await jobs.wait_for(job_id, Until.of(until, revision_of(if_none_match)), seconds=wait)
     else:
         workload = await jobs.get(job_id)
-    if matches(if_none_match, tag := revision_tag(workload.revision)):
+    if matches(if_none_match, tag := _tag(workload)):
         return Response(status_code=304, headers={"ETag": tag})
     return _show(workload, services.linker)
 
@@ -165,8 +165,10 @@ async def start_job(job_id: JobId, services: Services) -> Response:
         NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is canceled.", JobView)}
     ),
 )
-async def cancel_job(job_id: JobId, services: Services) -> Response:
-    workload = await services.jobs().cancel(job_id)
+async def cancel_job(
+    job_id: JobId, services: Services, wish: Annotated[CancelWish | None, Body(openapi_examples=examples.CANCEL)] = None
+) -> Response:
+    workload = await services.jobs().cancel(job_id, None if wish is None else wish.tasks)
     if workload is None:
         return _pending(job_id, services.linker, {})
     return _show(workload, services.linker, status=200 if workload.state is WorkloadState.CANCELED else 202)
@@ -183,11 +185,13 @@ async def cancel_job(job_id: JobId, services: Services) -> Response:
 async def retry_job(
     job_id: JobId,
     services: Services,
+    wish: Annotated[RetryWish | None, Body(openapi_examples=examples.RETRY)] = None,
     idempotency_key: Annotated[str | None, _KEY] = None,
     prefer: Annotated[str | None, _PREFER] = None,
 ) -> Response:
     key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
-    submitted = await services.jobs().retry(job_id, key=key, wait=preference.wait)
+    tasks = "all" if wish is None else wish.tasks
+    submitted = await services.jobs().retry(job_id, key=key, wait=preference.wait, tasks=tasks)
     return _made(submitted, services.linker, preference.to_headers())
 
 
@@ -201,8 +205,12 @@ def _made(submitted: Submitted, links: Linker, headers: dict[str, str]) -> Respo
 
 
 def _show(workload: Workload, links: Linker, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    tagged = {"ETag": revision_tag(workload.revision), **(headers or {})}
+    tagged = {"ETag": _tag(workload), **(headers or {})}
     return json_answer(JobView.of(workload, links), status=status, headers=tagged)
+
+
+def _tag(workload: Workload) -> str:
+    return revision_tag(workload.revision, workload.tasks.batch if workload.tasks else 0)
 
 
 def _pending(job_id: str, links: Linker, headers: dict[str, str]) -> Response:

@@ -51,7 +51,8 @@ class JobActivities(JobCalls):
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend)
-        await backend.submit(self._task(row))
+        if row["tasks"] is None:  # the tasks of an array are handed out by calls of their own
+            await backend.submit(self._task(row))
         return Submitted(backend=backend.name)
 
     async def _queue(self, ref: AttemptRef, backend: Backend) -> Record:

@@ -13,11 +13,13 @@ from contracts.states import Reason
 from contracts.workloads import Allocation
 
 from .attempt import Attempt
+from .bundle import BundleRun
 from .carrier import Carrier
 from .census import Census
 from .gpus import Gpus
 from .journal import Journal, RunFolder
 from .link import Link
+from .means import Means
 from .queue import Queue
 from .room import Room
 from .settings import RunnerSection
@@ -29,6 +31,10 @@ _REMEMBER = 600.0
 _SWEEP = 5.0
 """Seconds between looks for folders to remove."""
 _CANCELED = "canceled on request"
+_BUNDLES = 64
+"""Bundles of arrays that are held at once; what else lies in the queue comes past them."""
+
+_Run = Attempt | BundleRun
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +55,10 @@ class Runner:
         self._census = census
         self._gpus = gpus
         self._section = section
-        self._attempts: dict[str, Attempt] = {}
-        self._waiting: deque[Attempt] = deque()
+        self._attempts: dict[str, _Run] = {}
+        self._waiting: deque[_Run] = deque()
         self._living: set[asyncio.Task[None]] = set()
+        self._begun: set[str] = set()
         self._canceled: dict[str, float] = {}
         self._done: deque[tuple[float, RunFolder]] = deque()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -91,6 +98,9 @@ class Runner:
         if task is None:
             return
         attempt = self._make(task, folder)
+        if isinstance(attempt, BundleRun):
+            self._recover_bundle(attempt)
+            return
         allocation = attempt.recover()
         if allocation or attempt.is_decided or folder.is_told:
             if allocation and not folder.is_told:
@@ -99,6 +109,13 @@ class Runner:
             self._begin(attempt, None if folder.is_told else allocation, resume=True)
         else:
             self._waiting.append(attempt)
+
+    def _recover_bundle(self, bundle: BundleRun) -> None:
+        for allocation in bundle.recover():
+            self._room.occupy(allocation)
+        log.info("bundle.recovered", run=bundle.name)
+        self._begin(bundle, None, resume=True)
+        self._want_room(bundle)
 
     # --- tasks ------------------------------------------------------------------------------------------------
 
@@ -136,6 +153,14 @@ class Runner:
             if task:
                 self.take(task)
 
+    def cancel_tasks(self, workload_id: str, bundle: int, tasks: str) -> bool:
+        """End some tasks of a bundle; False if we do not have it."""
+        found = self._attempts.get(run_name(workload_id, bundle))
+        if isinstance(found, BundleRun):
+            found.end_tasks(tasks)
+            return True
+        return False
+
     def observe(self, workload_id: str, attempt: int) -> tuple[bool, bool]:
         """Say whether an attempt is known, and whether it is over."""
         found = self._attempts.get(run_name(workload_id, attempt))
@@ -161,17 +186,13 @@ class Runner:
 
     # --- attempts ---------------------------------------------------------------------------------------------
 
-    def _make(self, task: RunTask, folder: RunFolder) -> Attempt:
-        attempt = Attempt(
-            task=task,
-            folder=folder,
-            link=self._link,
-            carrier=self._carrier,
-            census=self._census,
-            gpus=self._gpus,
-            section=self._section,
-            release=self._release,
-        )
+    def _make(self, task: RunTask, folder: RunFolder) -> _Run:
+        means = Means(self._link, self._carrier, self._census, self._gpus, self._section)
+        attempt: _Run
+        if task.bundle is not None:
+            attempt = BundleRun(task=task, folder=folder, means=means, desk=self)
+        else:
+            attempt = Attempt(task=task, folder=folder, means=means, release=self.release)
         self._attempts[folder.name] = attempt
         return attempt
 
@@ -181,22 +202,47 @@ class Runner:
             allocation = self._room.claim(self._waiting[0].task)
             if allocation is None:
                 break
-            self._begin(self._waiting.popleft(), allocation)
-        # One in hand is enough: whatever lies in the queue can still go to another runner.
-        self.queue.want(not self._waiting)
+            attempt = self._waiting.popleft()
+            if isinstance(attempt, BundleRun):
+                self._begin(attempt, None)
+                attempt.give(allocation)
+                self._want_room(attempt)
+            else:
+                self._begin(attempt, allocation)
+        # One in hand is enough: whatever lies in the queue can still go to another runner. Bundles let others pass.
+        bundles = sum(isinstance(attempt, BundleRun) for attempt in self._attempts.values())
+        self.queue.want(bundles < _BUNDLES and all(isinstance(attempt, BundleRun) for attempt in self._waiting))
 
-    def _release(self, allocation: Allocation) -> None:
+    def release(self, allocation: Allocation) -> None:
+        """Take room back, and give it to those who wait."""
         self._room.release(allocation)
         self._admit()
 
-    def _begin(self, attempt: Attempt, allocation: Allocation | None, *, resume: bool = False) -> None:
+    def is_wanted(self, bundle: BundleRun) -> bool:
+        """Say whether others wait for room that *bundle* might give back between two of its tasks."""
+        return any(attempt is not bundle for attempt in self._waiting)
+
+    def ask(self, bundle: BundleRun) -> None:
+        """Give a bundle more room when there is some."""
+        self._want_room(bundle)
+        self._admit()
+
+    def _want_room(self, bundle: BundleRun) -> None:
+        if bundle.wants_room and bundle not in self._waiting:
+            self._waiting.append(bundle)
+
+    def _begin(self, attempt: _Run, allocation: Allocation | None, *, resume: bool = False) -> None:
+        if attempt.name in self._begun:
+            return
+        self._begun.add(attempt.name)
         task = asyncio.create_task(attempt.live(allocation, resume=resume))
         self._living.add(task)
         task.add_done_callback(lambda task: self._over(attempt, task))
 
-    def _over(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+    def _over(self, attempt: _Run, task: asyncio.Task[None]) -> None:
         self._living.discard(task)
         self._attempts.pop(attempt.name, None)
+        self._begun.discard(attempt.name)
         if not task.cancelled():
             if error := task.exception():
                 log.error("run.broke", run=attempt.name, error=f"{type(error).__name__}: {error}")

@@ -11,8 +11,9 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
+    from .array import ArrayCourse
     from .calls import JobCalls
-    from .words import AttemptEnd, AttemptRef, Cancellation, Ending, JobInput, JobResult, Move, Submitted
+    from .words import AttemptEnd, AttemptRef, Cancellation, Ending, JobInput, JobResult, Move, Recall, Submitted
 
 __all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
 
@@ -59,7 +60,8 @@ class JobWorkflow:
     def __init__(self, job: JobInput) -> None:
         self._job = job
         self._released = not job.hold
-        self._cancellation: Cancellation | None = None
+        self._cancellation: Cancellation | None = job.cancellation
+        self._array = ArrayCourse(job.workload_id)
         self._ends: dict[int, AttemptEnd] = {}
         self._attempt = 1
         self._running = 0
@@ -68,6 +70,8 @@ class JobWorkflow:
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         """Run it to its end."""
+        if job.resumed:
+            return await self._see_array_through()
         if job.hold:
             await self._move(WorkloadState.HELD, Reason.HELD, "waits for a start")
             await workflow.wait_condition(lambda: self._released or self._cancellation is not None)
@@ -76,6 +80,8 @@ class JobWorkflow:
             submitted = await self._submit(note)
             if submitted.backend is None:
                 return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+            if job.array:
+                return await self._see_array_through()
             end = await self._wait_for_end()
             if self._is_over(end):
                 return await self._conclude(end)
@@ -96,8 +102,14 @@ class JobWorkflow:
 
     @workflow.signal
     def ended(self, end: AttemptEnd) -> None:
-        """Take the end of an attempt; the first word counts."""
+        """Take the end of an attempt, or of a bundle of an array; the first word counts."""
         self._ends.setdefault(end.attempt, end)
+        self._array.tell()
+
+    @workflow.signal
+    def recall(self, recall: Recall) -> None:
+        """End some tasks of an array."""
+        self._array.tell(recall)
 
     @workflow.signal
     def runs(self, attempt: int) -> None:
@@ -105,6 +117,18 @@ class JobWorkflow:
         if attempt == self._attempt and attempt not in self._ends:
             self._running = attempt
             workflow.upsert_search_attributes([STATE.value_set(WorkloadState.RUNNING)])
+
+    # --- arrays -------------------------------------------------------------------------------------------------
+
+    async def _see_array_through(self) -> JobResult:
+        """Have the tasks of an array run; there is one attempt of the whole, and as many of each task as it needs."""
+        end = await self._array.run(lambda: self._cancellation is not None, self._continue_anew)
+        canceled = self._cancellation if end.state is WorkloadState.CANCELED else None
+        message = "; ".join(filter(None, (canceled.message if canceled else "", end.message)))
+        return await self._end(end.state, end.reason, message)
+
+    def _continue_anew(self) -> None:
+        workflow.continue_as_new(self._job.model_copy(update={"resumed": True, "cancellation": self._cancellation}))
 
     # --- steps --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,25 @@ from __future__ import annotations
 from contracts.model import Model
 from contracts.states import Reason, WorkloadState
 
-__all__ = ["AttemptEnd", "AttemptRef", "Cancellation", "Ending", "JobInput", "JobResult", "Move", "Submitted"]
+__all__ = [
+    "ArrayEnd",
+    "ArrayStanding",
+    "AttemptEnd",
+    "AttemptRef",
+    "Cancellation",
+    "Ending",
+    "JobInput",
+    "JobResult",
+    "Move",
+    "Recall",
+    "Submitted",
+]
+
+
+class Cancellation(Model):
+    """Somebody wants the workload to end. A signal."""
+
+    message: str = ""
 
 
 class JobInput(Model):
@@ -18,6 +36,11 @@ class JobInput(Model):
     """Seconds."""
     walltime: float
     """Seconds."""
+    array: bool = False
+    resumed: bool = False
+    """An array whose tasks are being handed out already: its earlier history became too long."""
+    cancellation: Cancellation | None = None
+    """What an earlier part of the history had heard."""
 
 
 class AttemptRef(Model):
@@ -44,12 +67,6 @@ class AttemptEnd(Model):
     message: str = ""
 
 
-class Cancellation(Model):
-    """Somebody wants the workload to end. A signal."""
-
-    message: str = ""
-
-
 class Ending(Model):
     """What came of asking a backend to end an attempt."""
 
@@ -73,4 +90,27 @@ class JobResult(Model):
     state: WorkloadState
     attempts: int
     exit_code: int | None = None
+    message: str = ""
+
+
+class Recall(Model):
+    """Somebody wants some tasks of an array to end. A signal, and the wish that an activity fulfils."""
+
+    tasks: str | None = None
+    """Such as `3,7-10`; none means all, and nothing that there is only news."""
+
+
+class ArrayStanding(Model):
+    """How an array stands after what could be handed out was."""
+
+    over: bool
+    pause: float | None = None
+    """Seconds until another task may be handed out, if nothing else happens before."""
+
+
+class ArrayEnd(Model):
+    """How an array ended."""
+
+    state: WorkloadState
+    reason: Reason
     message: str = ""
