@@ -198,8 +198,12 @@ class BundleRun:
     async def _run_lane(self, allocation: Allocation, adopted: Recovered | None) -> None:
         if adopted is not None:
             await self._lane.adopt(adopted)
-        while self._pending and self._verdict is None and not self._desk.is_wanted(self):
+            if self._desk.is_wanted(self):
+                return
+        while self._pending and self._verdict is None:
             await self._lane.run(self._pending.popleft(), allocation)
+            if self._desk.is_wanted(self):
+                return
 
     def _lane_over(self, lane: asyncio.Task[None], allocation: Allocation) -> None:
         self._lanes.discard(lane)

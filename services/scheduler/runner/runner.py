@@ -134,7 +134,10 @@ class Runner:
         if attempt.is_decided:
             self._begin(attempt, None)
             return
-        self._waiting.append(attempt)
+        if isinstance(attempt, BundleRun):
+            self._want_room(attempt)
+        else:
+            self._waiting.append(attempt)
         self._admit()
 
     async def cancel(self, workload_id: str, attempt: int) -> None:
@@ -220,7 +223,7 @@ class Runner:
 
     def is_wanted(self, bundle: BundleRun) -> bool:
         """Say whether others wait for room that *bundle* might give back between two of its tasks."""
-        return any(attempt is not bundle for attempt in self._waiting)
+        return any(attempt.task.workload_id != bundle.task.workload_id for attempt in self._waiting)
 
     def ask(self, bundle: BundleRun) -> None:
         """Give a bundle more room when there is some."""
@@ -228,8 +231,13 @@ class Runner:
         self._admit()
 
     def _want_room(self, bundle: BundleRun) -> None:
-        if bundle.wants_room and bundle not in self._waiting:
-            self._waiting.append(bundle)
+        """Have an array wait for room: its first bundle that can use some, so that they end one by one."""
+        array = bundle.task.workload_id
+        of_array = (run for run in self._attempts.values() if run.task.workload_id == array)
+        wanting = [run for run in of_array if isinstance(run, BundleRun) and run.wants_room]
+        first = min(wanting, key=lambda run: run.task.attempt, default=None)
+        if first is not None and first not in self._waiting:
+            self._waiting.append(first)
 
     def _begin(self, attempt: _Run, allocation: Allocation | None, *, resume: bool = False) -> None:
         if attempt.name in self._begun:
