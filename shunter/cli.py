@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, usage
+from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, tasks, usage
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
 
@@ -60,7 +60,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add(_STACK, stack.up, stack.down, stack.service)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
-_add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
+_add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
 _add(_JOBS, steering.wait, steering.cancel, steering.start, steering.retry)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)

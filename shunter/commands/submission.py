@@ -10,7 +10,7 @@ from . import wishes
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .session import AsJson, session_of
-from .wishes import given, outputs_of
+from .wishes import array_of, given, outputs_of
 
 if TYPE_CHECKING:
     from contracts.spec import JobSpec
@@ -39,6 +39,9 @@ def submit(
     retries: wishes.Retries = None,
     image: wishes.Image = None,
     backend: wishes.Backend = None,
+    array: wishes.Array = None,
+    items_from: wishes.ItemsFrom = None,
+    max_running: wishes.MaxRunning = None,
     hold: wishes.Hold = False,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
@@ -57,16 +60,24 @@ def submit(
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
-    where = given(placement=given(backend=backend), retries=given(max=retries))
+    many = array_of(array, items_from, max_running)
+    where = given(placement=given(backend=backend), retries=given(max=retries), array=many)
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     specs = _specs(file, {**words, **files, **where, **known})
     with session_of(ctx).client() as client:
-        accepted = []
-        for place, spec in enumerate(specs):
-            accepted.append(client.submit(spec, key=_key(key, place)))
-            _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
+        accepted = _send(client, specs, key, as_json=as_json, ends_follow=wait or follow)
         if wait or follow:
             raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+
+
+def _send(
+    client: Client, specs: list[JobSpec], key: str | None, *, as_json: bool, ends_follow: bool
+) -> list[Submission]:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(key, place)))
+        _print_accepted(accepted[-1], as_json=as_json, ends_follow=ends_follow)
+    return accepted
 
 
 def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
@@ -99,6 +110,8 @@ def _see_through(client: Client, accepted: list[Submission], *, follow: bool, as
 
     worst = ExitCode.OK
     for found in accepted:
-        job = wait_for_end(client, found, follow=follow, logs_to_stderr=as_json)
+        # An array has no one output to be followed.
+        one = found.job is None or found.job.tasks is None
+        job = wait_for_end(client, found, follow=follow and one, logs_to_stderr=as_json)
         worst = max(worst, report_end(job, as_json=as_json))
     return worst

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 __all__ = [
     "Argv",
+    "Array",
     "Backend",
     "Cpus",
     "Env",
@@ -19,8 +22,10 @@ __all__ = [
     "Hold",
     "Image",
     "Inputs",
+    "ItemsFrom",
     "Key",
     "Labels",
+    "MaxRunning",
     "Memory",
     "Name",
     "OptionalOutputs",
@@ -29,6 +34,7 @@ __all__ = [
     "Retries",
     "Wait",
     "Walltime",
+    "array_of",
     "given",
     "outputs_of",
 ]
@@ -53,6 +59,11 @@ Labels = Annotated[_Words, typer.Option("--label", "-l", help="`name=value`, to 
 Retries = Annotated[int | None, typer.Option("--retries", help="How many more attempts when one fails.")]
 Image = Annotated[_Text, typer.Option("--image", help="A container image, where the backend runs them.")]
 Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; else Shunter chooses.")]
+Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
+ItemsFrom = Annotated[
+    _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
+]
+MaxRunning = Annotated[int | None, typer.Option("--max-running", help="How many tasks may run at once.")]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter start` after acceptance.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
@@ -72,3 +83,37 @@ def _is_nothing(value: object) -> bool:
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
     return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
+
+
+def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:
+    """Return the array that the options ask for, `{}` if they ask for none."""
+    if array is None and items_from is None:
+        return given(max_running=max_running)
+    if array is not None and items_from is not None:
+        raise typer.BadParameter("give either --array or --items-from")
+    return {
+        **(_items(items_from) if items_from is not None else _numbers(array or "")),
+        **given(max_running=max_running),
+    }
+
+
+def _items(file: str) -> dict[str, Any]:
+    text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    items = text.splitlines()
+    if not items:
+        raise typer.BadParameter(f"{file} holds no line")
+    return {"items": items}
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    from contracts.errors import InvalidError
+    from contracts.ranges import Ranges
+
+    if text.isdigit():
+        return {"count": int(text)}
+    try:
+        found = Ranges.parse(text)
+    except ValueError as error:
+        raise InvalidError.of("array", str(error)) from error
+    whole = found.runs == ((0, found.highest),)
+    return {"count": found.highest + 1} if whole else {"count": found.highest + 1, "only": str(found)}

@@ -14,12 +14,13 @@ from contracts.files import DownloadUrl, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.spec import JobSpec
+from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
 from services.gateway.api import examples
 from services.gateway.api.events import EventPage
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
-from services.gateway.api.views import FileView, JobFilesView, JobView
+from services.gateway.api.views import FileView, JobFilesView, JobView, TaskLogPage
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
@@ -93,6 +94,8 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
     [
         (JobView, examples.JOB),
         (History, examples.HISTORY),
+        (Task, examples.TASK),
+        (TaskLogPage, examples.TASK_LOGS),
         (JobFilesView, examples.JOB_FILES),
         (FileView, examples.FILE),
         (UploadPlan, examples.PLAN),

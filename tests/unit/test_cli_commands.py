@@ -19,7 +19,7 @@ from tests.support.terminal import Terminal
 
 COMMANDS = [
     *("up", "down", "service"),
-    *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
+    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
