@@ -77,7 +77,9 @@ class BundleRun:
         self._room: Allocation | None = None
         self._idle = asyncio.Event()
         self._enough = asyncio.Event()
+        self._news = asyncio.Event()
         self._began = False
+        self._resumes = False
         attempt = task.attempt
         self._reports = Reports(
             link=means.link, folder=folder, workload_id=task.workload_id, attempt=attempt, hold=means.section.hold
@@ -159,7 +161,7 @@ class BundleRun:
             if resume:
                 self._reports.resume()
             if not (resume and self._folder.is_told):
-                self._live.start(resume=resume)
+                self._resumes = resume
                 self._take_over()
                 self._settle()
                 await self._idle.wait()
@@ -190,6 +192,7 @@ class BundleRun:
             self._room = allocation.model_copy(update={"gpu_indices": []})
         if not self._began:
             self._began = True
+            self._live.start(resume=self._resumes)
             self._reports.say(Step(step=StepName.RUNNING, at=now(), allocation=self._room))
         lane = asyncio.create_task(self._run_lane(allocation, adopted))
         self._lanes.add(lane)
@@ -236,6 +239,8 @@ class BundleRun:
         logs: list[OutputFile] = []
         try:
             async with asyncio.timeout(self._limit):
+                if self._resumes and not self._began:
+                    self._live.start(resume=True)
                 await self._live.finish()
                 if self._files.pack.exists():
                     home = Delivery(self._files.pack, pack_path(self.task.attempt))
@@ -252,17 +257,21 @@ class BundleRun:
 
     def _note_began(self, task: BundleTask) -> None:
         self._running[task.key] = task
+        self._news.set()
         if self._verdict:
             task.end(self._verdict.reason, self._verdict.message, self._grace)
 
     def _note_ended(self, fact: TaskFact) -> None:
         self._running.pop((fact.index, fact.attempt), None)
         self._facts.append(fact)
+        self._news.set()
         if len(self._facts) >= _TELL_AT:
             self._enough.set()
 
     async def _tell_often(self) -> None:
         while True:
+            await self._news.wait()
+            self._news.clear()
             try:
                 async with asyncio.timeout(_TELL_EVERY):
                     await self._enough.wait()
@@ -277,6 +286,8 @@ class BundleRun:
         begun = [
             task.running_fact() for task in self._running.values() if not task.is_told and task.age > _WORTH_TELLING
         ]
+        if any(not task.is_told for task in self._running.values()):
+            self._news.set()
         if not ended and not begun:
             return
         self._reports.say(Step(step=StepName.TASKS, at=now(), allocation=self._room, tasks=[*begun, *ended]))

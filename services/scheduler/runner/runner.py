@@ -135,6 +135,8 @@ class Runner:
             self._begin(attempt, None)
             return
         if isinstance(attempt, BundleRun):
+            # It lives from now on, for its tasks may be ended before the first has room.
+            self._begin(attempt, None)
             self._want_room(attempt)
         else:
             self._waiting.append(attempt)
@@ -149,7 +151,7 @@ class Runner:
             if found in self._waiting:
                 self._waiting.remove(found)
                 self._begin(found, None)
-                self._admit()
+            self._admit()
         elif not self._journal.knows(workload_id, attempt):
             self._remember(name)
             task = await self.queue.withdraw(workload_id, attempt)
@@ -207,7 +209,6 @@ class Runner:
                 break
             attempt = self._waiting.popleft()
             if isinstance(attempt, BundleRun):
-                self._begin(attempt, None)
                 attempt.give(allocation)
                 self._want_room(attempt)
             else:
