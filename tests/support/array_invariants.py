@@ -47,7 +47,7 @@ def _check_array(admin: httpx.Client, job: str, told: list[dict[str, Any]]) -> i
     assert [data["batch"] for data in told] == list(range(1, len(told) + 1)), f"{job}: gaps or doubles in its batches"
     states: dict[int, str] = defaultdict(lambda: "pending")
     billed: set[tuple[int, int]] = set()
-    total = told[0]["counts"]["total"]
+    total: int = told[0]["counts"]["total"]
     for data in told:
         _fold(job, states, billed, data)
         counts = Counter(states.values())

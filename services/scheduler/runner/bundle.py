@@ -64,7 +64,7 @@ class BundleRun:
         self._folder = folder
         self._means = means
         self._desk = desk
-        self._files = BundleFolder(folder)
+        self._files = BundleFolder(folder, means.spare)
         self._texts = BundleTexts(task=task, bundle=self._bundle, folder=folder, section=means.section)
         self._pending: deque[Key] = deque(self._texts.keys())
         self._running: dict[Key, BundleTask] = {}

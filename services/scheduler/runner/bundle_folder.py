@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,10 +14,16 @@ from contracts.ranges import Ranges
 
 from .journal import RunFolder
 
-__all__ = ["BundleFolder", "Key", "Started"]
+__all__ = ["SPARE", "BundleFolder", "Key", "Started"]
 
 Key = tuple[int, int]
 """A task's number and attempt."""
+
+SPARE = "spare"
+"""The folder, beside those of the runs, of empty folders for tasks to come."""
+
+_SPARE = 512
+_NEW = 0o40700
 
 _OURS = ("stdout", "stderr", "exit", "shell")
 
@@ -25,9 +32,6 @@ _OURS = ("stdout", "stderr", "exit", "shell")
 class Started:
     """That a task's process was started."""
 
-    pid: int
-    ticks: int
-    """When, in the kernel's clock: with the number it names the process."""
     at: float
     """When, in seconds since 1970."""
     gpus: tuple[int, ...] = ()
@@ -36,8 +40,11 @@ class Started:
 class BundleFolder:
     """The tasks' part of a bundle's folder: lines are appended, a torn last one is passed over."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, spare: deque[Path] | None = None) -> None:
         self._name = folder.name
+        self._spare = deque() if spare is None else spare
+        self._pool = folder.path.parent / SPARE
+        self._pool.mkdir(mode=0o700, exist_ok=True)
         self._tasks = folder.path / "tasks"
         self._started = folder.path / "started"
         self._told = folder.path / "told"
@@ -52,9 +59,14 @@ class BundleFolder:
         folder.name = f"{self._name}/{key[0]}"
         return folder
 
-    @staticmethod
-    def create(folder: RunFolder) -> None:
-        """Make a task's folder."""
+    def create(self, folder: RunFolder) -> None:
+        """Make a task's folder, if there is one of a task that is over, of that."""
+        while self._spare:
+            try:
+                os.rename(self._spare.pop(), folder.path)  # noqa: PTH104
+            except (IndexError, OSError):
+                continue
+            return
         for path in (folder.path, folder.work, folder.temporary):
             os.mkdir(path, 0o700)  # noqa: PTH102 (ten thousand times; a Path's own call costs more)
 
@@ -65,17 +77,17 @@ class BundleFolder:
             yield int(index), int(attempt)
 
     def note_start(self, key: Key, started: Started) -> None:
-        """Note the process of a task."""
+        """Note that the process of a task was started."""
         gpus = ",".join(str(index) for index in started.gpus) or "-"
-        _append(self._started, f"{key[0]} {key[1]} {started.pid} {started.ticks} {started.at:.6f} {gpus}\n")
+        _append(self._started, f"{key[0]} {key[1]} {started.at:.6f} {gpus}\n")
 
     def starts(self) -> dict[Key, Started]:
         """Return the processes that were started."""
         found: dict[Key, Started] = {}
         for line in _lines(self._started):
-            index, attempt, pid, ticks, at, gpus = line.split()
+            index, attempt, at, gpus = line.split()
             indices = () if gpus == "-" else tuple(int(part) for part in gpus.split(","))
-            found[int(index), int(attempt)] = Started(int(pid), int(ticks), float(at), indices)
+            found[int(index), int(attempt)] = Started(float(at), indices)
         return found
 
     def note_told(self, keys: Iterable[Key]) -> None:
@@ -118,13 +130,26 @@ class BundleFolder:
             for name in _OURS:
                 with suppress(OSError):
                     os.unlink(folder.path / name)  # noqa: PTH108
-            try:
-                for path in (folder.work, folder.temporary, folder.path):
-                    os.rmdir(path)  # noqa: PTH106
-            except FileNotFoundError:
-                continue
-            except OSError:
+            if not self._put_by(folder):
                 folder.remove()
+
+    def _put_by(self, folder: RunFolder) -> bool:
+        """Keep an empty folder for a task to come: making and removing them costs more than all else here."""
+        try:
+            if len(self._spare) >= _SPARE or not all(_is_as_new(path) for path in (folder.work, folder.temporary)):
+                return False
+            place = self._pool / folder.name.replace("/", ".")
+            os.rename(folder.path, place)  # noqa: PTH104
+        except OSError:
+            return False
+        self._spare.append(place)
+        return True
+
+
+def _is_as_new(path: Path) -> bool:
+    found = os.stat(path)  # noqa: PTH116
+    with os.scandir(path) as entries:
+        return found.st_mode == _NEW and next(entries, None) is None
 
 
 def _append(path: Path, line: str) -> None:

@@ -19,7 +19,6 @@ from contracts.tasks import TaskFact, TaskLog, TaskState
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask, ended_fact
 from .bundle_texts import BundleTexts
-from .census import start_of
 from .finishing import judge
 from .journal import Verdict
 from .means import Means
@@ -104,7 +103,7 @@ class Lane:
             folder.write_failure(error.code, str(error))
             return None
         at, gpus = task.started_at.timestamp(), tuple(task.allocation.gpu_indices)
-        self._files.note_start(key, Started(child.pid, start_of(child.pid) or 0, at, gpus))
+        self._files.note_start(key, Started(at, gpus))
         return child
 
     async def _finish(self, task: BundleTask, ended: Exit, usage: object) -> TaskFact:

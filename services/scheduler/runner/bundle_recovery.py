@@ -13,12 +13,15 @@ from contracts.tasks import TaskState
 
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask
-from .census import start_of
 from .journal import RunFolder
 from .means import Means
 from .process import Child
 
 __all__ = ["Found", "Recovered", "recover"]
+
+
+_SHARED = 0.5
+"""Seconds for which one look at the table of processes serves for all tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def recover(*, task: RunTask, folder: RunFolder, files: BundleFolder, means: Mea
             continue
         run = files.task(key)
         start = starts.get(key)
-        child = _child(run, start, means)
+        child = _child(run, means)
         if start is None and child is None:
             # Nothing was started in it yet: it begins anew.
             run.remove()
@@ -71,14 +74,10 @@ def recover(*, task: RunTask, folder: RunFolder, files: BundleFolder, means: Mea
     return found
 
 
-def _child(run: RunFolder, start: Started | None, means: Means) -> Child | None:
-    """Return the process of a task, if it still runs."""
-    if start is not None:
-        pid = start.pid if start_of(start.pid) == start.ticks else 0
-    else:
-        # The earlier runner died between starting it and writing its number down.
-        members = means.census.members(run.name)
-        pid = next((member.proc.pid for member in members if member.proc.pid == member.proc.session), 0)
+def _child(run: RunFolder, means: Means) -> Child | None:
+    """Return the process of a task, if it still runs: it is marked with the task's name."""
+    members = means.census.members(run.name, max_age=_SHARED)
+    pid = next((member.proc.pid for member in members if member.proc.pid == member.proc.session), 0)
     with suppress(ProcessLookupError):
         return Child(run, pid, ours=False) if pid else None
     return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from .carrier import Carrier
 from .census import Census
@@ -22,3 +24,5 @@ class Means:
     census: Census
     gpus: Gpus
     section: RunnerSection
+    spare: deque[Path] = field(default_factory=deque)
+    """Empty folders for tasks to come."""

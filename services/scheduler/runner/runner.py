@@ -48,12 +48,10 @@ class Runner:
         self.queue = Queue(link=link, backend=section.backend, take=self.take)
         self.finished: Counter[str] = Counter()
         """How many attempts ended, by reason."""
-        self._link = link
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
+        self._means = Means(link, self._carrier, census, gpus, section)
         self._journal = journal
         self._room = room
-        self._census = census
-        self._gpus = gpus
         self._section = section
         self._attempts: dict[str, _Run] = {}
         self._waiting: deque[_Run] = deque()
@@ -192,12 +190,11 @@ class Runner:
     # --- attempts ---------------------------------------------------------------------------------------------
 
     def _make(self, task: RunTask, folder: RunFolder) -> _Run:
-        means = Means(self._link, self._carrier, self._census, self._gpus, self._section)
         attempt: _Run
         if task.bundle is not None:
-            attempt = BundleRun(task=task, folder=folder, means=means, desk=self)
+            attempt = BundleRun(task=task, folder=folder, means=self._means, desk=self)
         else:
-            attempt = Attempt(task=task, folder=folder, means=means, release=self.release)
+            attempt = Attempt(task=task, folder=folder, means=self._means, release=self.release)
         self._attempts[folder.name] = attempt
         return attempt
 
