@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from .batches import BatchId, BatchSpec
 from .files import PartDone
 from .ids import WorkloadId
 from .model import Message, Timestamp
 from .principals import Principal
+from .ranges import MAX_RANGES
 from .schedules import ScheduleId, ScheduleSpec
 from .spec import FilePath, JobSpec
 from .workloads import Kind
@@ -81,6 +84,8 @@ class CancelWorkload(_WorkloadCommand):
     name: ClassVar[str] = "workload.cancel"
 
     message: str = ""
+    tasks: str | None = Field(default=None, max_length=MAX_RANGES)
+    """Only these tasks of an array, such as `3,7-10`."""
 
 
 class HoldWorkload(_WorkloadCommand):
@@ -104,6 +109,8 @@ class RetryWorkload(_WorkloadCommand):
 
     new_id: WorkloadId
     request_hash: str = ""
+    tasks: Literal["all", "failed"] = "all"
+    """Of an array: which tasks; `failed` are those that failed or were lost."""
 
 
 class _BatchCommand(Command):

@@ -13,6 +13,7 @@ from .runs import FrozenInput
 from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
+from .tasks import TaskCounts, TaskFact, TaskGroup
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadTasksMoved",
 ]
 
 
@@ -75,6 +77,8 @@ class WorkloadAccepted(_WorkloadEvent):
     schedule_id: ScheduleId | None = None
     batch_id: BatchId | None = None
     at: Timestamp
+    items_of: WorkloadId | None = None
+    """An array whose items are those of an earlier one."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -180,6 +184,25 @@ class ScheduleFired(_ScheduleEvent):
     outcome: RunOutcome
     message: str = ""
     by_hand: bool = False
+
+
+class WorkloadTasksMoved(_WorkloadEvent):
+    """Some tasks of an array moved; told in batches. `revision` is that of the workload's last move."""
+
+    name: ClassVar[str] = "workload.tasksmoved"
+
+    batch: int
+    """Counts these events of one workload from 1, without gaps."""
+    at: Timestamp
+    bundle: int | None = None
+    allocation: Allocation | None = None
+    """The room that each of `tasks` held."""
+    tasks: list[TaskFact] = []
+    groups: list[TaskGroup] = []
+    canceling: str = ""
+    """Tasks whose end was asked for; they have not ended yet."""
+    counts: TaskCounts
+    """After this."""
 
 
 class FileStored(Event):
@@ -291,6 +314,7 @@ EVENTS: tuple[type[Event], ...] = (
     ScheduleChanged,
     ScheduleDeleted,
     ScheduleFired,
+    WorkloadTasksMoved,
     FileStored,
     FileDeleted,
     CommandRefused,

@@ -19,6 +19,7 @@ from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
+from .tasks import Task, TaskState
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -38,6 +39,7 @@ __all__ = [
     "GetFile",
     "GetHistory",
     "GetSchedule",
+    "GetTask",
     "GetWorkload",
     "Health",
     "History",
@@ -45,6 +47,7 @@ __all__ = [
     "ListBatches",
     "ListFiles",
     "ListSchedules",
+    "ListTasks",
     "ListWorkloads",
     "OpenRunUpload",
     "OpenUpload",
@@ -55,6 +58,7 @@ __all__ = [
     "RunDownloads",
     "SchedulePage",
     "SumUsage",
+    "TaskPage",
     "WorkloadPage",
 ]
 
@@ -126,6 +130,39 @@ class ListWorkloads(Query):
     batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+
+
+class TaskPage(Model):
+    """Some tasks of an array, by their number."""
+
+    items: list[Task]
+    next_cursor: str | None = None
+
+
+class ListTasks(Query):
+    """Give me a page of the tasks of an array."""
+
+    name: ClassVar[str] = "task.list"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = TaskPage
+
+    principal: Principal
+    workload_id: WorkloadId
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = None
+    states: list[TaskState] = []
+
+
+class GetTask(Query):
+    """Give me one task of an array."""
+
+    name: ClassVar[str] = "task.get"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Task
+
+    principal: Principal
+    workload_id: WorkloadId
+    index: int
 
 
 class BackendView(Model):
@@ -343,6 +380,8 @@ QUERIES: tuple[type[Query], ...] = (
     ListBatches,
     GetSchedule,
     ListSchedules,
+    ListTasks,
+    GetTask,
     ListBackends,
     GetFile,
     ListFiles,

@@ -8,17 +8,19 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .holdings import Allocation, OutputFile, Usage
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
-from .spec import Output
+from .spec import Input, Output
 from .states import Reason
-from .workloads import Allocation, OutputFile, Usage
+from .tasks import TaskFact
 
 __all__ = [
     "ControlReply",
     "ControlRun",
     "FrozenInput",
     "LogChunk",
+    "RunBundle",
     "RunReport",
     "RunTask",
     "RunTicket",
@@ -52,6 +54,22 @@ class FrozenInput(Model):
     sha256: str
 
 
+class RunBundle(Model):
+    """Some tasks of an array, to be run side by side as there is room; all else in the `RunTask` is theirs alike."""
+
+    indices: str
+    """Their numbers, such as `3,7-10`."""
+    attempts: dict[int, int] = {}
+    """Of those that are not in their first attempt."""
+    items: list[str] | None = None
+    """One for each number, in their order."""
+    max_running: int | None = None
+    inputs: dict[str, FrozenInput] = {}
+    """By their source, of the inputs whose source differs from task to task."""
+    sources: list[Input] = []
+    """Those inputs, with their placeholders."""
+
+
 class RunTask(Message):
     """Run this attempt. Published to `tasks.<backend>.<workload>.<attempt>`."""
 
@@ -77,6 +95,8 @@ class RunTask(Message):
     ticket: str
     """Opaque; shown to storage to fetch inputs and to store outputs and logs of this attempt."""
     traceparent: str | None = None
+    bundle: RunBundle | None = None
+    """Given for an array: `attempt` is then the number of the bundle, and room and time are those of each task."""
 
     @model_validator(mode="after")
     def _check_room(self) -> Self:
@@ -94,6 +114,8 @@ class StepName(StrEnum):
     RUNNING = "running"
     ALIVE = "alive"
     """A sign of life with the usage so far; sent every few seconds."""
+    TASKS = "tasks"
+    """What became of some tasks of a bundle."""
     EXITED = "exited"
     """The user's process has ended; outputs and logs are going home."""
     DONE = "done"
@@ -114,6 +136,8 @@ class Step(Model):
     message: str = ""
     outputs: list[OutputFile] = []
     logs: list[OutputFile] = []
+    tasks: list[TaskFact] = []
+    """With `tasks`; `allocation` is then the room of each."""
 
 
 class RunReport(Message):
@@ -138,6 +162,8 @@ class ControlRun(Message):
     action: Literal["cancel", "observe", "capacity"]
     workload_id: WorkloadId | None = None
     attempt: int | None = None
+    tasks: str | None = None
+    """With `cancel`: only these tasks of a bundle."""
 
 
 class LogChunk(Model):

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from .arrays import ArraySpec, check_places, fill, has_place
 from .ids import WorkloadId
 from .model import Model, Timestamp
 from .resources import Resources, Span
@@ -162,6 +163,8 @@ class JobSpec(Model):
     resources: Resources = Resources()
     placement: Placement = Placement()
     retries: Retries = Retries()
+    array: ArraySpec | None = None
+    """Run it many times, once for each task; `{index}` and `{item}` in texts and paths stand for the task's own."""
     hold: bool = False
     """Whether to wait for a `start` after acceptance."""
     priority: int = Field(default=0, ge=-100, le=100)
@@ -241,6 +244,8 @@ class JobSpec(Model):
         _refuse_nested(set(targets))
         if _command_size(self) > _MOST_OF_ALL:
             raise ValueError(f"argv and env must not be larger than {_MOST_OF_ALL} bytes together")
+        if self.array is not None:
+            _check_array(self, self.array)
         return self
 
 
@@ -258,3 +263,22 @@ def _command_size(spec: JobSpec) -> int:
     """Return the bytes of arguments and variables, each with its place in the list of them."""
     variables = sum(utf8_size(name) + utf8_size(value) + 10 for name, value in spec.env.items())
     return variables + sum(utf8_size(part) + 9 for part in spec.argv or ())
+
+
+def _check_array(spec: JobSpec, array: ArraySpec) -> None:
+    """Refuse what would go wrong in a task before any has begun."""
+    texts = [(f"argv.{place}", text) for place, text in enumerate(spec.argv or ())]
+    texts += [(f"env.{name}", value) for name, value in spec.env.items()]
+    paths = [(f"inputs.{place}.source", item.source) for place, item in enumerate(spec.inputs)]
+    paths += [(f"inputs.{place}.path", item.target) for place, item in enumerate(spec.inputs)]
+    outputs = [(f"outputs.{place}.path", item.path) for place, item in enumerate(spec.outputs)]
+    check_places(array, texts, [*paths, *outputs])
+    for field, path in outputs:
+        if not has_place(path):
+            raise ValueError(f"{field}: must hold {{index}} or {{item}}, or the tasks would overwrite each other's")
+    for field, path in [*paths, *outputs]:
+        for number, item in enumerate(array.items or ()) if "{item}" in path else ():
+            try:
+                clean_path(fill(path, number, item))
+            except ValueError as error:
+                raise ValueError(f"{field}: with item {number}: {error}") from error

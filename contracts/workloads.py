@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from .holdings import Allocation, OutputFile, Usage
 from .ids import WorkloadId
 from .model import Model, Timestamp
 from .schedules import ScheduleId
 from .spec import JobSpec
 from .states import Reason, WorkloadState
+from .tasks import TaskCounts
 
 __all__ = ["Allocation", "Kind", "OutputFile", "Transition", "Usage", "Workload"]
 
@@ -17,41 +19,6 @@ class Kind(StrEnum):
     """What sort of thing was asked for."""
 
     JOB = "job"
-
-
-class Allocation(Model):
-    """The room that an attempt holds on a backend, from its start until it ends."""
-
-    backend: str
-    node: str = ""
-    cpus: float = 0.0
-    memory: int = 0
-    """Bytes."""
-    gpus: int = 0
-    gpu_model: str = ""
-    gpu_indices: list[int] = []
-
-
-class Usage(Model):
-    """What an attempt really used."""
-
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    """User and system time of the whole process tree."""
-    memory_peak: int | None = None
-    """Bytes, the largest resident set seen of the whole process tree; none if it ended before one was seen."""
-    gpu_seconds: float = 0.0
-    """Sum over the GPUs of busy share times seconds."""
-    gpu_memory_peak: int = 0
-    """Bytes."""
-
-
-class OutputFile(Model):
-    """A file that a workload left behind."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 class Transition(Model):
@@ -110,3 +77,5 @@ class Workload(Model):
     outputs: list[OutputFile] = []
     logs: list[OutputFile] = []
     """The archived logs of all attempts, as `logs/<attempt>/<stdout|stderr>`."""
+    tasks: TaskCounts | None = None
+    """Of an array: how many of its tasks stand where."""

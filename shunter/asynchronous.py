@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from httpx_sse import EventSource
@@ -17,12 +17,13 @@ from tenacity import AsyncRetrying
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
-from contracts.queries import BackendView, History
+from contracts.queries import BackendView, History, TaskPage
 from contracts.spec import JobSpec
+from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
-from .calls import files, jobs, records
+from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
@@ -30,7 +31,7 @@ from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pendi
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .many import AsyncMany
-from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
 from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
@@ -136,13 +137,40 @@ class AsyncClient(AsyncMany):
         """Let a held job go; none: the scheduler is away, the command is kept."""
         return await self._send(jobs.start_job(job_id))
 
-    async def cancel(self, job_id: str) -> JobView | None:
-        """End a job; its state says when it has ended. None: the scheduler is away, the command is kept."""
-        return await self._send(jobs.cancel_job(job_id))
+    async def cancel(self, job_id: str, *, tasks: str | None = None) -> JobView | None:
+        """End a job, or only the *tasks* of an array, such as `3,7-10`; its state says when it has ended.
 
-    async def retry(self, job_id: str, *, key: str | None = None) -> Submission:
-        """Run an ended job again, as a new one."""
-        return await self._send(jobs.retry_job(job_id, key=key))
+        None: the scheduler is away, the command is kept.
+        """
+        return await self._send(jobs.cancel_job(job_id, tasks=tasks))
+
+    async def retry(
+        self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None
+    ) -> Submission:
+        """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
+        return await self._send(jobs.retry_job(job_id, tasks=tasks, key=key))
+
+    async def list_tasks(
+        self, job_id: str, states: Sequence[TaskState] = (), *, limit: int = 100, cursor: str | None = None
+    ) -> TaskPage:
+        """Return a page of the tasks of an array, by their number."""
+        return await self._send(tasks.list_tasks(job_id, states, limit=limit, cursor=cursor))
+
+    async def get_task(self, job_id: str, index: int) -> Task:
+        """Return one task of an array."""
+        return await self._send(tasks.get_task(job_id, index))
+
+    async def get_task_log(
+        self, job_id: str, index: int, *, stream: str = "stdout", attempt: int | None = None
+    ) -> bytes:
+        """Return what a task of an array printed, once it has ended."""
+        return await self._send(tasks.get_task_log(job_id, index, stream=stream, attempt=attempt))
+
+    async def list_task_logs(
+        self, job_id: str, states: Sequence[TaskState] = (), *, limit: int = 100, cursor: str | None = None
+    ) -> TaskLogPage:
+        """Return a page of what the tasks of an array printed: where it is and how long."""
+        return await self._send(tasks.list_task_logs(job_id, states, limit=limit, cursor=cursor))
 
     async def get_log(self, job_id: str, *, stream: str = "stdout", attempt: int | None = None) -> bytes:
         """Return what a job has printed so far."""

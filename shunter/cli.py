@@ -21,6 +21,7 @@ from .commands import (
     stack,
     steering,
     submission,
+    tasks,
     usage,
     waiting,
 )
@@ -75,7 +76,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add(_STACK, stack.up, stack.down, stack.service, stack.backup, stack.restore)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
-_add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
+_add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
 _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from httpx_sse import EventSource
@@ -17,19 +17,20 @@ from tenacity import Retrying
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
-from contracts.queries import BackendView, History
+from contracts.queries import BackendView, History, TaskPage
 from contracts.spec import JobSpec
+from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
-from .calls import files, jobs, records
+from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .many import Many
-from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
 from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
@@ -123,6 +124,16 @@ class Client(Many):
             if not cursor:
                 return
 
+    def iter_tasks(self, job_id: str, states: Sequence[TaskState] = ()) -> Iterator[Task]:
+        """Go through the tasks of an array, by their number."""
+        cursor: str | None = None
+        while True:
+            page = self.list_tasks(job_id, states, limit=1000, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if not cursor:
+                return
+
     def wait(self, job: str | Submission, *, timeout: float | None = None) -> JobView:
         """Wait for the end of a job; outlives restarts of the server. Raises `TimeoutError` after *timeout*."""
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -169,13 +180,36 @@ class Client(Many):
         """Let a held job go; none: the scheduler is away, the command is kept."""
         return self._send(jobs.start_job(job_id))
 
-    def cancel(self, job_id: str) -> JobView | None:
-        """End a job; its state says when it has ended. None: the scheduler is away, the command is kept."""
-        return self._send(jobs.cancel_job(job_id))
+    def cancel(self, job_id: str, *, tasks: str | None = None) -> JobView | None:
+        """End a job, or only the *tasks* of an array, such as `3,7-10`; its state says when it has ended.
 
-    def retry(self, job_id: str, *, key: str | None = None) -> Submission:
-        """Run an ended job again, as a new one."""
-        return self._send(jobs.retry_job(job_id, key=key))
+        None: the scheduler is away, the command is kept.
+        """
+        return self._send(jobs.cancel_job(job_id, tasks=tasks))
+
+    def retry(self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None) -> Submission:
+        """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
+        return self._send(jobs.retry_job(job_id, tasks=tasks, key=key))
+
+    def list_tasks(
+        self, job_id: str, states: Sequence[TaskState] = (), *, limit: int = 100, cursor: str | None = None
+    ) -> TaskPage:
+        """Return a page of the tasks of an array, by their number."""
+        return self._send(tasks.list_tasks(job_id, states, limit=limit, cursor=cursor))
+
+    def get_task(self, job_id: str, index: int) -> Task:
+        """Return one task of an array."""
+        return self._send(tasks.get_task(job_id, index))
+
+    def get_task_log(self, job_id: str, index: int, *, stream: str = "stdout", attempt: int | None = None) -> bytes:
+        """Return what a task of an array printed, once it has ended."""
+        return self._send(tasks.get_task_log(job_id, index, stream=stream, attempt=attempt))
+
+    def list_task_logs(
+        self, job_id: str, states: Sequence[TaskState] = (), *, limit: int = 100, cursor: str | None = None
+    ) -> TaskLogPage:
+        """Return a page of what the tasks of an array printed: where it is and how long."""
+        return self._send(tasks.list_task_logs(job_id, states, limit=limit, cursor=cursor))
 
     def get_log(self, job_id: str, *, stream: str = "stdout", attempt: int | None = None) -> bytes:
         """Return what a job has printed so far."""

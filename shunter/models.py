@@ -31,6 +31,8 @@ __all__ = [
     "OutputList",
     "ScheduleList",
     "Submission",
+    "TaskLogPage",
+    "TaskLogView",
     "WhoAmI",
 ]
 
@@ -46,6 +48,23 @@ class JobPage(Model):
     """Some jobs, newest first."""
 
     items: list[JobView]
+    next_cursor: str | None = None
+
+
+class TaskLogView(Model):
+    """Where to read what one task printed."""
+
+    index: int
+    attempt: int
+    stream: str
+    size: int
+    href: str
+
+
+class TaskLogPage(Model):
+    """What the tasks of an array printed, by their number."""
+
+    items: list[TaskLogView]
     next_cursor: str | None = None
 
 

@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context
 from contracts.errors import InvalidError
-from contracts.events import WorkloadMoved
 from contracts.model import now
 from services.chassis.bus import Delivery
 from services.chassis.unit import UnitOfWork
 
+from .folding import Counted, fold_all
 from .ledger import record
 from .moves import read_move
-from .segments import fold
 from .tables import INBOX
 
 __all__ = ["AT_ONCE", "Intake"]
@@ -41,7 +40,7 @@ log = structlog.get_logger(__name__)
 class _Item:
     message_id: str
     sequence: int
-    move: WorkloadMoved | None
+    move: Counted | None
     alone: bool = False
     """Whether it is written by itself, because it could not be written with others."""
     written: bool = False
@@ -99,7 +98,7 @@ class Intake:
     async def _commit(self, items: Sequence[_Item]) -> None:
         async with self._unit.begin(self._context) as work:
             fresh = await _fresh(work.connection, items)
-            changes = fold((item.sequence, item.move) for item in fresh if item.move)
+            changes = fold_all((item.sequence, item.move) for item in fresh if item.move)
             await record(work.connection, changes, max(item.sequence for item in items))
         for item in items:
             item.written = True

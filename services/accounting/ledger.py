@@ -37,6 +37,10 @@ async def record(connection: AsyncConnection, changes: Changes, sequence: int) -
         await connection.execute(_upsert(connection, _CLOSING, "closed_revision"), rows)
     if changes:
         await _split_closed(connection)
+    if changes.parts:
+        rows = [dict(zip(_PART, _read_part(part), strict=True)) for part in changes.parts]
+        # A batch says the same whenever it is read: the first one counts.
+        await connection.execute(upsert_for(connection)(PARTS).on_conflict_do_nothing(), rows)
     await remember(connection, sequence)
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from contracts.envelope import type_of
 from contracts.errors import InvalidError
-from contracts.events import WorkloadMoved
+from contracts.events import WorkloadMoved, WorkloadTasksMoved
 from contracts.subjects import event_subject
 from services.chassis.errors import invalid_from
 
@@ -20,12 +20,16 @@ FILTER = event_subject("workload")
 """What of it is read."""
 
 _MOVED = type_of(WorkloadMoved)
+_TASKS = type_of(WorkloadTasksMoved)
 
 
-def read_move(raw: bytes) -> WorkloadMoved | None:
-    """Return the move in an envelope if it opens or closes a segment; what cannot be read is refused."""
+def read_move(raw: bytes) -> WorkloadMoved | WorkloadTasksMoved | None:
+    """Return the move in an envelope if it opens or closes segments; what cannot be read is refused."""
     try:
         envelope = orjson.loads(raw)
+        if envelope["type"] == _TASKS:
+            ended = any(fact.get("usage") for fact in envelope["data"].get("tasks", ()))
+            return WorkloadTasksMoved.model_validate(envelope["data"], extra="ignore") if ended else None
         if envelope["type"] != _MOVED:
             return None
         data = envelope["data"]

@@ -13,13 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import InvalidError
-from contracts.events import WorkloadMoved
 from services.chassis.database import make_engine
 
 from .eventlog import Entry
+from .folding import Counted, fold_all
 from .ledger import record
 from .moves import read_move
-from .segments import fold
 from .tables import LEDGER, METADATA
 
 __all__ = ["Rebuilt", "empty_ledger", "rebuild"]
@@ -65,12 +64,12 @@ async def rebuild(connection: AsyncConnection, batches: AsyncIterator[list[Entry
     events, last = 0, 0
     async for entries in batches:
         events, last = events + len(entries), entries[-1][0]
-        await record(connection, fold(_moves(entries)), last)
+        await record(connection, fold_all(_moves(entries)), last)
         await connection.commit()
     return Rebuilt(events, last)
 
 
-def _moves(entries: Iterable[Entry]) -> Iterable[tuple[int, WorkloadMoved]]:
+def _moves(entries: Iterable[Entry]) -> Iterable[tuple[int, Counted]]:
     for sequence, raw in entries:
         try:
             move = read_move(raw)

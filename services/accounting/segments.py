@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from contracts.events import WorkloadMoved
 from contracts.workloads import Allocation, Usage
 
-__all__ = ["Changes", "Closing", "Key", "Opening", "Part", "Segment", "fold", "split"]
+__all__ = ["Changes", "Closing", "Key", "Opening", "Part", "Segment", "figure", "fold", "split"]
 
 Key = tuple[str, int]
 """Workload and attempt."""
@@ -62,6 +62,8 @@ class Changes:
 
     openings: dict[Key, Opening] = field(default_factory=dict)
     closings: dict[Key, Closing] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    """Of arrays, whose tasks are summed up before they are written."""
 
     def __bool__(self) -> bool:
         return bool(self.openings or self.closings)
@@ -133,9 +135,9 @@ def _opening(sequence: int, move: WorkloadMoved, room: Allocation) -> Opening:
         project=move.project,
         backend=room.backend,
         node=room.node,
-        cpus=_figure(room.cpus),
-        memory=int(_figure(room.memory)),
-        gpus=int(_figure(room.gpus)),
+        cpus=figure(room.cpus),
+        memory=int(figure(room.memory)),
+        gpus=int(figure(room.gpus)),
         gpu_model=room.gpu_model if room.gpus > 0 else "",
         opened_at=_start(move),
         opened_revision=move.revision,
@@ -147,23 +149,23 @@ def _start(move: WorkloadMoved) -> datetime:
     # A run so short that one move opens and closes its segment began as long before as the runner measured.
     if move.usage is None:
         return move.at
-    return move.at - timedelta(seconds=min(_figure(move.usage.wall_seconds), _LONGEST))
+    return move.at - timedelta(seconds=min(figure(move.usage.wall_seconds), _LONGEST))
 
 
 def _closing(sequence: int, move: WorkloadMoved, usage: Usage) -> Closing:
     return Closing(
         workload_id=move.workload_id,
         attempt=move.attempt,
-        cpu_seconds=_figure(usage.cpu_seconds),
-        gpu_seconds=_figure(usage.gpu_seconds),
-        memory_peak=None if usage.memory_peak is None else int(_figure(usage.memory_peak)),
+        cpu_seconds=figure(usage.cpu_seconds),
+        gpu_seconds=figure(usage.gpu_seconds),
+        memory_peak=None if usage.memory_peak is None else int(figure(usage.memory_peak)),
         closed_at=move.at,
         closed_revision=move.revision,
         closed_sequence=sequence,
     )
 
 
-def _figure(value: float) -> float:
+def figure(value: float) -> float:
     """Return what can be counted with: a broken meter must not stop the ledger."""
     return min(max(value, 0), _MOST) if math.isfinite(value) else 0
 

@@ -22,6 +22,7 @@ from .api import (
     jobs,
     logs,
     schedules,
+    tasks,
     uploads,
     usage,
 )
@@ -37,6 +38,7 @@ _ROUTERS = (
     jobs.router,
     batches.router,
     schedules.router,
+    tasks.router,
     logs.router,
     job_files.router,
     files.router,
@@ -53,6 +55,7 @@ _TAGS = [
     {"name": "jobs", "description": "Submit work and see what becomes of it."},
     {"name": "batches", "description": "Many jobs in one request, which may wait for each other."},
     {"name": "schedules", "description": "Jobs that are submitted again and again."},
+    {"name": "tasks", "description": "The tasks of arrays, one by one."},
     {"name": "logs", "description": "The output of jobs."},
     {"name": "job files", "description": "What jobs left behind."},
     {"name": "files", "description": "The user's own files, through the gateway."},

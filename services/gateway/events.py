@@ -127,6 +127,12 @@ class EventService:
         return Seen(entry.sequence, _without_keys(envelope))
 
 
+def _without_items(array: dict[str, Any]) -> dict[str, Any]:
+    """Leave out megabytes that each task shows its own part of."""
+    items = array.get("items")
+    return array if items is None else {**array, "items": None, "count": len(items), "listed": True}
+
+
 def _without_keys(envelope: Envelope) -> Envelope:
     """Leave out which objects hold the bytes of files: that is storage's own."""
     data: dict[str, Any] = envelope.data
@@ -136,6 +142,9 @@ def _without_keys(envelope: Envelope) -> Envelope:
         known = [item for item in data["inputs"] if isinstance(item, dict)]
         inputs = [{name: value for name, value in item.items() if name != "key"} for item in known]
         data = {**data, "inputs": inputs}
+        spec = data.get("spec")
+        if isinstance(spec, dict) and spec.get("array"):
+            data["spec"] = {**spec, "array": _without_items(spec["array"])}
     else:
         return envelope
     return envelope.model_copy(update={"data": data})

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from nats.js.errors import NotFoundError as NoMessageError
@@ -17,10 +17,20 @@ from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import Model, now
-from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListWorkloads
+from contracts.queries import (
+    ExplainWorkload,
+    GetHistory,
+    GetTask,
+    GetWorkload,
+    History,
+    ListTasks,
+    ListWorkloads,
+    TaskPage,
+)
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
+from contracts.tasks import Task, TaskState
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
@@ -91,15 +101,20 @@ class JobService:
         )
         return await self._make(job_id, command, key=key, wait=wait)
 
-    async def retry(self, job_id: str, *, key: str | None, wait: float | None) -> Submitted:
-        """Run an ended job again, as a new one."""
+    async def retry(
+        self, job_id: str, *, key: str | None, wait: float | None, tasks: Literal["all", "failed"] = "all"
+    ) -> Submitted:
+        """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
         principal = self._caller.principal
         new_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = RetryWorkload(
             workload_id=job_id,
             principal=principal,
             new_id=new_id,
-            request_hash=sha256(job_id.encode()).hexdigest() if key else "",
+            request_hash=sha256((job_id if tasks == "all" else f"{job_id} {tasks}").encode()).hexdigest()
+            if key
+            else "",
+            tasks=tasks,
         )
         return await self._make(new_id, command, key=key, wait=wait)
 
@@ -119,9 +134,10 @@ class JobService:
         """Keep a job that waits from starting; None if the scheduler is away, then it will be done later."""
         return await self._order(HoldWorkload(workload_id=job_id, principal=self._caller.principal), None)
 
-    async def cancel(self, job_id: str) -> JobRecord | None:
-        """End a job; None if the scheduler is away, then it will be done later."""
-        return await self._order(CancelWorkload(workload_id=job_id, principal=self._caller.principal), None)
+    async def cancel(self, job_id: str, tasks: str | None = None) -> JobRecord | None:
+        """End a job, or some tasks of an array; None if the scheduler is away, then it will be done later."""
+        command = CancelWorkload(workload_id=job_id, principal=self._caller.principal, tasks=tasks)
+        return await self._order(command, None)
 
     async def _order(self, command: Command, wait: float | None) -> JobRecord | None:
         seconds = self._wait if wait is None else wait
@@ -185,6 +201,20 @@ class JobService:
             await self._refuse_if_pending(job_id)
             raise
         return explanation
+
+    async def task(self, job_id: str, index: int) -> Task:
+        """Return one task of an array."""
+        query = GetTask(principal=self._caller.principal, workload_id=job_id, index=index)
+        task: Task = await self._bus.ask(query)
+        return task
+
+    async def tasks(self, job_id: str, *, states: list[TaskState], limit: int, cursor: str | None) -> TaskPage:
+        """Return some tasks of an array, by their number."""
+        query = ListTasks(
+            principal=self._caller.principal, workload_id=job_id, states=states, limit=limit, cursor=cursor
+        )
+        page: TaskPage = await self._bus.ask(query)
+        return page
 
     async def history(self, job_id: str) -> History:
         """Return all moves of a job."""

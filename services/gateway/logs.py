@@ -14,6 +14,7 @@ from contracts.principals import Principal
 from contracts.queries import DownloadFile
 from contracts.runs import LogChunk, Stream
 from contracts.subjects import log_subject
+from contracts.tasks import Task, pack_path
 from contracts.workloads import OutputFile, Workload
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
@@ -134,6 +135,27 @@ class _LiveLog(LogSource):
         return low
 
 
+class _NoLog(LogSource):
+    size = 0
+
+    async def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Give nothing."""
+        for _ in range(start, end):
+            yield b""
+
+
+class _Share(LogSource):
+    """A part of another source."""
+
+    def __init__(self, whole: LogSource, offset: int, size: int) -> None:
+        self.size = size
+        self._whole = whole
+        self._offset = offset
+
+    def pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        return self._whole.pieces(self._offset + start, self._offset + end)
+
+
 async def _offset_at(bus: Bus, subject: str, sequence: int) -> int | None:
     """Return the offset of the first chunk from a place in the stream on."""
     try:
@@ -162,6 +184,26 @@ class LogService:
         size = await self._size(subject)
         begins = await _offset_at(self._bus, subject, 1) if size else 0
         return _LiveLog(self._bus, subject, begins=begins or 0, size=size)
+
+    async def open_task(self, workload: Workload, task: Task, stream: Stream, attempt: int | None) -> LogSource:
+        """Return one stream of one attempt of a task; by default of the last that ended."""
+        number = attempt or max((log.attempt for log in task.logs), default=task.attempt)
+        if number > max(task.attempt, 1):
+            raise NotFoundError(f"task {task.index} of {workload.id} has no attempt {number}")
+        found = next((log for log in task.logs if (log.attempt, log.stream) == (number, stream)), None)
+        if found is None:
+            return _NoLog()
+        path = pack_path(found.bundle)
+        try:
+            await self._archive.url(workload, path)
+        except NotFoundError:
+            # Other tasks of its bundle run still: until they have ended, the stream holds what was printed.
+            subject = log_subject(workload.id, found.bundle, "pack")
+            whole: LogSource = _LiveLog(self._bus, subject, begins=0, size=found.offset + found.size)
+        else:
+            file = OutputFile(path=path, size=found.offset + found.size, sha256="")
+            whole = _ArchivedLog(self._archive, workload, file)
+        return _Share(whole, found.offset, found.size)
 
     async def _size(self, subject: str) -> int:
         try:

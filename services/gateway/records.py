@@ -38,6 +38,11 @@ class JobRecord:
         return int(self._fields["revision"])
 
     @property
+    def batch(self) -> int:
+        """Return how many batches of tasks of an array have moved."""
+        return int((self._fields.get("tasks") or {}).get("batch", 0))
+
+    @property
     def state(self) -> WorkloadState:
         """Return where it stands."""
         return WorkloadState(self._fields["state"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.arrays import has_place
 from contracts.principals import Level, Principal
 from contracts.queries import FreezeInputs, Frozen
 from contracts.runs import FrozenInput
 from contracts.spec import Input, JobSpec
 from services.chassis.policy import bill_to
 
+from .arrays.admitting import freeze
 from .backends.registry import Backends
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
@@ -23,11 +25,23 @@ Ask = Callable[[FreezeInputs], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A spec as it will run, its inputs as they are, and the backends that can hold it."""
+    """What was let in."""
 
     spec: JobSpec
+    """As it will run."""
     inputs: list[FrozenInput]
     backends: tuple[str, ...]
+    """Those that can hold it."""
+    own_inputs: list[FrozenInput] = field(default_factory=list)
+    """Of an array: those that differ from task to task."""
+    items_of: str | None = None
+    """The earlier array whose items are used."""
+
+    @property
+    def kept(self) -> JobSpec:
+        """Return the spec as records carry it: the items of an array lie elsewhere."""
+        array = self.spec.array
+        return self.spec if array is None else self.spec.model_copy(update={"array": array.kept()})
 
 
 class Admission:
@@ -37,11 +51,20 @@ class Admission:
         self._backends = backends
         self._ask = ask
 
-    async def admit(self, spec: JobSpec, principal: Principal) -> Admitted:
-        """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
+    async def admit(
+        self, spec: JobSpec, principal: Principal, *, items: list[str] | None = None, items_of: str | None = None
+    ) -> Admitted:
+        """Return the spec as it will run and its inputs as they are now; raises what speaks against it.
+
+        An array that is run again has the *items* of an earlier one, *items_of*.
+        """
         billed, possible = await self._check(spec, principal)
         there = [item for item in billed.inputs if not _is_to_come(item, billed)]
-        return Admitted(billed, await self._freeze(there, principal), possible)
+        if billed.array is None:
+            return Admitted(billed, await self._freeze(there, principal), possible)
+        words = items if billed.array.items is None else billed.array.items
+        shared, own = await freeze(there, billed.array, words, principal, self._ask)
+        return Admitted(billed, shared, possible, own, items_of)
 
     async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
         """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
@@ -55,7 +78,9 @@ class Admission:
         """Return all inputs of a workload that is about to run, those that others left behind for it among them."""
         frozen = inputs_of(row)
         targets = {item.target for item in frozen}
-        rest = [item for item in to_workload(row).spec.inputs if item.target not in targets]
+        rest = [
+            item for item in to_workload(row).spec.inputs if item.target not in targets and not has_place(item.source)
+        ]
         projects = {row["project"]: Level.MEMBER} if row["project"] else {}
         return frozen + await self._freeze(rest, Principal(subject=row["owner"], projects=projects))
 

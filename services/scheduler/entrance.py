@@ -20,14 +20,16 @@ from contracts.workloads import Kind
 from services.chassis.unit import Work
 
 from .admission import Admitted
+from .arrays.admitting import first_counts
+from .arrays.keeping import array_row
 from .journey import Journey
-from .queue.demand import demand_of
+from .queue.demand import demand_of_row
 from .queue.dependencies import Footing, cause_of, look_up, write_down
 from .queue.dispatcher import Dispatcher
 from .queue.lanes import LaneKey
 from .queue.table import Ticket
 from .records import Record
-from .tables import transitions, workloads
+from .tables import arrays, transitions, workloads
 from .temporal import StartJob
 from .workflows.words import JobInput
 
@@ -80,6 +82,8 @@ class Entrance:
         rows = [_row_of(arrival) for arrival in arrivals]
         await work.connection.execute(insert(workloads), rows)
         await work.connection.execute(insert(transitions), [_first_move(row) for row in rows])
+        if kept := [_kept_of(arrival) for arrival in arrivals if arrival.admitted.spec.array]:
+            await work.connection.execute(insert(arrays), kept)
         unmet: dict[str, list[After]] = {}
         for place, (arrival, row) in enumerate(zip(arrivals, rows, strict=True)):
             try:
@@ -93,7 +97,7 @@ class Entrance:
         """Give one that was written down its place; returns whose end it waits for."""
         spec = arrival.admitted.spec
         footing = await look_up(work.connection, row["id"], spec.after, arrival.principal)
-        work.send(_accepted(row, spec, arrival.admitted.inputs))
+        work.send(_accepted(row, arrival.admitted))
         if footing.broken or spec.hold:
             await self._move_at_once(work, row, footing)
         if footing.broken:
@@ -117,7 +121,7 @@ def _row_of(arrival: Arrival) -> Record:
     row = new_row(
         arrival.workload_id,
         arrival.owner,
-        arrival.admitted.spec,
+        arrival.admitted.kept,
         arrival.admitted.inputs,
         arrival.kind,
         arrival.request_hash,
@@ -127,13 +131,19 @@ def _row_of(arrival: Arrival) -> Record:
     return row
 
 
+def _kept_of(arrival: Arrival) -> Record:
+    spec, admitted = arrival.admitted.spec, arrival.admitted
+    assert spec.array is not None
+    return array_row(arrival.workload_id, spec.array.items, admitted.items_of, admitted.own_inputs)
+
+
 def _ticket(row: Record, admitted: Admitted, footing: Footing) -> Ticket:
     spec = admitted.spec
     moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
     return Ticket(
         id=row["id"],
         key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(admitted.backends)),
-        demand=demand_of(row["spec"]["resources"]),
+        demand=demand_of_row(row),
         start=_start(row, spec).model_dump(mode="json"),
         held=spec.hold,
         unmet=len(footing.unmet),
@@ -147,6 +157,7 @@ def _start(row: Record, spec: JobSpec) -> StartJob:
         max_retries=spec.retries.max,
         backoff=spec.retries.backoff.total_seconds(),
         walltime=spec.resources.walltime.total_seconds(),
+        array=spec.array is not None,
     )
     return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
 
@@ -193,6 +204,7 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
+        "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,
     }
@@ -210,15 +222,16 @@ def _first_move(row: Record) -> dict[str, Any]:
     }
 
 
-def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> WorkloadAccepted:
+def _accepted(row: Record, admitted: Admitted) -> WorkloadAccepted:
     return WorkloadAccepted(
         workload_id=row["id"],
         owner=row["owner"],
         project=row["project"],
         revision=1,
         kind=Kind(row["kind"]),
-        spec=spec,
-        inputs=inputs,
+        spec=admitted.spec,
+        inputs=[*admitted.inputs, *admitted.own_inputs],
+        items_of=admitted.items_of,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
         schedule_id=row["schedule_id"],

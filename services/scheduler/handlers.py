@@ -27,10 +27,12 @@ from contracts.queries import (
     GetBatch,
     GetHistory,
     GetSchedule,
+    GetTask,
     GetWorkload,
     ListBackends,
     ListBatches,
     ListSchedules,
+    ListTasks,
     ListWorkloads,
 )
 from contracts.runs import RunReport
@@ -77,6 +79,8 @@ def register(bus: Bus, parts: Parts) -> None:
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
             **_many_queries(batches, schedules),
+            ListTasks: service.tasks.page,
+            GetTask: service.tasks.get,
             ListBackends: list_backends,
         }
     )

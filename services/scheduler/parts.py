@@ -6,9 +6,11 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
 
+from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .activities.schedule import ScheduleActivities
 from .admission import Admission
+from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
 from .batches.service import BatchService
 from .entrance import Entrance
@@ -56,11 +58,13 @@ class Parts:
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
-        self.watch = RunWatch(unit=unit, backends=backends, settings=section.watch)
+        self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
+        self.watch = RunWatch(unit=unit, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
         self.activities = (
             JobActivities(unit=unit, backends=backends, tickets=self.tickets, freeze_rest=admission.freeze_rest),
             ScheduleActivities(firing=self.firing),
+            ArrayActivities(self.desk),
         )
 
     def connect(self, frame: Frame) -> None:

@@ -10,6 +10,7 @@ from contracts.states import Reason, WorkloadState, may_move
 from services.chassis.bus import Delivery
 from services.chassis.unit import UnitOfWork, Work
 
+from .arrays.reports import take_bundle_report
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
@@ -43,7 +44,10 @@ class ReportService:
             if work is None:
                 return
             journey = await open_journey(work, report.workload_id)
-            if journey is None or journey.state.is_terminal or journey.row["attempt"] != report.attempt:
+            if journey is not None and journey.row["tasks"] is not None:
+                taken = await take_bundle_report(work, journey, report)
+                stray = not taken and report.steps[-1].step is not StepName.DONE
+            elif journey is None or journey.state.is_terminal or journey.row["attempt"] != report.attempt:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import orjson
 
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, MismatchError, NotFoundError
+from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
 from contracts.events import WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
 from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
+from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
@@ -18,14 +19,20 @@ from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
 
 from . import store
-from .admission import Admission
+from .admission import Admission, Admitted
+from .arrays.admitting import require_items
+from .arrays.bundling import array_of
+from .arrays.keeping import Keeping
+from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
+from .arrays.store import find_array
+from .arrays.views import ArrayViews
 from .cursors import read_cursor, write_cursor
 from .entrance import Arrival, Entrance
 from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_json, to_transition, to_workload
 from .temporal import TEMPORAL_SINK, Signal
-from .workflows.words import Cancellation
+from .workflows.words import Cancellation, Recall
 
 __all__ = ["WorkloadService"]
 
@@ -38,6 +45,9 @@ class WorkloadService:
         self._admission = admission
         self._dispatcher = dispatcher
         self._entrance = Entrance(dispatcher)
+        self._keeping = Keeping()
+        self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
+        """Answers questions about the tasks of arrays."""
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -48,6 +58,8 @@ class WorkloadService:
             known = await self._find(command.workload_id)
             if known is not None:
                 return _same(known, command.principal, command.request_hash)
+        if command.spec.array is not None:
+            require_items(command.spec.array)
         admitted = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
             delivery,
@@ -79,12 +91,22 @@ class WorkloadService:
                 workload_id=command.new_id,
                 principal=owner,
                 owner=old["owner"],
-                admitted=await self._admission.admit(spec, owner),
+                admitted=await self._admit_again(old, spec, owner, command.tasks),
                 kind=Kind(old["kind"]),
                 request_hash=command.request_hash,
                 retry_of=old["id"],
             ),
         )
+
+    async def _admit_again(self, old: Record, spec: JobSpec, owner: Principal, tasks: str) -> Admitted:
+        if spec.array is None and tasks == "all":
+            return await self._admission.admit(spec, owner)
+        async with self._unit.reading() as connection:
+            if tasks == "failed":
+                spec = await spec_of_failed(connection, old, spec)
+            kept = await find_array(connection, old["id"])
+            items = await self._keeping.items(connection, kept)
+        return await self._admission.admit(spec, owner, items=items, items_of=kept["items_of"])
 
     async def cancel(self, command: CancelWorkload, delivery: Delivery) -> Workload:
         """Ask for the end of a workload; it is `canceled` once the backend says that nothing is left."""
@@ -92,6 +114,8 @@ class WorkloadService:
             if work is None:
                 return to_workload(await self._visible(command.principal, command.workload_id))
             journey = await self._journey(work, command.principal, command.workload_id)
+            if command.tasks is not None and not journey.state.is_terminal:
+                return await _cancel_some(work, journey, command.tasks)
             if journey.state is WorkloadState.CANCELED or journey.row["cancel_requested"]:
                 return to_workload(journey.row)
             if journey.state.is_terminal:
@@ -223,4 +247,14 @@ def _same(row: Record, principal: Principal, request_hash: str) -> Workload:
     require_visible(principal, row["owner"], row["project"], row["id"])
     if request_hash and row["request_hash"] and request_hash != row["request_hash"]:
         raise MismatchError("this Idempotency-Key was used for another request")
+    return to_workload(row)
+
+
+async def _cancel_some(work: Work, journey: Journey, tasks: str) -> Workload:
+    row = journey.row
+    if row["tasks"] is None:
+        raise InvalidError.of("tasks", f"{row['id']} is no array")
+    ending = await cancel_tasks(work, journey, read_tasks(tasks, array_of(row)))
+    if journey.state not in {WorkloadState.ACCEPTED, WorkloadState.HELD}:  # else there is no workflow to tell yet
+        work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(recall=Recall(tasks=ending)))
     return to_workload(row)

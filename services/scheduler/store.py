@@ -123,7 +123,7 @@ async def silent_runs(connection: AsyncConnection, since: datetime, limit: int =
     seen = func.coalesce(workloads.c.seen_at, workloads.c.updated_at)
     statement = (
         select(workloads.c.id, workloads.c.attempt, workloads.c.backend, workloads.c.native_id, workloads.c.state)
-        .where(workloads.c.state.in_([state.value for state in _IN_HAND]), seen < since)
+        .where(workloads.c.state.in_([state.value for state in _IN_HAND]), seen < since, workloads.c.tasks.is_(None))
         .order_by(seen)
         .limit(limit)
     )

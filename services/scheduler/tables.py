@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, false
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 
-__all__ = ["METADATA", "batches", "dependencies", "schedule_runs", "schedules", "transitions", "waiting", "workloads"]
+__all__ = [
+    "METADATA",
+    "arrays",
+    "batches",
+    "bundles",
+    "dependencies",
+    "schedule_runs",
+    "schedules",
+    "tasks",
+    "transitions",
+    "waiting",
+    "workloads",
+]
 
 METADATA = new_metadata()
 """All tables of this service."""
@@ -51,8 +63,10 @@ workloads = Table(
     Column("batch_id", String(64)),
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("cause", String(64)),
+    Column("tasks", JSON(none_as_null=True)),
 )
-"""`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end."""
+"""`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end; `tasks`
+counts those of an array."""
 
 Index("ix_workloads_owner_seq", workloads.c.owner, workloads.c.seq)
 Index("ix_workloads_project_seq", workloads.c.project, workloads.c.seq)
@@ -163,3 +177,60 @@ batches = Table(
 """`members` are the keys of the jobs and what each waits for, in the order of the request."""
 
 Index("ix_batches_owner_seq", batches.c.owner, batches.c.seq)
+arrays = Table(
+    "arrays",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("items_of", String(64)),
+    Column("items", LargeBinary),
+    Column("inputs", LargeBinary),
+    Column("position", Integer, nullable=False),
+    Column("bundle", Integer, nullable=False),
+    Column("withdrawn", Text, nullable=False),
+)
+"""What is kept once for an array. Tasks before `position` were handed out and have rows; `bundle` is the last one's
+number; `withdrawn` are tasks that were canceled before their turn. `items_of` is the array whose items are ours too."""
+
+bundles = Table(
+    "bundles",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("bundle", Integer, primary_key=True, autoincrement=False),
+    Column("backend", String(64), nullable=False),
+    Column("indices", Text, nullable=False),
+    Column("share", Integer),
+    Column("sent", Boolean, nullable=False, server_default=false()),
+    Column("ended", Boolean, nullable=False, server_default=false()),
+    Column("seen_at", Moment, nullable=False),
+    Column("allocation", JSON(none_as_null=True)),
+)
+"""Tasks that were handed to a backend together. `share` is how many of them may run at once."""
+
+_open = bundles.c.ended.is_(False)
+Index("ix_bundles_open", bundles.c.workload_id, sqlite_where=_open, postgresql_where=_open)
+
+tasks = Table(
+    "tasks",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("blameless", Integer, nullable=False),
+    Column("bundle", Integer, nullable=False),
+    Column("canceling", Boolean, nullable=False),
+    Column("reason", String(32)),
+    Column("message", Text, nullable=False),
+    Column("exit_code", Integer),
+    Column("not_before", Moment),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("usage", JSON(none_as_null=True)),
+    Column("outputs", JSON(none_as_null=True)),
+    Column("logs", JSON(none_as_null=True)),
+)
+"""Tasks of arrays that were handed out at least once. `blameless` counts attempts that ended through no fault of
+theirs; `not_before` is when the next attempt of a pending one may begin."""
+
+Index("ix_tasks_state", tasks.c.workload_id, tasks.c.state, tasks.c.index)
+Index("ix_tasks_bundle", tasks.c.workload_id, tasks.c.bundle)

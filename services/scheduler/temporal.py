@@ -23,7 +23,7 @@ from services.chassis.unit import OutboxRow
 
 from .settings import TemporalSettings
 from .workflows.job import STATE, JobWorkflow
-from .workflows.words import AttemptEnd, Cancellation, JobInput
+from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
 
 __all__ = ["TEMPORAL_SINK", "Signal", "StartJob", "TemporalSink", "connect"]
 
@@ -53,6 +53,7 @@ class Signal(Model):
     cancel: Cancellation | None = None
     ended: AttemptEnd | None = None
     runs: int | None = None
+    recall: Recall | None = None
     start: bool = False
 
 
@@ -147,6 +148,8 @@ def _call_of(signal: Signal) -> tuple[str, list[Any]]:
         return "ended", [signal.ended]
     if signal.runs is not None:
         return "runs", [signal.runs]
+    if signal.recall is not None:
+        return "recall", [signal.recall]
     if signal.start:
         return "start", []
     raise InternalError("a signal that says nothing")

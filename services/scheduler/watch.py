@@ -11,9 +11,12 @@ from prometheus_client import Gauge
 
 from contracts.errors import ShunterError
 from contracts.model import now
+from contracts.runs import run_name
 from contracts.states import Reason
 from services.chassis.unit import UnitOfWork
 
+from .arrays.desk import ArrayDesk
+from .arrays.store import change_bundle, silent_bundles
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
@@ -32,9 +35,10 @@ log = structlog.get_logger(__name__)
 class RunWatch:
     """Level-triggered: it acts on what it sees, so it may be stopped, doubled or late without harm."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends, settings: Watch) -> None:
+    def __init__(self, *, unit: UnitOfWork, backends: Backends, desk: ArrayDesk, settings: Watch) -> None:
         self._unit = unit
         self._backends = backends
+        self._desk = desk
         self._settings = settings
 
     async def run(self) -> None:
@@ -51,24 +55,46 @@ class RunWatch:
         since = now() - timedelta(seconds=self._settings.silence)
         async with self._unit.reading() as connection:
             silent = await silent_runs(connection, since)
+            bundles = await silent_bundles(connection, since)
             standing = await count_by_backend(connection)
         _STANDING.clear()
         for (backend, state), count in standing.items():
             _STANDING.labels(backend, state).set(count)
-        return sum([await self._look_up(run) for run in silent])
+        return sum([await self._look_up(run) for run in silent] + [await self._look_up_bundle(run) for run in bundles])
 
     async def _look_up(self, run: Any) -> bool:
-        backend = self._backends.get(run["backend"])
+        lost = await self._is_lost(run["backend"], NativeJob(run["id"], run["attempt"], run["native_id"] or ""))
+        if lost is not None:
+            await self._record(run, lost=lost)
+        return lost is True
+
+    async def _is_lost(self, name: str, job: NativeJob) -> bool | None:
+        """Say whether a backend has forgotten an attempt; None if nobody can say."""
+        backend = self._backends.get(name)
         if backend is None:
-            return False
+            return None
         try:
-            seen = await backend.observe(NativeJob(run["id"], run["attempt"], run["native_id"] or ""))
+            return await backend.observe(job) is None
         except ShunterError as error:
-            # Nobody can say; as long as the backend is away nothing could run in its place either.
+            # As long as the backend is away nothing could run in its place either.
             log.warning("watch.backend_away", backend=backend.name, detail=error.detail)
+            return None
+
+    async def _look_up_bundle(self, run: Any) -> bool:
+        """Look a bundle of an array up; the tasks of a lost one are handed out again."""
+        workload, bundle = run["workload_id"], run["bundle"]
+        lost = await self._is_lost(run["backend"], NativeJob(workload, bundle, run_name(workload, bundle)))
+        if lost is None:
             return False
-        await self._record(run, lost=seen is None)
-        return seen is None
+        why = f"the backend {run['backend']!r} knows nothing of it any more"
+        if lost and await self._desk.close(workload, bundle, Reason.LOST, why):
+            log.warning("watch.lost", workload=workload, bundle=bundle)
+        async with self._unit.begin(workload_context(workload)) as work:
+            await change_bundle(work.connection, workload, bundle, seen_at=now())
+            if lost:
+                end = AttemptEnd(attempt=bundle, reason=Reason.LOST, message=why)
+                work.defer(TEMPORAL_SINK, f"signal/{workload}", Signal(ended=end))
+        return lost
 
     async def _record(self, run: Any, *, lost: bool) -> None:
         async with self._unit.begin(workload_context(run["id"])) as work:

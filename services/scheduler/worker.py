@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .activities.schedule import ScheduleActivities
 from .workflows.job import JobWorkflow
@@ -27,7 +28,13 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_all_modules())
 
 
-def make_worker(client: Client, task_queue: str, activities: JobActivities, schedules: ScheduleActivities) -> Worker:
+def make_worker(
+    client: Client,
+    task_queue: str,
+    activities: JobActivities,
+    schedules: ScheduleActivities,
+    arrays: ArrayActivities,
+) -> Worker:
     """Return a worker for all workflows and activities of this service."""
     return Worker(
         client,
@@ -35,6 +42,7 @@ def make_worker(client: Client, task_queue: str, activities: JobActivities, sche
         workflows=[JobWorkflow, ScheduledRun],
         activities=[
             *(activities.submit_attempt, activities.cancel_attempt, activities.move),
+            *(arrays.hand_out_tasks, arrays.recall_tasks, arrays.conclude_array),
             *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),

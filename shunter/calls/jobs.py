@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import httpx
 
@@ -123,19 +125,25 @@ def start_job(job_id: str) -> Call[JobView | None]:
     return _order(job_id, "start", repeatable=False)
 
 
-def cancel_job(job_id: str) -> Call[JobView | None]:
-    """End a job; none means that the command is kept until the scheduler is back."""
-    return _order(job_id, "cancel", repeatable=True)
+def cancel_job(job_id: str, *, tasks: str | None = None) -> Call[JobView | None]:
+    """End a job, or some tasks of an array; none means that the command is kept until the scheduler is back."""
+    return _order(job_id, "cancel", repeatable=tasks is None, body=_json({"tasks": tasks}) if tasks else None)
 
 
-def retry_job(job_id: str, *, key: str | None = None) -> Call[Submission]:
-    """Run an ended job again, as a new one."""
+def retry_job(job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None) -> Call[Submission]:
+    """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
     headers = {"Idempotency-Key": key or message_id()}
-    return Call("POST", path_of(_JOBS, job_id, "retry"), _read_submission, headers=headers, hold=5.0)
+    body = None if tasks == "all" else _json({"tasks": tasks})
+    return Call("POST", path_of(_JOBS, job_id, "retry"), _read_submission, headers=headers, body=body, hold=5.0)
 
 
-def _order(job_id: str, verb: str, *, repeatable: bool) -> Call[JobView | None]:
-    return Call("POST", path_of(_JOBS, job_id, verb), _read_job_or_pending, repeatable=repeatable, hold=5.0)
+def _json(wish: dict[str, str]) -> bytes:
+    return json.dumps(wish).encode()
+
+
+def _order(job_id: str, verb: str, *, repeatable: bool, body: bytes | None = None) -> Call[JobView | None]:
+    path = path_of(_JOBS, job_id, verb)
+    return Call("POST", path, _read_job_or_pending, body=body, repeatable=repeatable, hold=5.0)
 
 
 def _read_job_or_pending(response: httpx.Response) -> JobView | None:

@@ -37,6 +37,7 @@ def wait(
 def cancel(
     ctx: typer.Context,
     jobs: _Jobs,
+    tasks: Annotated[str | None, typer.Option("--tasks", help="Only these tasks of an array: `3,7-10`.")] = None,
     and_wait: Annotated[bool, typer.Option("--wait", help="Return when they have ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -46,12 +47,13 @@ def cancel(
     """
     with session_of(ctx).client() as client:
         for job_id in [find_job_id(client, job) for job in jobs]:
-            found = client.cancel(job_id)
+            found = client.cancel(job_id, tasks=tasks)
             found = client.wait(job_id) if and_wait else found
             if as_json:
                 emit_line(found or {"id": job_id, "status": "pending"})
             else:
-                typer.echo(f"{job_id} {found.state if found and found.state.is_terminal else 'is being cancelled'}")
+                what = "is being cancelled" if tasks is None else f"tasks {tasks} are being cancelled"
+                typer.echo(f"{job_id} {found.state if found and found.state.is_terminal else what}")
 
 
 def start(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
@@ -68,13 +70,18 @@ def start(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
         typer.echo(f"{job_id} {found.state if found and found.state != 'held' else 'is released'}")
 
 
-def retry(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+def retry(
+    ctx: typer.Context,
+    job: Job,
+    failed: Annotated[bool, typer.Option("--failed", help="Of an array only the tasks that failed.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Run an ended job again, as a new one.
 
-    Example: `shunter retry last`
+    Example: `shunter retry last`, or `shunter retry --failed last` for an array
     """
     with session_of(ctx).client() as client:
-        found = client.retry(find_job_id(client, job))
+        found = client.retry(find_job_id(client, job), tasks="failed" if failed else "all")
     if as_json:
         emit(found.job or {"id": found.id, "status": "pending"})
     else:

@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import given, outputs_of
+from .wishes import array_of, given, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,9 @@ def submit(
     retries: wishes.Retries = None,
     image: wishes.Image = None,
     backend: wishes.Backend = None,
+    array: wishes.Array = None,
+    items_from: wishes.ItemsFrom = None,
+    max_running: wishes.MaxRunning = None,
     hold: wishes.Hold = False,
     priority: wishes.Priority = None,
     start_at: wishes.StartAt = None,
@@ -71,7 +74,8 @@ def submit(
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
-    where = given(placement=given(backend=backend), retries=given(max=retries))
+    many = array_of(array, items_from, max_running)
+    where = given(placement=given(backend=backend), retries=given(max=retries), array=many)
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     when = given(priority=priority, start_at=_moment(start_at), after=after)
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
@@ -172,6 +176,8 @@ def _see_through(client: Client, accepted: list[Submission], *, follow: bool, as
 
     worst = ExitCode.OK
     for found in accepted:
-        job = wait_for_end(client, found, follow=follow, logs_to_stderr=as_json)
+        # An array has no one output to be followed.
+        one = found.job is None or found.job.tasks is None
+        job = wait_for_end(client, found, follow=follow and one, logs_to_stderr=as_json)
         worst = max(worst, report_end(job, as_json=as_json))
     return worst

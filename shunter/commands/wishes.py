@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ import typer
 __all__ = [
     "After",
     "Argv",
+    "Array",
     "Backend",
     "Cpus",
     "DryRun",
@@ -21,8 +24,10 @@ __all__ = [
     "Hold",
     "Image",
     "Inputs",
+    "ItemsFrom",
     "Key",
     "Labels",
+    "MaxRunning",
     "Memory",
     "Name",
     "OptionalOutputs",
@@ -33,6 +38,7 @@ __all__ = [
     "StartAt",
     "Wait",
     "Walltime",
+    "array_of",
     "given",
     "outputs_of",
 ]
@@ -61,6 +67,11 @@ Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` a
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
 After = Annotated[_Words, typer.Option("--after", help="When it has ended: `JOB[:success|failure|any][+DELAY]`.")]
+Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
+ItemsFrom = Annotated[
+    _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
+]
+MaxRunning = Annotated[int | None, typer.Option("--max-running", help="How many tasks may run at once.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
@@ -80,3 +91,37 @@ def _is_nothing(value: object) -> bool:
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
     return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
+
+
+def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:
+    """Return the array that the options ask for, `{}` if they ask for none."""
+    if array is None and items_from is None:
+        return given(max_running=max_running)
+    if array is not None and items_from is not None:
+        raise typer.BadParameter("give either --array or --items-from")
+    return {
+        **(_items(items_from) if items_from is not None else _numbers(array or "")),
+        **given(max_running=max_running),
+    }
+
+
+def _items(file: str) -> dict[str, Any]:
+    text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    items = text.splitlines()
+    if not items:
+        raise typer.BadParameter(f"{file} holds no line")
+    return {"items": items}
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    from contracts.errors import InvalidError
+    from contracts.ranges import Ranges
+
+    if text.isdigit():
+        return {"count": int(text)}
+    try:
+        found = Ranges.parse(text)
+    except ValueError as error:
+        raise InvalidError.of("array", str(error)) from error
+    whole = found.runs == ((0, found.highest),)
+    return {"count": found.highest + 1} if whole else {"count": found.highest + 1, "only": str(found)}

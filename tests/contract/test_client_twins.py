@@ -10,7 +10,7 @@ from shunter.asynchronous import AsyncClient
 from shunter.client import Client
 from shunter.operations import AsyncOperations, Operations
 
-ONLY_SYNC = {"iter_jobs", "iter_files", "iter_events", "wait_until_known"}
+ONLY_SYNC = {"iter_jobs", "iter_files", "iter_events", "iter_tasks", "wait_until_known"}
 """Conveniences of the command line."""
 
 

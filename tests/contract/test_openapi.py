@@ -18,12 +18,13 @@ from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 from contracts.spec import JobSpec
+from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
 from services.gateway.api import batch_examples, examples, schedule_examples
 from services.gateway.api.events import EventPage
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
-from services.gateway.api.views import FileView, JobFilesView, JobView
+from services.gateway.api.views import FileView, JobFilesView, JobView, TaskLogPage
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
@@ -98,6 +99,8 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (JobView, examples.JOB),
         (History, examples.HISTORY),
         (Explanation, examples.EXPLANATION),
+        (Task, examples.TASK),
+        (TaskLogPage, examples.TASK_LOGS),
         (JobFilesView, examples.JOB_FILES),
         (FileView, examples.FILE),
         (UploadPlan, examples.PLAN),

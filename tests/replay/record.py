@@ -67,6 +67,21 @@ async def _is_interrupted_and_runs_again(user: User, runner: FakeRunner) -> str:
     return job.id
 
 
+async def _is_an_array_of_which_tasks_fail(user: User, runner: FakeRunner) -> str:
+    runner.decide_task = lambda task, index: int(index == 3 and not (task.bundle and task.bundle.attempts))
+    return (await user.submit(array={"count": 40}, retries={"max": 1, "backoff": 0.1})).id
+
+
+async def _is_an_array_of_which_some_are_canceled(user: User, runner: FakeRunner) -> str:
+    runner.decide_task = lambda _task, index: None if index < 2 else 0
+    job = await user.submit(array={"count": 4})
+    await user.until_counts(job.id, running=2, succeeded=2)
+    await user.cancel_tasks(job.id, "0")
+    await user.until_counts(job.id, canceled=1)
+    await user.cancel(job.id)
+    return job.id
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _succeeds,
     _fails_and_is_retried,
@@ -74,6 +89,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     _is_held_and_started,
     _is_held_and_canceled,
     _is_interrupted_and_runs_again,
+    _is_an_array_of_which_tasks_fail,
+    _is_an_array_of_which_some_are_canceled,
 )
 
 
@@ -88,8 +105,8 @@ def _write(name: str, history: WorkflowHistory) -> None:
     (HISTORIES / f"{name}.json").write_text(_without_machine(json.dumps(written, indent=1)) + "\n")
 
 
-async def main(release: str) -> None:
-    """Run every scenario on real servers and write its history."""
+async def main(release: str, only: str = "") -> None:
+    """Run every scenario whose name holds *only* on real servers and write its history."""
     folder = Path(tempfile.mkdtemp())
     async with run_nats(folder) as nats, run_temporal(folder) as temporal:
         settings = scheduler_settings(folder, nats, temporal)
@@ -99,7 +116,7 @@ async def main(release: str) -> None:
         async with run_scheduler(settings):
             await asyncio.sleep(1)
             client = await connect(settings.scheduler.temporal)
-            for scenario in SCENARIOS:
+            for scenario in [scenario for scenario in SCENARIOS if only in scenario.__name__]:
                 job = await scenario(User(bus), runner)
                 await User(bus).until(job)
                 await client.get_workflow_handle(job).result()
@@ -113,4 +130,4 @@ async def main(release: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:3]))

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.array_invariants import check_arrays
+
 from .laws import Evidence, broken, by_job
 
 __all__ = ["Checked", "check_everything", "jobs_of", "read_events", "records_of"]
@@ -19,6 +21,8 @@ class Checked:
 
     events: int
     jobs: int
+    tasks: int = 0
+    """Of arrays."""
 
 
 def read_events(admin: httpx.Client) -> list[dict[str, Any]]:
@@ -63,4 +67,4 @@ def check_everything(admin: httpx.Client) -> Checked:
     )
     found = broken(seen)
     assert not found, "\n".join(found)
-    return Checked(len(events), len(jobs))
+    return Checked(len(events), len(jobs), check_arrays(admin, events))

@@ -11,9 +11,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts.model import now
+from contracts.ranges import Ranges
 from contracts.runs import (
     ControlReply,
     ControlRun,
+    RunBundle,
     RunnerCapacity,
     RunReport,
     RunTask,
@@ -23,10 +25,11 @@ from contracts.runs import (
 )
 from contracts.states import Reason
 from contracts.subjects import control_subject, report_subject, task_subject
+from contracts.tasks import TaskFact, TaskState
 from contracts.workloads import Allocation, Usage
 from services.chassis.settings import NatsSettings
 
-__all__ = ["FakeRunner", "Outcome"]
+__all__ = ["FakeRunner", "Outcome", "task_fact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,31 @@ class Outcome:
     message: str = ""
 
 
+def task_fact(bundle: RunBundle, index: int, code: int | None, state: TaskState | None = None) -> TaskFact:
+    """Say how a pretended task stands."""
+    attempt = bundle.attempts.get(index, 1)
+    if code is None:
+        return TaskFact(index=index, attempt=attempt, state=TaskState.RUNNING, started_at=now())
+    return TaskFact(
+        index=index,
+        attempt=attempt,
+        state=state or (TaskState.FAILED if code else TaskState.SUCCEEDED),
+        reason=Reason.CANCELED if state is TaskState.CANCELED else Reason.EXITED,
+        exit_code=code,
+        started_at=now(),
+        finished_at=now(),
+        usage=Usage(wall_seconds=0.5, cpu_seconds=0.25, memory_peak=1000),
+    )
+
+
 @dataclass
 class FakeRunner:
     """Takes tasks of the backend `local`; *decide* says how each goes."""
 
     settings: NatsSettings
     decide: Callable[[RunTask], Outcome] = lambda _task: Outcome()
+    decide_task: Callable[[RunTask, int], int | None] = lambda _task, _index: 0
+    """The exit code of one task of a bundle; None lets it run until it is cancelled."""
     tasks: list[RunTask] = field(default_factory=list)
     running: dict[str, RunTask] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
@@ -76,8 +98,24 @@ class FakeRunner:
                 self.tasks.append(task)
                 await self._run(task)
 
+    async def _run_bundle(self, task: RunTask, bundle: RunBundle, room: Allocation) -> None:
+        codes = {index: self.decide_task(task, index) for index in Ranges.parse(bundle.indices)}
+        facts = [task_fact(bundle, index, code) for index, code in codes.items()]
+        steps = [
+            Step(step=StepName.RUNNING, at=now(), allocation=room),
+            Step(step=StepName.TASKS, at=now(), allocation=room, tasks=facts),
+        ]
+        if None in codes.values():
+            self.running[run_name(task.workload_id, task.attempt)] = task
+        else:
+            steps.append(Step(step=StepName.DONE, at=now(), reason=Reason.EXITED))
+        await self.report(task, *steps)
+
     async def _run(self, task: RunTask) -> None:
         room = Allocation(backend="local", node="test", cpus=task.cpus)
+        if task.bundle is not None:
+            await self._run_bundle(task, task.bundle, room)
+            return
         running = Step(step=StepName.RUNNING, at=now(), allocation=room)
         outcome = self.decide(task)
         if outcome.exit_code is None:
@@ -114,6 +152,19 @@ class FakeRunner:
             headers={"Nats-Msg-Id": f"{run}-r{self._numbers[run]}"},
         )
 
+    async def _end_bundle(self, task: RunTask, bundle: RunBundle, tasks: str | None) -> None:
+        """End what still runs of a bundle, or only some of it; then nothing else runs in these tests."""
+        for_ever = [index for index in Ranges.parse(bundle.indices) if self.decide_task(task, index) is None]
+        wanted = Ranges.of(for_ever) if tasks is None else Ranges.parse(tasks)
+        facts = [
+            task_fact(bundle, index, 143 if index in wanted else 0, TaskState.CANCELED if index in wanted else None)
+            for index in for_ever
+        ]
+        reason = Reason.CANCELED if tasks is None else Reason.EXITED
+        await self.report(
+            task, Step(step=StepName.TASKS, at=now(), tasks=facts), Step(step=StepName.DONE, at=now(), reason=reason)
+        )
+
     async def _control(self, message: Msg) -> None:
         wish = ControlRun.model_validate_json(message.data)
         room = RunnerCapacity(cpus=4, cpus_free=4, memory=2**33, memory_free=2**33)
@@ -123,5 +174,7 @@ class FakeRunner:
         run = run_name(wish.workload_id or "", wish.attempt or 0)
         task = self.running.pop(run, None) if wish.action == "cancel" else self.running.get(run)
         await message.respond(ControlReply(runner="fake", known=task is not None).model_dump_json().encode())
-        if task is not None and wish.action == "cancel":
+        if task is not None and task.bundle is not None and wish.action == "cancel":
+            await self._end_bundle(task, task.bundle, wish.tasks)
+        elif task is not None and wish.action == "cancel":
             await self.report(task, *self.end_of(Outcome(exit_code=143, reason=Reason.CANCELED)))

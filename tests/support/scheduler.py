@@ -14,15 +14,23 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from contracts.commands import CancelWorkload, Command, HoldWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import (
+    CancelWorkload,
+    Command,
+    HoldWorkload,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+)
 from contracts.envelope import Context
 from contracts.errors import UnavailableError
 from contracts.explanations import Explanation
 from contracts.ids import workload_id
 from contracts.principals import Level, Principal, Role
-from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History
+from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListTasks, TaskPage
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
+from contracts.tasks import Task, TaskState
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.migrations import ensure_schema, newest_revision
@@ -113,6 +121,40 @@ class User:
         """Ask why a job is where it is."""
         answer: Explanation = await self._bus.ask(ExplainWorkload(principal=self._principal, workload_id=job))
         return answer
+
+    async def cancel_tasks(self, job: str, tasks: str) -> Workload:
+        """Cancel some tasks of an array."""
+        answer: Workload = await self.order(CancelWorkload(workload_id=job, principal=self._principal, tasks=tasks))
+        return answer
+
+    async def retry_failed(self, job: str) -> Workload:
+        """Run the failed tasks of an array again."""
+        command = RetryWorkload(workload_id=job, principal=self._principal, new_id=workload_id(), tasks="failed")
+        answer: Workload = await self.order(command)
+        return answer
+
+    async def tasks(self, job: str, *states: TaskState, limit: int = 1000) -> list[Task]:
+        """Look at the tasks of an array, page by page."""
+        found: list[Task] = []
+        cursor: str | None = None
+        while True:
+            query = ListTasks(
+                principal=self._principal, workload_id=job, states=list(states), limit=limit, cursor=cursor
+            )
+            page: TaskPage = await self._bus.ask(query)
+            found += page.items
+            if (cursor := page.next_cursor) is None:
+                return found
+
+    async def until_counts(self, job: str, seconds: float = 30, **counts: int) -> Workload:
+        """Wait until so many tasks stand where the names say."""
+        async with asyncio.timeout(seconds):
+            while True:
+                with suppress(UnavailableError):
+                    found = await self.get(job)
+                    if found.tasks and all(getattr(found.tasks, name) == count for name, count in counts.items()):
+                        return found
+                await asyncio.sleep(0.02)
 
     async def start(self, job: str) -> Workload:
         """Start a held job."""

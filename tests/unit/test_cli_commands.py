@@ -19,7 +19,7 @@ from tests.support.terminal import Terminal
 
 COMMANDS = [
     *("up", "down", "service", "backup", "restore"),
-    *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
+    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
     *("hold", "release", "explain"),
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),

@@ -7,12 +7,12 @@ import re
 __all__ = ["matches", "revision_of", "revision_tag", "sha256_tag"]
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
-_REVISION = re.compile(r'\s*(?:W/)?"([0-9]{1,18})"\s*')
+_REVISION = re.compile(r'\s*(?:W/)?"([0-9]{1,18})(?:-[0-9]{1,18})?"\s*')
 
 
-def revision_tag(revision: int) -> str:
-    """Return the tag of a record that counts its moves."""
-    return f'"{revision}"'
+def revision_tag(revision: int, batch: int = 0) -> str:
+    """Return the tag of a record that counts its moves, and the batches in which its tasks moved if it has any."""
+    return f'"{revision}-{batch}"' if batch else f'"{revision}"'
 
 
 def sha256_tag(sha256: str) -> str:

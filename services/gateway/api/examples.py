@@ -8,6 +8,7 @@ from fastapi.openapi.models import Example
 
 __all__ = [
     "BACKEND",
+    "CANCEL",
     "DOWNLOAD",
     "EVENTS",
     "EXPLANATION",
@@ -20,7 +21,10 @@ __all__ = [
     "PRINCIPAL",
     "READY",
     "REPLAY",
+    "RETRY",
     "SPECS",
+    "TASK",
+    "TASK_LOGS",
     "USAGE",
 ]
 
@@ -52,7 +56,24 @@ SPECS: dict[str, Example] = {
             "after": [{"job": _ID, "on": "success", "delay": "5m"}],
         },
     ),
+    "array": Example(
+        summary="A hundred tasks, eight at a time",
+        value={
+            "argv": ["python", "fit.py", "--seed", "{index}"],
+            "array": {"count": 100, "max_running": 8},
+            "outputs": [{"path": "result-{index}.json"}],
+        },
+    ),
     "held": Example(summary="Wait for a start", value={"argv": ["true"], "hold": True, "labels": {"team": "vision"}}),
+}
+
+CANCEL: dict[str, Example] = {
+    "all": Example(summary="The whole job", value={}),
+    "some": Example(summary="Some tasks of an array", value={"tasks": "3,7-10"}),
+}
+RETRY: dict[str, Example] = {
+    "all": Example(summary="All of it", value={}),
+    "failed": Example(summary="The tasks of an array that failed", value={"tasks": "failed"}),
 }
 
 _ALLOCATION = {"backend": "local", "node": "node-1", "cpus": 1.0, "memory": 536870912}
@@ -102,6 +123,33 @@ EXPLANATION: dict[str, Any] = {
     "position": 4,
     "evidence": {"backend": "local", "given": 4, "not_started": 2, "cpus": 2.0, "cpus_free": 0.0, "priority": 0},
     "next_step": "it goes by itself; `hold` keeps it, `cancel` ends it",
+}
+
+TASK: dict[str, Any] = {
+    "index": 7,
+    "item": None,
+    "state": "succeeded",
+    "attempt": 1,
+    "reason": "exited",
+    "exit_code": 0,
+    "started_at": _STARTED,
+    "finished_at": _ENDED,
+    "usage": _USAGE,
+    "outputs": [{"path": "outputs/result-7.json", "size": 512, "sha256": _SHA}],
+    "logs": [{"attempt": 1, "stream": "stdout", "bundle": 1, "offset": 4096, "size": 120}],
+}
+
+TASK_LOGS: dict[str, Any] = {
+    "items": [
+        {
+            "index": 7,
+            "attempt": 1,
+            "stream": "stdout",
+            "size": 120,
+            "href": f"/v1/jobs/{_ID}/tasks/7/logs?stream=stdout&attempt=1",
+        }
+    ],
+    "next_cursor": None,
 }
 
 HISTORY: dict[str, Any] = {

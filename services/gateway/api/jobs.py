@@ -22,7 +22,7 @@ from .conditional import matches, revision_of, revision_tag
 from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
-from .views import JobPage, JobView, PendingJob
+from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
 
 __all__ = ["router"]
 
@@ -137,7 +137,7 @@ async def get_job(
         record = await jobs.wait_for(job_id, Until.of(until, revision_of(if_none_match)), seconds=wait)
     else:
         record = await jobs.show(job_id)
-    if matches(if_none_match, tag := revision_tag(record.revision)):
+    if matches(if_none_match, tag := revision_tag(record.revision, record.batch)):
         return Response(status_code=304, headers={"ETag": tag})
     return _show(record, services.linker)
 
@@ -214,8 +214,10 @@ async def start_job(job_id: JobId, services: Services) -> Response:
         NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is canceled.", JobView)}
     ),
 )
-async def cancel_job(job_id: JobId, services: Services) -> Response:
-    record = await services.jobs().cancel(job_id)
+async def cancel_job(
+    job_id: JobId, services: Services, wish: Annotated[CancelWish | None, Body(openapi_examples=examples.CANCEL)] = None
+) -> Response:
+    record = await services.jobs().cancel(job_id, None if wish is None else wish.tasks)
     if record is None:
         return _pending(job_id, services.linker, {})
     return _show(record, services.linker, status=200 if record.state is WorkloadState.CANCELED else 202)
@@ -232,11 +234,13 @@ async def cancel_job(job_id: JobId, services: Services) -> Response:
 async def retry_job(
     job_id: JobId,
     services: Services,
+    wish: Annotated[RetryWish | None, Body(openapi_examples=examples.RETRY)] = None,
     idempotency_key: Annotated[str | None, _KEY] = None,
     prefer: Annotated[str | None, _PREFER] = None,
 ) -> Response:
     key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
-    submitted = await services.jobs().retry(job_id, key=key, wait=preference.wait)
+    tasks = "all" if wish is None else wish.tasks
+    submitted = await services.jobs().retry(job_id, key=key, wait=preference.wait, tasks=tasks)
     return _made(submitted, services.linker, preference.to_headers())
 
 
@@ -250,7 +254,7 @@ def _made(submitted: Submitted, links: Linker, headers: dict[str, str]) -> Respo
 
 
 def _show(record: JobRecord, links: Linker, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    tagged = {"ETag": revision_tag(record.revision), **(headers or {})}
+    tagged = {"ETag": revision_tag(record.revision, record.batch), **(headers or {})}
     body = record.with_links(links.json_of(record.id))
     return Response(body, status_code=status, headers=tagged, media_type="application/json")
 

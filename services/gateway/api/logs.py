@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
-from contracts.errors import NotFoundError
+from contracts.errors import ConflictError, NotFoundError
 from contracts.runs import Stream
 from services.gateway.follow import Position
 from services.gateway.sse import sse_response
@@ -34,7 +34,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["logs"])
     ),
     response_class=Response,
     responses={
-        **answers(NotFoundError, example=examples.LOG, media_type="text/plain; charset=utf-8", binary=True),
+        **answers(
+            NotFoundError, ConflictError, example=examples.LOG, media_type="text/plain; charset=utf-8", binary=True
+        ),
         206: {"description": "The bytes of the range.", "content": {"text/plain": {"example": "epoch 1"}}},
         416: {"description": "There are no such bytes."},
     },
@@ -50,6 +52,8 @@ async def get_logs(
 ) -> Response:
     position = Position.read(last_event_id)
     workload = await services.jobs().get(job_id)
+    if workload.tasks is not None:
+        raise ConflictError(f"{job_id} is an array: each task has its own output, at /v1/jobs/{job_id}/tasks/…/logs")
     if follow:
         return sse_response(services.follower(workload, stream, position).events())
     source = await services.logs().open(workload, stream or "stdout", attempt)

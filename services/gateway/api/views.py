@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from contracts.files import FileRecord, Folder
 from contracts.model import Model
+from contracts.ranges import MAX_RANGES
 from contracts.workloads import OutputFile, Workload
 from services.gateway.links import JobLinks, Linker
 
 __all__ = [
+    "CancelWish",
     "FilePageView",
     "FileView",
     "JobFilesView",
@@ -17,6 +21,9 @@ __all__ = [
     "JobView",
     "Pending",
     "PendingJob",
+    "RetryWish",
+    "TaskLogPage",
+    "TaskLogView",
 ]
 
 
@@ -29,6 +36,37 @@ class JobView(Workload):
     def of(cls, workload: Workload, linker: Linker) -> JobView:
         """Add the links; the record was checked when it was read."""
         return cls.model_construct(**workload.__dict__, links=linker.links_of(workload.id))
+
+
+class CancelWish(Model):
+    """What is to end."""
+
+    tasks: str | None = Field(default=None, max_length=MAX_RANGES, examples=["3,7-10"])
+    """Only these tasks of an array; by default the whole job."""
+
+
+class RetryWish(Model):
+    """What is to run again."""
+
+    tasks: Literal["all", "failed"] = "all"
+    """Of an array: all tasks, or those that failed or were lost."""
+
+
+class TaskLogView(Model):
+    """Where to read what one task printed."""
+
+    index: int
+    attempt: int
+    stream: str
+    size: int
+    href: str
+
+
+class TaskLogPage(Model):
+    """What the tasks of an array printed, by their number; tasks that printed nothing are passed over."""
+
+    items: list[TaskLogView]
+    next_cursor: str | None = None
 
 
 class PendingJob(Model):

@@ -55,7 +55,7 @@ class JobActivities(JobCalls):
             backend = self._backends.require(row["backend"])
         else:
             try:
-                if len(row["inputs"]) < len(row["spec"]["inputs"]):
+                if len(row["inputs"]) < len(row["spec"]["inputs"]) and row["spec"].get("after"):
                     row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
                 # A backend that was configured away since it was chosen is none.
                 chosen = self._backends.get(ref.backend) if ref.backend else None
@@ -63,7 +63,8 @@ class JobActivities(JobCalls):
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
-        await backend.submit(self._task(row))
+        if row["tasks"] is None:  # the tasks of an array are handed out by calls of their own
+            await backend.submit(self._task(row))
         return Submitted(backend=backend.name)
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:

@@ -89,8 +89,8 @@ class Backend(ABC):
         """Say where the attempt stands, or None if the backend knows nothing of it."""
 
     @abstractmethod
-    async def cancel(self, job: NativeJob) -> Cancelled:
-        """End the attempt with its whole process tree."""
+    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:
+        """End the attempt with its whole process tree; of a bundle *tasks* alone, where it can still be divided."""
 
     @abstractmethod
     async def capacity(self) -> Capacity:

@@ -54,8 +54,10 @@ class LocalBackend(Backend):
                 return Observation.ENDED if reply.ended else Observation.RUNNING
         return None
 
-    async def cancel(self, job: NativeJob) -> Cancelled:
+    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:
         """Take it out of the queue, and tell the runners, one of which may have it already."""
+        if tasks is not None and await self._cancel_tasks(job, tasks):
+            return Cancelled.ENDING
         was_queued = await self._is_queued(job)
         with translated("the task queue"):
             await self._bus.jetstream.purge_stream(
@@ -69,6 +71,14 @@ class LocalBackend(Backend):
                 return Cancelled.GONE
             raise
         return Cancelled.ENDING if any(reply.known for reply in replies) else Cancelled.GONE
+
+    async def _cancel_tasks(self, job: NativeJob, tasks: str) -> bool:
+        """Have a runner end some tasks of a bundle; False if none has it, then it lies in the queue as a whole."""
+        wish = ControlRun(action="cancel", workload_id=job.workload_id, attempt=job.attempt, tasks=tasks)
+        try:
+            return any(reply.known for reply in await self._ask(wish))
+        except UnavailableError:
+            return False
 
     async def capacity(self) -> Capacity:
         """Sum up the runners."""

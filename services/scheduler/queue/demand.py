@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["NOTHING", "Demand", "demand_of"]
+__all__ = ["NOTHING", "Demand", "demand_of", "demand_of_row"]
 
 _EPSILON = 1e-6
 """Fractions of cores are floats; sums of them are not exact."""
@@ -49,12 +49,22 @@ NOTHING = Demand(0, 0.0, 0, 0)
 """No room at all."""
 
 
-def demand_of(resources: Mapping[str, Any]) -> Demand:
-    """Return what the `resources` of a stored spec come to."""
+def demand_of(resources: Mapping[str, Any], array: Mapping[str, Any] | None = None, total: int = 1) -> Demand:
+    """Return what the `resources` of a stored spec come to.
+
+    An array of *total* tasks goes as soon as there is room for one of them: the others take what becomes free. Against
+    the limits it counts as many as may run at once.
+    """
     processes = resources["processes"]
     return Demand(
-        tasks=1,
+        tasks=min(array["max_running"] or total, total) if array else 1,
         cpus=resources["cpus"] * processes,
         memory=(resources["memory"] or 0) * processes,
         gpus=resources["gpus"]["count"] * processes,
     )
+
+
+def demand_of_row(row: Mapping[str, Any]) -> Demand:
+    """Return how much room the workload of a row wants."""
+    spec, counts = row["spec"], row["tasks"]
+    return demand_of(spec["resources"], spec.get("array"), counts["total"] if counts else 1)

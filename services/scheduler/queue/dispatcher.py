@@ -31,7 +31,7 @@ from services.scheduler.temporal import TEMPORAL_SINK, StartJob
 
 from . import table
 from .books import Books, Charge, Pace
-from .demand import Demand, demand_of
+from .demand import Demand, demand_of_row
 from .lanes import WINDOW, Entry, Lane, LaneKey, Lanes, rank
 from .room import Rooms
 from .table import Stage, Ticket, entry_of, key_of
@@ -229,7 +229,7 @@ class Dispatcher:
         known = self.books.get(row["id"])
         if known and not known.started and known.backend == row["backend"]:
             return
-        demand = known.demand if known else demand_of(row["spec"]["resources"])
+        demand = known.demand if known else demand_of_row(row)
         self.books.charge(row["id"], Charge(row["owner"], row["project"] or "", row["backend"], demand))
 
     # --- letting go ---------------------------------------------------------------------------------------------

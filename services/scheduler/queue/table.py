@@ -44,6 +44,10 @@ _LANE = [waiting.c.owner, waiting.c.project, waiting.c.priority, waiting.c.backe
 _AT_ONCE = 200
 
 
+_ONE = {"total": 1}
+"""The counts of what is no array."""
+
+
 class Stage(StrEnum):
     """What a workload in the table waits for; when it has that, the next one counts."""
 
@@ -188,7 +192,9 @@ async def charges(connection: AsyncConnection, default_backend: str) -> list[tup
     """Return what was let go and has not given its room back."""
     table = workloads.c
     statement = select(
-        table.id, table.owner, table.project, table.backend, table.state, table.spec["resources"].label("resources")
+        *(table.id, table.owner, table.project, table.backend, table.state, table.tasks),
+        table.spec["resources"].label("resources"),
+        table.spec["array"].label("array"),
     ).where(
         table.state.in_([state.value for state in _HOLD_ROOM]),
         table.id.not_in(select(waiting.c.id)),
@@ -201,7 +207,7 @@ async def charges(connection: AsyncConnection, default_backend: str) -> list[tup
                 owner=row["owner"],
                 project=row["project"] or "",
                 backend=row["backend"] or default_backend,
-                demand=demand_of(row["resources"]),
+                demand=demand_of(row["resources"], row["array"], (row["tasks"] or _ONE)["total"]),
                 started=row["state"] in started,
             ),
         )

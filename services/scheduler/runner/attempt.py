@@ -15,19 +15,16 @@ from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 
-from .carrier import Carrier
-from .census import Census, start_of
+from .census import start_of
 from .environment import environment
 from .finishing import Finishing
-from .gpus import Gpus
 from .journal import ProcessName, RunFolder, Start, Verdict
 from .killing import end_tree, kill_tree
-from .link import Link
+from .means import Means
 from .output import LiveOutput
 from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
 from .reports import Reports
 from .sampling import Meter
-from .settings import RunnerSection
 from .system import boot_id
 from .watch import watch
 
@@ -49,13 +46,10 @@ class Attempt:
         *,
         task: RunTask,
         folder: RunFolder,
-        link: Link,
-        carrier: Carrier,
-        census: Census,
-        gpus: Gpus,
-        section: RunnerSection,
+        means: Means,
         release: Callable[[Allocation], None],
     ) -> None:
+        link, section = means.link, means.section
         self.task = task
         self.name = folder.name
         self.is_over = False
@@ -63,9 +57,9 @@ class Attempt:
         self.reason = Reason.INTERNAL
         """Why it ended, once it is over."""
         self._folder = folder
-        self._carrier = carrier
-        self._census = census
-        self._gpus = gpus
+        self._carrier = means.carrier
+        self._census = means.census
+        self._gpus = means.gpus
         self._section = section
         self._release = release
         self._grace = section.grace
@@ -80,8 +74,7 @@ class Attempt:
             workload_id=task.workload_id,
             attempt=task.attempt,
             name=folder.name,
-            stdout=folder.stdout,
-            stderr=folder.stderr,
+            files={"stdout": folder.stdout, "stderr": folder.stderr},
             cap=section.live_logs,
         )
         self._reports = Reports(

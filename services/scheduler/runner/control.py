@@ -30,6 +30,9 @@ class Control:
             capacity = self._runner.capacity()
             return self._say(ControlReply(runner=self._name, node=self._node, known=True, capacity=capacity))
         workload_id, attempt = asked.workload_id or "", asked.attempt or 0
+        if asked.action == "cancel" and asked.tasks is not None:
+            known = self._runner.cancel_tasks(workload_id, attempt, asked.tasks)
+            return self._say(ControlReply(runner=self._name, node=self._node, known=known))
         if asked.action == "cancel":
             await self._runner.cancel(workload_id, attempt)
         known, ended = self._runner.observe(workload_id, attempt)

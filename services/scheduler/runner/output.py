@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import nats.js.errors
 from nats.js.api import RawStreamMsg
 
-from contracts.runs import LogChunk, Stream
+from contracts.runs import LogChunk
 from contracts.subjects import log_subject
 
 from .link import AWAY, Link
@@ -46,7 +47,7 @@ def cut(data: bytes, *, full: bool) -> int:
 class _Tail:
     """One output file and how far it was published."""
 
-    def __init__(self, path: Path, stream: Stream, cap: int) -> None:
+    def __init__(self, path: Path, stream: str, cap: int) -> None:
         self.path = path
         self.stream = stream
         self.offset = 0
@@ -71,16 +72,16 @@ class _Tail:
 
 
 class LiveOutput:
-    """Follows both output files of a run."""
+    """Follows the output files of a run."""
 
     def __init__(
-        self, *, link: Link, workload_id: str, attempt: int, name: str, stdout: Path, stderr: Path, cap: int
+        self, *, link: Link, workload_id: str, attempt: int, name: str, files: Mapping[str, Path], cap: int
     ) -> None:
         self._link = link
         self._workload_id = workload_id
         self._attempt = attempt
         self._name = name
-        self._tails = (_Tail(stdout, "stdout", cap), _Tail(stderr, "stderr", cap))
+        self._tails = tuple(_Tail(path, stream, cap) for stream, path in files.items())
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -138,7 +139,7 @@ class LiveOutput:
             {LogChunk.OFFSET: str(tail.offset), **headers},
         )
 
-    async def _published(self, stream: Stream) -> int:
+    async def _published(self, stream: str) -> int:
         """Ask the stream itself how far an earlier runner came."""
         subject = log_subject(self._workload_id, self._attempt, stream)
         while True:

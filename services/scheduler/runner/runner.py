@@ -14,11 +14,13 @@ from contracts.states import Reason
 from contracts.workloads import Allocation
 
 from .attempt import Attempt
+from .bundle import BundleRun
 from .carrier import Carrier
 from .census import Census
 from .gpus import Gpus
 from .journal import Journal, RunFolder
 from .link import Link
+from .means import Means
 from .queue import Queue
 from .room import Room
 from .settings import RunnerSection
@@ -30,6 +32,10 @@ _REMEMBER = 600.0
 _SWEEP = 5.0
 """Seconds between looks for folders to remove."""
 _CANCELED = "canceled on request"
+_BUNDLES = 64
+"""Bundles of arrays that are held at once; what else lies in the queue comes past them."""
+
+_Run = Attempt | BundleRun
 
 _QUEUE_STOPS = 2.0
 """Seconds for giving back tasks that came too late; what is not given back comes to another runner by itself."""
@@ -46,16 +52,15 @@ class Runner:
         self.queue = Queue(link=link, backend=section.backend, take=self.take)
         self.finished: Counter[str] = Counter()
         """How many attempts ended, by reason."""
-        self._link = link
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
+        self._means = Means(link, self._carrier, census, gpus, section)
         self._journal = journal
         self._room = room
-        self._census = census
-        self._gpus = gpus
         self._section = section
-        self._attempts: dict[str, Attempt] = {}
-        self._waiting: deque[Attempt] = deque()
+        self._attempts: dict[str, _Run] = {}
+        self._waiting: deque[_Run] = deque()
         self._living: set[asyncio.Task[None]] = set()
+        self._begun: set[str] = set()
         self._canceled: dict[str, float] = {}
         self._done: deque[tuple[float, RunFolder]] = deque()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -98,6 +103,9 @@ class Runner:
         if task is None:
             return
         attempt = self._make(task, folder)
+        if isinstance(attempt, BundleRun):
+            self._recover_bundle(attempt)
+            return
         allocation = attempt.recover()
         if allocation or attempt.is_decided or folder.is_told:
             if allocation and not folder.is_told:
@@ -106,6 +114,13 @@ class Runner:
             self._begin(attempt, None if folder.is_told else allocation, resume=True)
         else:
             self._waiting.append(attempt)
+
+    def _recover_bundle(self, bundle: BundleRun) -> None:
+        for allocation in bundle.recover():
+            self._room.occupy(allocation)
+        log.info("bundle.recovered", run=bundle.name)
+        self._begin(bundle, None, resume=True)
+        self._want_room(bundle)
 
     # --- tasks ------------------------------------------------------------------------------------------------
 
@@ -124,7 +139,12 @@ class Runner:
         if attempt.is_decided:
             self._begin(attempt, None)
             return
-        self._waiting.append(attempt)
+        if isinstance(attempt, BundleRun):
+            # It lives from now on, for its tasks may be ended before the first has room.
+            self._begin(attempt, None)
+            self._want_room(attempt)
+        else:
+            self._waiting.append(attempt)
         self._admit()
 
     async def cancel(self, workload_id: str, attempt: int) -> None:
@@ -136,12 +156,20 @@ class Runner:
             if found in self._waiting:
                 self._waiting.remove(found)
                 self._begin(found, None)
-                self._admit()
+            self._admit()
         elif not self._journal.knows(workload_id, attempt):
             self._remember(name)
             task = await self.queue.withdraw(workload_id, attempt)
             if task:
                 self.take(task)
+
+    def cancel_tasks(self, workload_id: str, bundle: int, tasks: str) -> bool:
+        """End some tasks of a bundle; False if we do not have it."""
+        found = self._attempts.get(run_name(workload_id, bundle))
+        if isinstance(found, BundleRun):
+            found.end_tasks(tasks)
+            return True
+        return False
 
     def observe(self, workload_id: str, attempt: int) -> tuple[bool, bool]:
         """Say whether an attempt is known, and whether it is over."""
@@ -168,17 +196,12 @@ class Runner:
 
     # --- attempts ---------------------------------------------------------------------------------------------
 
-    def _make(self, task: RunTask, folder: RunFolder) -> Attempt:
-        attempt = Attempt(
-            task=task,
-            folder=folder,
-            link=self._link,
-            carrier=self._carrier,
-            census=self._census,
-            gpus=self._gpus,
-            section=self._section,
-            release=self._release,
-        )
+    def _make(self, task: RunTask, folder: RunFolder) -> _Run:
+        attempt: _Run
+        if task.bundle is not None:
+            attempt = BundleRun(task=task, folder=folder, means=self._means, desk=self)
+        else:
+            attempt = Attempt(task=task, folder=folder, means=self._means, release=self.release)
         self._attempts[folder.name] = attempt
         return attempt
 
@@ -188,22 +211,51 @@ class Runner:
             allocation = self._room.claim(self._waiting[0].task)
             if allocation is None:
                 break
-            self._begin(self._waiting.popleft(), allocation)
-        # One in hand is enough: whatever lies in the queue can still go to another runner.
-        self.queue.want(not self._waiting)
+            attempt = self._waiting.popleft()
+            if isinstance(attempt, BundleRun):
+                attempt.give(allocation)
+                self._want_room(attempt)
+            else:
+                self._begin(attempt, allocation)
+        # One in hand is enough: whatever lies in the queue can still go to another runner. Bundles let others pass.
+        bundles = sum(isinstance(attempt, BundleRun) for attempt in self._attempts.values())
+        self.queue.want(bundles < _BUNDLES and all(isinstance(attempt, BundleRun) for attempt in self._waiting))
 
-    def _release(self, allocation: Allocation) -> None:
+    def release(self, allocation: Allocation) -> None:
+        """Take room back, and give it to those who wait."""
         self._room.release(allocation)
         self._admit()
 
-    def _begin(self, attempt: Attempt, allocation: Allocation | None, *, resume: bool = False) -> None:
+    def is_wanted(self, bundle: BundleRun) -> bool:
+        """Say whether others wait for room that *bundle* might give back between two of its tasks."""
+        return any(attempt.task.workload_id != bundle.task.workload_id for attempt in self._waiting)
+
+    def ask(self, bundle: BundleRun) -> None:
+        """Give a bundle more room when there is some."""
+        self._want_room(bundle)
+        self._admit()
+
+    def _want_room(self, bundle: BundleRun) -> None:
+        """Have an array wait for room: its first bundle that can use some, so that they end one by one."""
+        array = bundle.task.workload_id
+        of_array = (run for run in self._attempts.values() if run.task.workload_id == array)
+        wanting = [run for run in of_array if isinstance(run, BundleRun) and run.wants_room]
+        first = min(wanting, key=lambda run: run.task.attempt, default=None)
+        if first is not None and first not in self._waiting:
+            self._waiting.append(first)
+
+    def _begin(self, attempt: _Run, allocation: Allocation | None, *, resume: bool = False) -> None:
+        if attempt.name in self._begun:
+            return
+        self._begun.add(attempt.name)
         task = asyncio.create_task(attempt.live(allocation, resume=resume))
         self._living.add(task)
         task.add_done_callback(lambda task: self._over(attempt, task))
 
-    def _over(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
+    def _over(self, attempt: _Run, task: asyncio.Task[None]) -> None:
         self._living.discard(task)
         self._attempts.pop(attempt.name, None)
+        self._begun.discard(attempt.name)
         if not task.cancelled():
             if error := task.exception():
                 log.error("run.broke", run=attempt.name, error=f"{type(error).__name__}: {error}")

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
-from .words import AttemptRef, Ending, Move, Submitted
+from .words import ArrayEnd, ArrayStanding, AttemptRef, Ending, Move, Recall, Submitted
 
-__all__ = ["JobCalls"]
+__all__ = ["ArrayCalls", "JobCalls"]
 
 
 class JobCalls(ABC):
@@ -28,3 +28,22 @@ class JobCalls(ABC):
     @abstractmethod
     async def move(self, move: Move) -> None:
         """Record a move of the workload."""
+
+
+class ArrayCalls(ABC):
+    """What is done for the tasks of an array. Every call repeats harmlessly."""
+
+    @activity.defn
+    @abstractmethod
+    async def hand_out_tasks(self, workload_id: str) -> ArrayStanding:
+        """Hand out as many tasks as may go now."""
+
+    @activity.defn
+    @abstractmethod
+    async def recall_tasks(self, workload_id: str, recall: Recall) -> None:
+        """Have some tasks ended, or all."""
+
+    @activity.defn
+    @abstractmethod
+    async def conclude_array(self, workload_id: str) -> ArrayEnd:
+        """Say how an array ended, of which nothing is under way any more."""

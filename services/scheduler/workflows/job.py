@@ -11,8 +11,20 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
+    from .array import ArrayCourse
     from .calls import JobCalls
-    from .words import AttemptEnd, AttemptRef, Cancellation, Carried, Ending, JobInput, JobResult, Move, Submitted
+    from .words import (
+        AttemptEnd,
+        AttemptRef,
+        Cancellation,
+        Carried,
+        Ending,
+        JobInput,
+        JobResult,
+        Move,
+        Recall,
+        Submitted,
+    )
 
 __all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
 
@@ -69,6 +81,7 @@ class JobWorkflow:
         self._overran = carried.overran
         self._note = carried.note
         self._steps = 0
+        self._array = ArrayCourse(job.workload_id)
 
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
@@ -82,6 +95,8 @@ class JobWorkflow:
                 if submitted.backend is None:
                     return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
                 self._submitted = True
+            if job.array:
+                return await self._see_array_through()
             end = await self._wait_for_end()
             self._submitted = self._overran = False
             if self._is_over(end):
@@ -97,8 +112,10 @@ class JobWorkflow:
         if self._steps < self._job.continue_after and not workflow.info().is_continue_as_new_suggested():
             return
         # Asked only here, so that short lives carry no mark; histories of release 0.1 are long and stay whole.
-        if not workflow.patched("continue-as-new"):
-            return
+        if workflow.patched("continue-as-new"):
+            self._continue_anew()
+
+    def _continue_anew(self) -> None:
         carried = Carried(
             attempt=self._attempt,
             blameless=self._blameless,
@@ -125,8 +142,14 @@ class JobWorkflow:
 
     @workflow.signal
     def ended(self, end: AttemptEnd) -> None:
-        """Take the end of an attempt; the first word counts."""
+        """Take the end of an attempt, or of a bundle of an array; the first word counts."""
         self._ends.setdefault(end.attempt, end)
+        self._array.tell()
+
+    @workflow.signal
+    def recall(self, recall: Recall) -> None:
+        """End some tasks of an array."""
+        self._array.tell(recall)
 
     @workflow.signal
     def runs(self, attempt: int) -> None:
@@ -134,6 +157,15 @@ class JobWorkflow:
         if attempt == self._attempt and attempt not in self._ends:
             self._running = attempt
             workflow.upsert_search_attributes([STATE.value_set(WorkloadState.RUNNING)])
+
+    # --- arrays -------------------------------------------------------------------------------------------------
+
+    async def _see_array_through(self) -> JobResult:
+        """Have the tasks of an array run; there is one attempt of the whole, and as many of each task as it needs."""
+        end = await self._array.run(lambda: self._cancellation is not None, self._continue_anew)
+        canceled = self._cancellation if end.state is WorkloadState.CANCELED else None
+        message = "; ".join(filter(None, (canceled.message if canceled else "", end.message)))
+        return await self._end(end.state, end.reason, message)
 
     # --- steps --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from contracts.model import Model
 from contracts.states import Reason, WorkloadState
 
 __all__ = [
+    "ArrayEnd",
+    "ArrayStanding",
     "AttemptEnd",
     "AttemptRef",
     "Cancellation",
@@ -16,6 +18,7 @@ __all__ = [
     "JobInput",
     "JobResult",
     "Move",
+    "Recall",
     "Submitted",
 ]
 
@@ -80,6 +83,7 @@ class JobInput(Model):
     """Seconds."""
     walltime: float
     """Seconds."""
+    array: bool = False
     backend: str | None = None
     """Where its first attempt goes; none lets the activity choose, as for all further ones."""
     continue_after: int = 50
@@ -111,4 +115,27 @@ class JobResult(Model):
     state: WorkloadState
     attempts: int
     exit_code: int | None = None
+    message: str = ""
+
+
+class Recall(Model):
+    """Somebody wants some tasks of an array to end. A signal, and the wish that an activity fulfils."""
+
+    tasks: str | None = None
+    """Such as `3,7-10`; none means all, and nothing that there is only news."""
+
+
+class ArrayStanding(Model):
+    """How an array stands after what could be handed out was."""
+
+    over: bool
+    pause: float | None = None
+    """Seconds until another task may be handed out, if nothing else happens before."""
+
+
+class ArrayEnd(Model):
+    """How an array ended."""
+
+    state: WorkloadState
+    reason: Reason
     message: str = ""

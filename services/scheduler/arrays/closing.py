@@ -1,0 +1,105 @@
+"""Writes what became of tasks: what their runner says, and what is to be said of those it says nothing of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.holdings import Usage
+from contracts.model import now
+from contracts.states import Reason
+from contracts.tasks import TaskFact, TaskState
+from services.scheduler.records import Record
+
+from . import store
+from .tally import Tally
+from .verdicts import Retrying, Standing, judge
+
+__all__ = ["close_bundle", "write_facts"]
+
+_BEFORE = {TaskState.QUEUED.value, TaskState.RUNNING.value}
+
+
+async def write_facts(
+    connection: AsyncConnection, row: Record, tasks: Sequence[Record], facts: Sequence[TaskFact], tally: Tally
+) -> list[TaskFact]:
+    """Write what *facts* change of *tasks*, count it, and return the facts as they are to be told, without repeats."""
+    by_index = {task["index"]: task for task in tasks}
+    retrying = _retrying(row)
+    told: list[TaskFact] = []
+    changed: dict[int, Record] = {}
+    for fact in facts:
+        task = by_index.get(fact.index)
+        if task is None or task["attempt"] != fact.attempt or task["state"] not in _BEFORE:
+            continue
+        old = TaskState(task["state"])
+        if fact.state is TaskState.RUNNING:
+            if old is TaskState.RUNNING:
+                continue
+            task.update(state=TaskState.RUNNING.value, started_at=fact.started_at)
+            fresh = fact
+        else:
+            fresh = _end(task, fact, retrying, canceling=task["canceling"] or row["cancel_requested"])
+        tally.move(old, fresh.new_state)
+        changed[fact.index] = task
+        told.append(fresh)
+    await store.change_tasks(connection, list(changed.values()))
+    return told
+
+
+async def close_bundle(
+    connection: AsyncConnection, row: Record, bundle: Any, tally: Tally, *, reason: Reason, message: str
+) -> list[TaskFact]:
+    """Close a bundle; what its runner told no end of has ended as *reason* says. Returns what is to be told of that."""
+    left = await store.tasks_in_hand(connection, row["id"], bundle["bundle"])
+    facts = [_silent_end(task, bundle, reason, message) for task in left]
+    told = await write_facts(connection, row, left, facts, tally)
+    await store.change_bundle(connection, row["id"], bundle["bundle"], ended=True, seen_at=now())
+    return told
+
+
+def _retrying(row: Record) -> Retrying:
+    wishes = row["spec"].get("retries") or {}
+    return Retrying(max=int(wishes.get("max", 0)), backoff=float(wishes.get("backoff", 5.0)))
+
+
+def _end(task: Record, fact: TaskFact, retrying: Retrying, *, canceling: bool) -> TaskFact:
+    verdict = judge(fact, Standing(task["attempt"], task["blameless"], canceling), retrying)
+    finished = fact.finished_at or now()
+    logs = [item.model_dump(mode="json") for item in fact.logs]
+    task.update(
+        state=(TaskState.PENDING if verdict.again else verdict.state).value,
+        blameless=verdict.blameless,
+        reason=fact.reason.value if fact.reason else None,
+        message=fact.message,
+        exit_code=fact.exit_code,
+        started_at=fact.started_at or task["started_at"],
+        finished_at=finished,
+        not_before=finished + timedelta(seconds=verdict.pause) if verdict.again else None,
+        usage=fact.usage.model_dump(mode="json") if fact.usage else None,
+        outputs=[item.model_dump(mode="json") for item in fact.outputs] or None,
+        logs=[*(task["logs"] or []), *logs] or None,
+    )
+    # Two thousand of these a second: what is copied here was checked when it was read.
+    return fact.model_copy(update={"state": verdict.state, "again": verdict.again, "finished_at": finished})
+
+
+def _silent_end(task: Record, bundle: Any, reason: Reason, message: str) -> TaskFact:
+    """Say how a task ended of which its runner says nothing; what it held is billed up to the last sign of life."""
+    usage, until = None, max(bundle["seen_at"], task["started_at"] or bundle["seen_at"])
+    if task["started_at"] is not None:
+        usage = Usage(wall_seconds=(until - task["started_at"]).total_seconds())
+    refused = reason in {Reason.REFUSED, Reason.STAGING}
+    return TaskFact(
+        index=task["index"],
+        attempt=task["attempt"],
+        state=TaskState.FAILED if refused else TaskState.LOST,
+        reason=reason,
+        message=message,
+        started_at=task["started_at"],
+        finished_at=until if usage else now(),
+        usage=usage,
+    )

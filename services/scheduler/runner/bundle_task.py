@@ -1,0 +1,134 @@
+"""One task of a bundle while it runs: its process, what it uses, and why it is ended before its time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from contracts.holdings import Allocation, OutputFile, Usage
+from contracts.model import now
+from contracts.states import Reason
+from contracts.tasks import TaskFact, TaskLog, TaskState
+
+from .bundle_folder import Key
+from .finishing import judge
+from .journal import RunFolder, Verdict
+from .killing import end_tree, kill_tree
+from .means import Means
+from .process import Child, Exit, read_exit
+from .sampling import Meter, proportional_size
+
+__all__ = ["BundleTask", "ended_fact"]
+
+_STUCK = 15.0
+_LEFTOVER_GRACE = 0.5
+_SHARED = 0.25
+
+
+class BundleTask:
+    """A task from the moment it has room until its process has ended."""
+
+    def __init__(
+        self, *, key: Key, folder: RunFolder, means: Means, allocation: Allocation, started_at: datetime
+    ) -> None:
+        self.key = key
+        self.folder = folder
+        self.allocation = allocation
+        self.started_at = started_at
+        self.verdict: Verdict | None = None
+        self.is_told = False
+        """Whether it was reported to be running."""
+        self._means = means
+        self._meter = Meter(started_at=started_at, gpus=means.gpus, indices=allocation.gpu_indices)
+        self._child: Child | None = None
+        self._waiting: asyncio.Task[Exit] | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def age(self) -> float:
+        """Return the seconds since it began."""
+        return (now() - self.started_at).total_seconds()
+
+    def end(self, reason: Reason, message: str, grace: float | None = None) -> None:
+        """End it before its time; the first reason counts."""
+        if self.verdict is None:
+            self.verdict = Verdict(reason=reason, message=message)
+            if self._child is not None:
+                self._ending = asyncio.create_task(self._end_processes(grace))
+
+    async def _end_processes(self, grace: float | None) -> None:
+        await end_tree(self._means.census, self.folder.name, self._means.section.grace if grace is None else grace)
+        if self._waiting:
+            await asyncio.wait({self._waiting}, timeout=_STUCK)
+            self._waiting.cancel()
+
+    async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:
+        """See its process to its end; return how that was and what it used."""
+        census = self._means.census
+        self._child = child
+        census.roots[self.folder.name] = child.pid
+        timer = asyncio.get_running_loop().call_later(
+            max(0.0, walltime - self.age), self.end, Reason.WALLTIME, f"it ran longer than {walltime:g} s"
+        )
+        self._waiting = asyncio.create_task(child.wait())
+        try:
+            await asyncio.wait({self._waiting})
+            ended = read_exit(self.folder) if self._waiting.cancelled() else self._waiting.result()
+        except asyncio.CancelledError:
+            self._waiting.cancel()
+            await kill_tree(census, self.folder.name)
+            raise
+        finally:
+            timer.cancel()
+            census.roots.pop(self.folder.name, None)
+            child.close()
+        if not census.is_clean():
+            await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
+        return ended, self._meter.at_end(ended)
+
+    def look(self, memory: int | None) -> None:
+        """Measure it, and end it if it holds more than it asked for."""
+        members = self._means.census.members(self.folder.name, max_age=_SHARED)
+        held = self._meter.look(members)
+        if memory and held > memory and (held := proportional_size(members)) > memory:
+            self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
+
+    def so_far(self) -> Usage:
+        """Return what it used up to now."""
+        return self._meter.so_far()
+
+    def running_fact(self) -> TaskFact:
+        """Say that it runs."""
+        self.is_told = True
+        index, attempt = self.key
+        return TaskFact(index=index, attempt=attempt, state=TaskState.RUNNING, started_at=self.started_at)
+
+
+def ended_fact(
+    task: BundleTask, ended: Exit, usage: Usage, last: Verdict | None, *, outputs: list[OutputFile], logs: list[TaskLog]
+) -> TaskFact:
+    """Say how a task ended."""
+    found = last or judge(ended, task.verdict)
+    index, attempt = task.key
+    return TaskFact(
+        index=index,
+        attempt=attempt,
+        state=_state_of(found.reason, ended.code),
+        reason=found.reason,
+        message=found.message,
+        exit_code=ended.code,
+        started_at=task.started_at,
+        finished_at=max(ended.at, task.started_at).astimezone(UTC),
+        usage=usage,
+        gpu_model=task.allocation.gpu_model or None,
+        outputs=outputs,
+        logs=logs,
+    )
+
+
+def _state_of(reason: Reason, code: int | None) -> TaskState:
+    if reason is Reason.EXITED:
+        return TaskState.SUCCEEDED if code == 0 else TaskState.FAILED
+    if reason is Reason.CANCELED:
+        return TaskState.CANCELED
+    return TaskState.LOST if reason is Reason.INTERRUPTED else TaskState.FAILED

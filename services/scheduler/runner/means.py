@@ -1,0 +1,28 @@
+"""What every run on this node works with."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .carrier import Carrier
+from .census import Census
+from .gpus import Gpus
+from .link import Link
+from .settings import RunnerSection
+
+__all__ = ["Means"]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The node's own things, shared by all runs."""
+
+    link: Link
+    carrier: Carrier
+    census: Census
+    gpus: Gpus
+    section: RunnerSection
+    spare: deque[Path] = field(default_factory=deque)
+    """Empty folders for tasks to come."""
