@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from contracts.commands import NO_TARGET, Command
 from contracts.envelope import Context, Envelope, type_of
-from contracts.errors import InternalError, ShunterError, TooLargeError, UnavailableError, error_of
+from contracts.errors import InternalError, ShunterError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
@@ -41,8 +41,6 @@ REPLY_TO = "Shunter-Reply-To"
 """The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
 
 _MESSAGE_ID = "Nats-Msg-Id"
-_LARGEST_COMMAND = 5 * 2**20
-"""Bytes: what a command causes (an event with its inputs) must fit into a message of NATS too."""
 _LINES = 10_000
 """Locks of targets that are kept before those that nobody holds are forgotten."""
 
@@ -181,16 +179,13 @@ class Bus:
         Raises whatever the service refuses it with, and `UnavailableError` if the command could not be kept.
         """
         envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
-        raw = envelope.to_bytes()
-        if len(raw) > _LARGEST_COMMAND:
-            raise TooLargeError(f"the request is {len(raw)} bytes long; at most {_LARGEST_COMMAND} can be handled")
         if wait <= 0:
-            await self.publish(subject_of(command), raw, envelope.id)
+            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id)
             return None
         got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
         reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
         try:
-            await self.publish(subject_of(command), raw, envelope.id, reply_to)
+            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id, reply_to)
             async with asyncio.timeout(wait):
                 raw = await got
         except TimeoutError:

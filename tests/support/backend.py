@@ -39,7 +39,7 @@ class FakeBackend(Backend):
         self._bad_day()
         return Observation.RUNNING if job.native_id in self.tasks else None
 
-    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:
+    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:  # noqa: ARG002 (has no bundles)
         """End it at once."""
         self._bad_day()
         self.tasks.pop(job.native_id, None)
