@@ -15,8 +15,8 @@ __all__ = ["MAX_ITEMS_BYTES", "MAX_TASKS", "ArraySpec", "Placed", "check_places"
 
 MAX_TASKS = 100_000
 
-MAX_ITEMS_BYTES = 4 * 2**20
-"""Of all items together, as JSON: they travel in one message, and the bus takes 8 MB."""
+MAX_ITEMS_BYTES = 7 * 2**19
+"""3.5 MiB of all items together, as JSON: a command and the event that tells of it must each fit into 8 MB."""
 
 _PLACE = re.compile(r"\{(index|item)\}")
 _ANY_PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -142,7 +142,7 @@ cat in.txt > out-$SHUNTER_ARRAY_INDEX
 
 
 def test_the_largest_array_is_taken_and_a_larger_one_is_refused(owner: httpx.Client) -> None:
-    items = ["x" * 36] * 100_000
+    items = ["x" * 30] * 100_000
     taken = owner.post("/v1/jobs", json={"argv": ["true", "{item}"], "array": {"items": items}, "hold": True})
     assert taken.status_code == 201, taken.text[:500]
     assert len(taken.content) < 5000

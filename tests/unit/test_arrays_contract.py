@@ -58,7 +58,7 @@ def _refused(**spec: Any) -> str:
         ({"items": ["a"] * 100_001}, "at most 100000 items"),
         ({"items": ["a\x00b"]}, "item 0 holds a NUL"),
         ({"items": ["x" * 9000]}, "at most 8192 characters"),
-        ({"items": ["x" * 100] * 50_000}, "at most 4194304"),
+        ({"items": ["x" * 100] * 50_000}, "at most 3670016"),
         ({"count": 5, "only": "3-5"}, "there is no task 5"),
         ({"count": 5, "only": "x"}, "no task number"),
         ({"count": 5, "max_running": 0}, "greater than or equal to 1"),
