@@ -29,7 +29,9 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pending, job_id_of, uses_proxies
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.metering import Progress
@@ -42,7 +44,7 @@ _LONG_POLL = 30.0
 """Seconds of one request that waits for the end of a job."""
 
 
-class AsyncClient:
+class AsyncClient(AsyncMany):
     """A connection to a Shunter server. All methods raise the errors of `contracts.errors`.
 
     Files travel in threads, by *carrier*: reading and writing them would stop the loop.
@@ -63,6 +65,7 @@ class AsyncClient:
         self._patience = patience
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
+        self.operations = AsyncOperations(self._send)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),

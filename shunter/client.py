@@ -28,7 +28,9 @@ from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.downloads import Downloads
@@ -51,7 +53,7 @@ _LONG_POLL = 30.0
 """Seconds of one request that waits for the end of a job."""
 
 
-class Client:
+class Client(Many):
     """A connection to a Shunter server. All methods raise the errors of `contracts.errors`.
 
     Without arguments it reads `SHUNTER_URL`, `SHUNTER_TOKEN` and the user's profile.
@@ -79,6 +81,7 @@ class Client:
         )
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
+        self.operations = Operations(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)

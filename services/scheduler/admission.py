@@ -39,10 +39,17 @@ class Admission:
 
     async def admit(self, spec: JobSpec, principal: Principal) -> Admitted:
         """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
-        billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
-        possible = await require_possible(billed, self._backends)
+        billed, possible = await self._check(spec, principal)
         there = [item for item in billed.inputs if not _is_to_come(item, billed)]
-        return Admitted(billed, await self._freeze(there, principal), tuple(possible))
+        return Admitted(billed, await self._freeze(there, principal), possible)
+
+    async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
+        """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
+        return (await self._check(spec, principal))[0]
+
+    async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
+        billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
+        return billed, tuple(await require_possible(billed, self._backends))
 
     async def freeze_rest(self, row: Record) -> list[FrozenInput]:
         """Return all inputs of a workload that is about to run, those that others left behind for it among them."""

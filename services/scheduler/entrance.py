@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
 
+from contracts.errors import RefusedError
 from contracts.events import WorkloadAccepted
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.runs import FrozenInput
-from contracts.spec import JobSpec
+from contracts.spec import After, JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind
 from services.chassis.unit import Work
@@ -29,7 +31,7 @@ from .tables import transitions, workloads
 from .temporal import StartJob
 from .workflows.words import JobInput
 
-__all__ = ["Arrival", "Entrance", "new_row"]
+__all__ = ["Arrival", "Entrance", "TurnedAwayError", "new_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,17 @@ class Arrival:
     kind: Kind = Kind.JOB
     request_hash: str = ""
     retry_of: str | None = None
+    schedule_id: str | None = None
+    batch_id: str | None = None
+
+
+class TurnedAwayError(Exception):
+    """One of several must not come in, and so none does."""
+
+    def __init__(self, place: int, refusal: RefusedError) -> None:
+        super().__init__(f"{place}: {refusal.detail}")
+        self.place = place
+        self.refusal = refusal
 
 
 class Entrance:
@@ -53,31 +66,40 @@ class Entrance:
         self._dispatcher = dispatcher
 
     async def let_in(self, work: Work, arrival: Arrival) -> Record:
-        """Write a workload down; it goes at once, waits, or is canceled where what it waits for ended already.
+        """Write a workload down; it goes at once, waits, or is canceled where what it waits for ended already."""
+        try:
+            return (await self.let_in_all(work, [arrival]))[0]
+        except TurnedAwayError as error:
+            raise error.refusal from error
 
-        What it waits for must be there: of several that come together, those that others wait for come first.
+    async def let_in_all(self, work: Work, arrivals: Sequence[Arrival]) -> list[Record]:
+        """Write several down, all or none: those that others wait for come first.
+
+        Raises `TurnedAwayError`. What can be written for all at once is: hundreds would hold everybody else up.
         """
+        rows = [_row_of(arrival) for arrival in arrivals]
+        await work.connection.execute(insert(workloads), rows)
+        await work.connection.execute(insert(transitions), [_first_move(row) for row in rows])
+        unmet: dict[str, list[After]] = {}
+        for place, (arrival, row) in enumerate(zip(arrivals, rows, strict=True)):
+            try:
+                unmet[row["id"]] = await self._seat(work, arrival, row)
+            except RefusedError as refusal:
+                raise TurnedAwayError(place, refusal) from refusal
+        await write_down(work.connection, {waiter: items for waiter, items in unmet.items() if items})
+        return rows
+
+    async def _seat(self, work: Work, arrival: Arrival, row: Record) -> list[After]:
+        """Give one that was written down its place; returns whose end it waits for."""
         spec = arrival.admitted.spec
-        footing = await look_up(work.connection, arrival.workload_id, spec.after, arrival.principal)
-        row = new_row(
-            arrival.workload_id,
-            arrival.owner,
-            spec,
-            arrival.admitted.inputs,
-            arrival.kind,
-            arrival.request_hash,
-            arrival.retry_of,
-        )
-        await work.connection.execute(insert(workloads).values(**row))
-        await work.connection.execute(insert(transitions).values(**_first_move(row)))
+        footing = await look_up(work.connection, row["id"], spec.after, arrival.principal)
         work.send(_accepted(row, spec, arrival.admitted.inputs))
         if footing.broken or spec.hold:
             await self._move_at_once(work, row, footing)
-        if not footing.broken:
-            await self._dispatcher.admit(work, _ticket(row, arrival.admitted, footing))
-            if footing.unmet:
-                await write_down(work.connection, row["id"], footing.unmet)
-        return row
+        if footing.broken:
+            return []
+        await self._dispatcher.admit(work, _ticket(row, arrival.admitted, footing))
+        return footing.unmet
 
     @staticmethod
     async def _move_at_once(work: Work, row: Record, footing: Footing) -> None:
@@ -89,6 +111,20 @@ class Entrance:
         else:
             journey.move(WorkloadState.HELD, at=now(), reason=Reason.HELD, message="waits for a start")
         await journey.save()
+
+
+def _row_of(arrival: Arrival) -> Record:
+    row = new_row(
+        arrival.workload_id,
+        arrival.owner,
+        arrival.admitted.spec,
+        arrival.admitted.inputs,
+        arrival.kind,
+        arrival.request_hash,
+        arrival.retry_of,
+    )
+    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
+    return row
 
 
 def _ticket(row: Record, admitted: Admitted, footing: Footing) -> Ticket:
@@ -157,6 +193,8 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
+        "schedule_id": None,
+        "batch_id": None,
     }
 
 
@@ -183,5 +221,7 @@ def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> Workload
         inputs=inputs,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
+        schedule_id=row["schedule_id"],
+        batch_id=row["batch_id"],
         at=row["created_at"],
     )

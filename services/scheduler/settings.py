@@ -15,6 +15,7 @@ __all__ = [
     "QueueSettings",
     "SchedulerSection",
     "SchedulerSettings",
+    "Schedules",
     "TemporalSettings",
     "Watch",
 ]
@@ -42,6 +43,17 @@ class Watch(BaseModel):
     """The pause between two looks."""
     silence: float = Field(default=30.0, gt=0)
     """An attempt without a sign of life for so long is looked up on its backend."""
+    compare: float = Field(default=60.0, gt=0)
+    """The pause between two comparisons of the table with Temporal."""
+    settled: float = Field(default=30.0, ge=0)
+    """What moved so lately may still be on its way from the one to the other."""
+
+
+class Schedules(BaseModel):
+    """Repeated jobs."""
+
+    per_owner: int = Field(default=100, ge=0)
+    """How many schedules one user may have that can still make jobs."""
 
 
 class QueueSettings(BaseModel):
@@ -76,6 +88,7 @@ class SchedulerSection(BaseModel):
     temporal: TemporalSettings = TemporalSettings()
     backends: list[BackendSettings] = [BackendSettings()]
     watch: Watch = Watch()
+    schedules: Schedules = Schedules()
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
 

@@ -6,7 +6,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer,
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 
-__all__ = ["METADATA", "dependencies", "transitions", "waiting", "workloads"]
+__all__ = ["METADATA", "batches", "dependencies", "schedule_runs", "schedules", "transitions", "waiting", "workloads"]
 
 METADATA = new_metadata()
 """All tables of this service."""
@@ -47,6 +47,8 @@ workloads = Table(
     Column("outputs", JSON, nullable=False),
     Column("logs", JSON, nullable=False),
     Column("seen_at", Moment),
+    Column("schedule_id", String(64)),
+    Column("batch_id", String(64)),
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("cause", String(64)),
 )
@@ -55,6 +57,8 @@ workloads = Table(
 Index("ix_workloads_owner_seq", workloads.c.owner, workloads.c.seq)
 Index("ix_workloads_project_seq", workloads.c.project, workloads.c.seq)
 Index("ix_workloads_state_seq", workloads.c.state, workloads.c.seq)
+Index("ix_workloads_schedule_seq", workloads.c.schedule_id, workloads.c.seq)
+Index("ix_workloads_batch_seq", workloads.c.batch_id, workloads.c.seq)
 
 transitions = Table(
     "transitions",
@@ -107,3 +111,55 @@ dependencies = Table(
     Column("delay", Float, nullable=False),
 )
 """Who waits for whose end; gone once it came. `delay` in seconds."""
+
+schedules = Table(
+    "schedules",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("name", String(128), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("principal", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+"""`principal` is in whose name jobs are submitted; a schedule that was deleted stays, so nothing brings it back."""
+
+Index("ix_schedules_owner_seq", schedules.c.owner, schedules.c.seq)
+
+schedule_runs = Table(
+    "schedule_runs",
+    METADATA,
+    Column("schedule_id", String(64), primary_key=True),
+    Column("scheduled_for", Moment, primary_key=True),
+    Column("job_id", String(64), nullable=False, unique=True),
+    Column("workflow_id", String(256)),
+    Column("outcome", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""`workflow_id` names the workflow that waits for the job's end, so that runs do not overlap."""
+
+batches = Table(
+    "batches",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("name", String(128)),
+    Column("members", JSON, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+"""`members` are the keys of the jobs and what each waits for, in the order of the request."""
+
+Index("ix_batches_owner_seq", batches.c.owner, batches.c.seq)

@@ -50,6 +50,8 @@ class JobFilter:
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     created_after: datetime | None = None
+    batch: str | None = None
+    schedule: str | None = None
 
 
 def submit_job(spec: JobSpec, *, key: str | None = None, wait: float | None = None) -> Call[Submission]:
@@ -78,6 +80,8 @@ def list_jobs(wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) 
         name=wanted.name,
         label=_labels(wanted.labels),
         created_after=wanted.created_after.isoformat() if wanted.created_after else None,
+        batch=wanted.batch,
+        schedule=wanted.schedule,
         limit=limit,
         cursor=cursor,
     )

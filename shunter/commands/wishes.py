@@ -12,6 +12,7 @@ __all__ = [
     "Argv",
     "Backend",
     "Cpus",
+    "DryRun",
     "Env",
     "File",
     "Follow",
@@ -62,6 +63,7 @@ StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `
 After = Annotated[_Words, typer.Option("--after", help="When it has ended: `JOB[:success|failure|any][+DELAY]`.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for the end and show what it prints.")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +24,9 @@ from services.scheduler.tables import dependencies, waiting, workloads
 from .dispatcher import Dispatcher
 
 __all__ = ["Dependencies", "Footing", "cause_of", "describe_end", "look_up", "write_down"]
+
+_NAMED_AT_ONCE = 500
+"""Workloads that are named in one statement."""
 
 _AT_ONCE = 100
 """Dependents that are seen to in one transaction."""
@@ -82,20 +85,20 @@ def _later(known: datetime | None, end: datetime, delay: timedelta) -> datetime 
     return max(known, end + delay) if known else end + delay
 
 
-async def write_down(connection: AsyncConnection, workload_id: str, unmet: Sequence[After]) -> None:
-    """Keep whom a workload waits for, and have them know."""
+async def write_down(connection: AsyncConnection, unmet: Mapping[str, Sequence[After]]) -> None:
+    """Keep whom workloads wait for, and have those know."""
     rows = [
-        {
-            "workload_id": workload_id,
-            "awaits": item.job,
-            "outcome": item.on.value,
-            "delay": item.delay.total_seconds(),
-        }
-        for item in unmet
+        {"workload_id": waiter, "awaits": item.job, "outcome": item.on.value, "delay": item.delay.total_seconds()}
+        for waiter, items in unmet.items()
+        for item in items
     ]
+    if not rows:
+        return
     await connection.execute(insert(dependencies), rows)
-    awaited = [item.job for item in unmet]
-    await connection.execute(update(workloads).where(workloads.c.id.in_(awaited)).values(awaited=True))
+    awaited = sorted({str(row["awaits"]) for row in rows})
+    for start in range(0, len(awaited), _NAMED_AT_ONCE):
+        some = awaited[start : start + _NAMED_AT_ONCE]
+        await connection.execute(update(workloads).where(workloads.c.id.in_(some)).values(awaited=True))
 
 
 def describe_end(row: Record, wished: Outcome) -> str:
