@@ -247,14 +247,16 @@ class Dispatcher:
 
     async def _let_go(self, work: Work) -> None:
         """Let go whoever there is room for, the first in rank first; whom there is no room for keeps it for itself."""
-        moment = self._clock()
+        if not self.rooms.is_any:
+            return
+        moment, whole = self._clock(), self.rooms.whole
         going: list[Going] = []
-        heap = [self._placed(lane, moment) for lane in await self._filled(work.connection)]
+        heap = [self._placed(lane, moment, whole) for lane in await self._filled(work.connection)]
         heapq.heapify(heap)
         full: set[str] = set()
         while heap and not full.issuperset(self._backends.names):
             lane = heapq.heappop(heap)[-1]
-            if heap and (fresh := self._placed(lane, moment)) > heap[0]:
+            if heap and (fresh := self._placed(lane, moment, whole)) > heap[0]:
                 heapq.heappush(heap, fresh)  # its owner has got something since
                 continue
             backend = self._backend_for(lane, full, moment)
@@ -265,7 +267,7 @@ class Dispatcher:
                 await self._hand_over(work, going)
                 await self._fill(work.connection, lane)
             if lane.window:
-                heapq.heappush(heap, self._placed(lane, moment))
+                heapq.heappush(heap, self._placed(lane, moment, whole))
             else:
                 self._lanes.close_if_empty(lane)
         await self._hand_over(work, going)
@@ -283,8 +285,9 @@ class Dispatcher:
         lane.window = [entry_of(row) for row in rows[:WINDOW]]
         lane.more = len(rows) > WINDOW
 
-    def _placed(self, lane: Lane, moment: float) -> tuple[tuple[float, ...], int, Lane]:
-        share = self.books.of_owner(lane.key.owner).share_of(self.rooms.whole)
+    def _placed(self, lane: Lane, moment: float, whole: Demand) -> tuple[tuple[float, ...], int, Lane]:
+        has = self.books.of_owner(lane.key.owner)
+        share = has.share_of(whole) if has.tasks else 0.0
         return rank(lane, share=share, now=moment, aging=self._queue.aging), id(lane), lane
 
     def _backend_for(self, lane: Lane, full: set[str], moment: float) -> str | None:

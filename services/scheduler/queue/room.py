@@ -26,6 +26,9 @@ def ahead_of(pace: float, settings: QueueSettings) -> int:
     return max(settings.at_least, ceil(pace * settings.ahead))
 
 
+_SMALLEST = Demand(1, 1e-5, 0, 0)
+
+
 class Rooms:
     """The room of all backends, as they said last, less what was given away."""
 
@@ -48,6 +51,11 @@ class Rooms:
         """Return the backend that takes a workload now, the one with most free cores first; none if all are full."""
         possible = [name for name in names if self._takes(name, demand)]
         return max(possible, key=lambda name: self.free(name).cpus, default=None)
+
+    @property
+    def is_any(self) -> bool:
+        """Say whether any backend could take even the smallest workload; if not, nobody need be looked at."""
+        return any(self._takes(name, _SMALLEST) for name in self._backends.names)
 
     def free(self, name: str) -> Demand:
         """Return what nobody was given; less than nothing where more was given than there is room."""
