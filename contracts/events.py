@@ -22,7 +22,9 @@ __all__ = [
     "Event",
     "FileDeleted",
     "FileStored",
+    "MessageDropped",
     "MessageParked",
+    "MessageResent",
     "ScheduleChanged",
     "ScheduleCreated",
     "ScheduleDeleted",
@@ -253,6 +255,33 @@ class MessageParked(Event):
         return self.message_id or "none"
 
 
+class _ParkedEvent(Event):
+    """The envelope's actor says who did it."""
+
+    service: str
+    subject: str
+    sequence: int
+    """The message's place in the PARKED stream."""
+    message_id: str
+
+    @property
+    def subject_id(self) -> str:
+        """Return the message's identifier."""
+        return self.message_id or "none"
+
+
+class MessageResent(_ParkedEvent):
+    """An operator sent a parked message again."""
+
+    name: ClassVar[str] = "message.resent"
+
+
+class MessageDropped(_ParkedEvent):
+    """An operator dropped a parked message."""
+
+    name: ClassVar[str] = "message.dropped"
+
+
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
@@ -266,5 +295,7 @@ EVENTS: tuple[type[Event], ...] = (
     FileDeleted,
     CommandRefused,
     MessageParked,
+    MessageResent,
+    MessageDropped,
 )
 """Every event there is."""

@@ -12,6 +12,7 @@ from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
+from .operations import Diagnosis
 from .principals import Principal
 from .query import Query, Reply
 from .runs import FrozenInput
@@ -26,6 +27,7 @@ __all__ = [
     "BackendView",
     "BatchPage",
     "CheckHealth",
+    "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
     "ExplainWorkload",
@@ -324,6 +326,14 @@ class CheckHealth(Query):
     answer: ClassVar[Any] = Health
 
 
+class Diagnose(Query):
+    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
+
+    name: ClassVar[str] = "health.diagnose"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Diagnosis
+
+
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
@@ -345,5 +355,6 @@ QUERIES: tuple[type[Query], ...] = (
     SumUsage,
     ReplayLog,
     CheckHealth,
+    Diagnose,
 )
 """Every question there is."""

@@ -14,6 +14,7 @@ from .ids import WorkloadId
 from .model import Model, Timestamp
 from .resources import Resources, Span
 from .states import WorkloadState
+from .words import plain_line, refuse_flag, utf8_size
 
 __all__ = [
     "After",
@@ -31,14 +32,25 @@ __all__ = [
 MAX_SCRIPT = 1_000_000
 """Characters of a script; more than that belongs into an input file."""
 
-_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_OF_ONE = 131_071
+"""Bytes of one argument or variable; Linux starts no program with a longer one."""
+
+_MOST_OF_ALL = 1_048_576
+"""Bytes of all arguments and variables together; what is larger belongs into an input file."""
+
+_MOST_OF_NAME = 255
+"""Bytes of one name in a path, or of a variable's; file systems take no more."""
+
+_MOST_DEEP = 4
+"""How often `**` may stand in one pattern; each multiplies the work of finding the files."""
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_CREDENTIALS = re.compile(r"^[^/@]*:[^/@]*@|://")
 
 
 def clean_path(value: str) -> str:
     """Return *value* as a normalised relative path, or say why it is none."""
-    if _CONTROL.search(value):
-        raise ValueError("control characters are not allowed in a path")
+    plain_line(value)
     if value.startswith("/") or "\\" in value:
         raise ValueError("the path must be relative, with / between its parts")
     parts = [part for part in value.split("/") if part not in {"", "."}]
@@ -46,6 +58,8 @@ def clean_path(value: str) -> str:
         raise ValueError("'..' is not allowed in a path")
     if not parts:
         raise ValueError("the path is empty")
+    if len(value) > _MOST_OF_NAME // 4 and any(utf8_size(part) > _MOST_OF_NAME for part in parts):
+        raise ValueError(f"a name in a path must not be longer than {_MOST_OF_NAME} bytes")
     return str(PurePosixPath(*parts))
 
 
@@ -77,6 +91,16 @@ class Output(Model):
     required: bool = True
     """Whether a workload that ended well but left nothing here has failed."""
 
+    @field_validator("path")
+    @classmethod
+    def _check_pattern(cls, path: str) -> str:
+        parts = path.split("/")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("** must stand alone between two /")
+        if parts.count("**") > _MOST_DEEP:
+            raise ValueError(f"** must not stand more than {_MOST_DEEP} times in a pattern")
+        return path
+
 
 class Retries(Model):
     """What to do when an attempt fails."""
@@ -85,6 +109,8 @@ class Retries(Model):
     """How many more attempts after the first."""
     backoff: Annotated[Span, Field(ge=timedelta(0), le=timedelta(days=1))] = timedelta(seconds=5)
     """The pause before the second attempt; it doubles with each further one, up to an hour."""
+
+    _no_flags = field_validator("*", mode="before")(refuse_flag)
 
 
 class Placement(Model):
@@ -153,12 +179,14 @@ class JobSpec(Model):
     @classmethod
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
-            if not _ENV_NAME.match(name):
-                raise ValueError(f"{name!r} is no name for an environment variable")
+            if not _ENV_NAME.fullmatch(name):
+                raise ValueError(f"{name[:64]!r} is no name for an environment variable")
             if "\x00" in value:
                 raise ValueError(f"the value of {name} holds a NUL character")
             if name.startswith("SHUNTER_"):
                 raise ValueError(f"{name}: names that start with SHUNTER_ are Shunter's own")
+            if utf8_size(value) + len(name) >= _MOST_OF_ONE:
+                raise ValueError(f"{name} and its value must not be longer than {_MOST_OF_ONE} bytes")
         return env
 
     @field_validator("argv")
@@ -166,7 +194,28 @@ class JobSpec(Model):
     def _check_argv(cls, argv: list[str] | None) -> list[str] | None:
         if argv is not None and (not argv[0] or any("\x00" in part for part in argv)):
             raise ValueError("the program must not be empty and no argument may hold a NUL character")
+        if argv is not None and any(utf8_size(part) > _MOST_OF_ONE for part in argv):
+            raise ValueError(f"no argument may be longer than {_MOST_OF_ONE} bytes")
         return argv
+
+    @field_validator("name", "image")
+    @classmethod
+    def _check_line(cls, value: str | None) -> str | None:
+        return None if value is None else plain_line(value)
+
+    @field_validator("image")
+    @classmethod
+    def _check_image(cls, image: str | None) -> str | None:
+        if image is not None and _CREDENTIALS.search(image):
+            raise ValueError("must be the name of an image, without a scheme or credentials")
+        return image
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for value in labels.values():
+            plain_line(value)
+        return labels
 
     @field_validator("script")
     @classmethod
@@ -189,4 +238,23 @@ class JobSpec(Model):
         targets = [item.target for item in self.inputs]
         if len(set(targets)) != len(targets):
             raise ValueError("two inputs have the same place in the working folder")
+        _refuse_nested(set(targets))
+        if _command_size(self) > _MOST_OF_ALL:
+            raise ValueError(f"argv and env must not be larger than {_MOST_OF_ALL} bytes together")
         return self
+
+
+def _refuse_nested(targets: set[str]) -> None:
+    """Refuse a place that would have to be a file and a folder at once."""
+    for target in targets:
+        end = target.find("/")
+        while end > 0:
+            if target[:end] in targets:
+                raise ValueError(f"the input {target[:end]!r} cannot be a file and the folder of another one")
+            end = target.find("/", end + 1)
+
+
+def _command_size(spec: JobSpec) -> int:
+    """Return the bytes of arguments and variables, each with its place in the list of them."""
+    variables = sum(utf8_size(name) + utf8_size(value) + 10 for name, value in spec.env.items())
+    return variables + sum(utf8_size(part) + 9 for part in spec.argv or ())

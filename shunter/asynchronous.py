@@ -31,6 +31,7 @@ from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.metering import Progress
@@ -64,6 +65,7 @@ class AsyncClient(AsyncMany):
         self._patience = patience
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
+        self.operations = AsyncOperations(self._send)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),

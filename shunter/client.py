@@ -30,6 +30,7 @@ from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.downloads import Downloads
@@ -80,6 +81,7 @@ class Client(Many):
         )
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
+        self.operations = Operations(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)

@@ -23,7 +23,7 @@ from contracts.subjects import subject_of
 
 from .database import READING
 
-__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "reading", "turn_for", "upsert_for"]
+__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "looker", "reading", "turn_for", "upsert_for"]
 
 EVENT_SINK = "events"
 """The sink of everything that goes to the EVENTS stream."""
@@ -93,14 +93,19 @@ class UnitOfWork:
         source: str,
         announce: Callable[[list[OutboxRow]], None],
         turn: AbstractAsyncContextManager[Any],
+        scanner: AsyncEngine | None = None,
     ) -> None:
         self._engine = engine
-        self._inbox = inbox
-        self._outbox = outbox
+        self._scanner = scanner or engine
+        self._looker = looker(engine)
         self._source = source
         self._announce = announce
         self._turn = turn
         self._partner: Callable[[Work], Awaitable[None]] | None = None
+        # Built once: building a statement costs more than SQLite takes to run it.
+        self._say_later = insert(outbox)
+        upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
+        self._know = upsert(inbox).on_conflict_do_nothing()
 
     def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
         """Have *partner* take part in every transaction in which a fact was noted, right before its commit."""
@@ -115,25 +120,33 @@ class UnitOfWork:
                 if work.facts and self._partner:
                     await self._partner(work)
                 if work.rows:
-                    await work.connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
+                    await work.connection.execute(self._say_later, [_values(row) for row in work.rows])
             self._announce(work.rows)
 
     @asynccontextmanager
     async def handling(self, message: str, context: Context) -> AsyncIterator[Work | None]:
         """Open a transaction for a message, or give None if it was handled before."""
         async with self.begin(context) as work:
-            added = await work.connection.execute(
-                upsert_for(work.connection)(self._inbox)
-                .values(message_id=message, handled_at=now())
-                .on_conflict_do_nothing()
-            )
+            added = await work.connection.execute(self._know, {"message_id": message, "handled_at": now()})
             yield work if added.rowcount else None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection for reading only; it waits for no writer."""
-        async with self._engine.connect() as connection:
+        """Open a connection for reading only, as much as it may be; it waits for no writer."""
+        async with self._scanner.connect() as connection:
             yield await reading(connection)
+
+    @asynccontextmanager
+    async def looking_up(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for a few rows by their key; it waits for no writer, and on SQLite for no thread."""
+        async with self._looker.connect() as connection:
+            yield connection
+
+
+def looker(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine over the same pool whose connections only read."""
+    options = {READING: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    return type(engine)(engine.sync_engine.execution_options(**options))
 
 
 @asynccontextmanager

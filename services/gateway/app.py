@@ -10,9 +10,24 @@ from fastapi.openapi.utils import get_openapi
 from contracts.batches import BatchSpec
 from services.chassis.health import shunter_version
 
-from .api import backends, batches, events, files, health, identity, job_files, jobs, logs, schedules, uploads, usage
+from .api import (
+    admin,
+    backends,
+    batches,
+    events,
+    files,
+    health,
+    identity,
+    job_files,
+    jobs,
+    logs,
+    schedules,
+    uploads,
+    usage,
+)
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
+from .bodies import PlainBodies
 from .edge import Edge
 from .factory import Process
 
@@ -31,6 +46,7 @@ _ROUTERS = (
     backends.router,
     identity.router,
     health.router,
+    admin.router,
 )
 
 _TAGS = [
@@ -72,7 +88,9 @@ def create_app(process: Process) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(reference_page())
-    app.add_middleware(Edge, max_body=settings.max_body)
+    app.add_middleware(PlainBodies, wait=settings.body_wait)
+    closing = getattr(process, "closing", None)
+    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -22,6 +22,8 @@ from .follow import LogFollower, Position
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
+from .operations import OperationsService
+from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
 from .transfer import Transfer
@@ -113,3 +115,12 @@ class Factory:
     def site(self) -> SiteService:
         """Return the service for what belongs to the whole site."""
         return SiteService(bus=self._process.bus, caller=self.caller)
+
+    def operations(self) -> OperationsService:
+        """Return the service for the operators' view; refuses those who are none."""
+        process = self._process
+        return OperationsService(bus=process.bus, caller=self.caller, health=process.health)
+
+    def parked(self) -> ParkedService:
+        """Return the service for parked messages; refuses those who are no operators."""
+        return ParkedService(bus=self._process.bus, caller=self.caller)

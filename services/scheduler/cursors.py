@@ -10,7 +10,7 @@ from contracts.errors import InvalidError
 
 __all__ = ["read_cursor", "write_cursor"]
 
-_PLACE = re.compile(r"^[0-9]{1,18}$")
+_PLACE = re.compile(r"[0-9]{1,18}")
 
 
 def write_cursor(seq: int, kind: str) -> str:
@@ -25,6 +25,6 @@ def read_cursor(cursor: str, kind: str) -> int:
     except (ValueError, binascii.Error):
         text = ""
     place = text.removeprefix(kind)
-    if not text.startswith(kind) or not _PLACE.match(place):
+    if not text.startswith(kind) or not _PLACE.fullmatch(place):
         raise InvalidError.of("cursor", "this is no cursor of this list")
     return int(place)

@@ -75,7 +75,7 @@ class Entrance:
     async def let_in_all(self, work: Work, arrivals: Sequence[Arrival]) -> list[Record]:
         """Write several down, all or none: those that others wait for come first.
 
-        Raises `TurnedAwayError`. What can be written for all at once is: others wait meanwhile.
+        Raises `TurnedAwayError`. What can be written for all at once is: hundreds would hold everybody else up.
         """
         rows = [_row_of(arrival) for arrival in arrivals]
         await work.connection.execute(insert(workloads), rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from contracts.errors import ConflictError
 from contracts.events import WorkloadMoved
@@ -23,6 +23,11 @@ __all__ = ["ENDS_SINK", "HOLDS_ROOM", "Ended", "Journey", "Moved"]
 
 ENDS_SINK = "ends"
 """The sink of the outbox that hears of ends for which others wait. A row's subject is `ended/<id>`."""
+
+_ADD_MOVE = insert(transitions)
+_SAVE = update(workloads).where(
+    workloads.c.id == bindparam("this_id"), workloads.c.revision == bindparam("read_revision")
+)
 
 HOLDS_ROOM = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
 """States in which an attempt holds room on its backend, which is metered."""
@@ -50,7 +55,7 @@ class Journey:
     def __init__(self, work: Work, row: Record) -> None:
         self._work = work
         self._row = row
-        self._read_revision = row["revision"]
+        self._as_read = dict(row)
         self._moves: list[dict[str, Any]] = []
         self._changed = False
 
@@ -169,13 +174,12 @@ class Journey:
         """Write what changed; a workload that somebody else moved meanwhile is a conflict that is tried again."""
         if not (self._moves or self._changed):
             return
-        values = {name: value for name, value in self._row.items() if name not in {"seq", "id"}}
-        changed = await self._work.connection.execute(
-            update(workloads)
-            .where(workloads.c.id == self._row["id"], workloads.c.revision == self._read_revision)
-            .values(**values)
-        )
+        values = {name: value for name, value in self._row.items() if value != self._as_read[name]}
+        if not values:
+            return
+        which = {"this_id": self._row["id"], "read_revision": self._as_read["revision"]}
+        changed = await self._work.connection.execute(_SAVE, {**values, **which})
         if changed.rowcount != 1:
             raise RuntimeError(f"{self._row['id']} was moved by somebody else")
         if self._moves:
-            await self._work.connection.execute(insert(transitions), self._moves)
+            await self._work.connection.execute(_ADD_MOVE, self._moves)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import orjson
+
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
 from contracts.errors import ConflictError, MismatchError, NotFoundError
 from contracts.events import WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
+from services.chassis.answers import Written
 from services.chassis.bus import Delivery
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
@@ -20,7 +23,7 @@ from .cursors import read_cursor, write_cursor
 from .entrance import Arrival, Entrance
 from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
-from .records import Record, to_transition, to_workload
+from .records import Record, to_json, to_transition, to_workload
 from .temporal import TEMPORAL_SINK, Signal
 from .workflows.words import Cancellation
 
@@ -40,9 +43,11 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
-        known = await self._find(command.workload_id)
-        if known is not None:
-            return _same(known, command.principal, command.request_hash)
+        # Only a request with a key can have come before, or a message that is delivered again.
+        if command.request_hash or delivery.deliveries > 1:
+            known = await self._find(command.workload_id)
+            if known is not None:
+                return _same(known, command.principal, command.request_hash)
         admitted = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
             delivery,
@@ -128,9 +133,9 @@ class WorkloadService:
 
     # --- queries ------------------------------------------------------------------------------------------------
 
-    async def get(self, query: GetWorkload) -> Workload:
-        """Return one workload."""
-        return to_workload(await self._visible(query.principal, query.workload_id))
+    async def get(self, query: GetWorkload) -> Written:
+        """Return one workload, written."""
+        return Written(to_json(await self._visible(query.principal, query.workload_id)))
 
     async def history(self, query: GetHistory) -> History:
         """Return all moves of a workload."""
@@ -139,14 +144,13 @@ class WorkloadService:
             rows = await store.history(connection, query.workload_id)
         return History(workload_id=query.workload_id, transitions=[to_transition(row) for row in rows])
 
-    async def page(self, query: ListWorkloads) -> WorkloadPage:
-        """Return a page of what the principal may see, newest first."""
+    async def page(self, query: ListWorkloads) -> Written:
+        """Return a page of what the principal may see, newest first, written."""
         before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.reading() as connection:
-            rows = await store.page(connection, query, scope_of(query.principal), before)
-        shown = rows[: query.limit]
-        more = write_cursor(shown[-1]["seq"], "w") if len(rows) > query.limit else None
-        return WorkloadPage(items=[to_workload(row) for row in shown], next_cursor=more)
+            shown, more = await store.page(connection, query, scope_of(query.principal), before)
+        cursor = write_cursor(shown[-1]["seq"], "w") if more else None
+        return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": cursor}))
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""
@@ -156,7 +160,7 @@ class WorkloadService:
     # --- inside -------------------------------------------------------------------------------------------------
 
     async def _find(self, workload_id: str) -> Record | None:
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             return await store.find(connection, workload_id)
 
     async def _visible(self, principal: Principal, workload_id: str, *, to_change: bool = False) -> Record:
@@ -192,9 +196,10 @@ class WorkloadService:
 
     async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload:
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
-            if work is None:
-                raise ConflictError("the command was handled before, but its workload is gone")
-            return to_workload(await self._entrance.let_in(work, arrival))
+            if work is not None:
+                return to_workload(await self._entrance.let_in(work, arrival))
+        # It was handled before, and an operator has sent it again.
+        return to_workload(await self._visible(arrival.principal, arrival.workload_id))
 
 
 def _why_not_held(row: Record) -> str:

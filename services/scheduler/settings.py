@@ -43,6 +43,10 @@ class Watch(BaseModel):
     """The pause between two looks."""
     silence: float = Field(default=30.0, gt=0)
     """An attempt without a sign of life for so long is looked up on its backend."""
+    compare: float = Field(default=60.0, gt=0)
+    """The pause between two comparisons of the table with Temporal."""
+    settled: float = Field(default=30.0, ge=0)
+    """What moved so lately may still be on its way from the one to the other."""
 
 
 class Schedules(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from .activities.job import JobActivities
@@ -20,7 +20,10 @@ _CACHED = 300
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """Return the sandbox: its restrictions hold, modules are shared, or each workflow would import pydantic anew."""
+    """Return the sandbox in which tests run workflows: its restrictions hold, modules are shared.
+
+    The worker does without: what the sandbox forbids is found by the tests, and it is an eighth of a job's CPU here.
+    """
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_all_modules())
 
 
@@ -34,9 +37,11 @@ def make_worker(client: Client, task_queue: str, activities: JobActivities, sche
             *(activities.submit_attempt, activities.cancel_attempt, activities.move),
             *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
         ],
-        workflow_runner=workflow_runner(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=_CACHED,
         max_concurrent_workflow_tasks=64,
         max_concurrent_local_activities=32,
+        # After a kill the workflows go to the next worker; the server waits so long for the dead one to fetch its own.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=10),
     )

@@ -21,7 +21,7 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, jobs, records, schedules
+from shunter.calls import batches, files, jobs, operations, records, schedules
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -86,6 +86,13 @@ CALLS: dict[str, Call[Any]] = {
     "backends": records.list_backends(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),
+    "site health": operations.get_site_health(),
+    "parked messages": operations.list_parked(service="scheduler", subject="commands", cursor="1"),
+    "parked message": operations.get_parked(7),
+    "resend": operations.resend_parked(7),
+    "resend all": operations.resend_parked(service="scheduler", subject="commands", everything=True),
+    "drop": operations.drop_parked(7),
+    "drop all": operations.drop_parked(service="scheduler", subject="commands", everything=True),
 }
 
 

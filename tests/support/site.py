@@ -57,8 +57,8 @@ from contracts.subjects import log_subject, subject_of
 from contracts.usage import ReplayReport, UsageFigures, UsageRow, UsageSummary
 from contracts.workloads import OutputFile, Transition, Workload
 from services.chassis.bus import Bus, Delivery, QueryHandler
+from services.chassis.http import serve_http
 from services.chassis.policy import owner_or_self, require_visible
-from services.chassis.service import serve_http
 from services.chassis.settings import NatsSettings, Server
 from tests.support.servers import free_ports
 

@@ -57,6 +57,9 @@ _CODE: dict[int, ErrorCode] = {
 _MALFORMED = frozenset({"Idempotency-Key", "If-Match", "Last-Event-ID", "Prefer", "X-Content-SHA256", "cursor"})
 """What is wrong in these is the form of the request (400), not its content (422)."""
 
+_SHOWN = 64
+"""Characters of an unknown field's name that are repeated."""
+
 _TITLES: dict[ErrorCode, str] = {
     ErrorCode.INVALID: "The request is not valid",
     ErrorCode.UNAUTHENTICATED: "Nobody known asks",
@@ -160,7 +163,8 @@ def _invalid(error: RequestValidationError) -> InvalidError:
 
 def _place(location: tuple[int | str, ...]) -> str:
     inner = location[1:] if len(location) > 1 and location[0] in {"body", "query", "path", "header"} else location
-    return ".".join(str(part) for part in inner)
+    # What was sent becomes part of the name of an unknown field: as much of it as shows which one is meant.
+    return ".".join(str(part)[:_SHOWN].encode("utf-8", "backslashreplace").decode() for part in inner)
 
 
 def problems(*kinds: type[ShunterError]) -> dict[int | str, dict[str, Any]]:

@@ -100,7 +100,7 @@ class JobActivities(JobCalls):
             await journey.save()
 
     async def _row(self, workload_id: str) -> Record:
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             row = await find(connection, workload_id)
         if row is None:
             raise InternalError(f"{workload_id} is not in the table")
