@@ -96,7 +96,9 @@ async def main(settings: SchedulerSettings) -> None:
         await dispatcher.load()
         watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
         tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing))),
+            asyncio.create_task(
+                _work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing), admission)
+            ),
             asyncio.create_task(watch.run()),
             asyncio.create_task(clock.run()),
             asyncio.create_task(reconciler.run()),
@@ -122,6 +124,7 @@ async def _work(
     sink: TemporalSink,
     mirror: ScheduleMirror,
     schedules: ScheduleActivities,
+    admission: Admission,
 ) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
@@ -134,7 +137,12 @@ async def _work(
     frame.health.add("temporal", check)
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
     client = await patiently(connect)(settings.scheduler.temporal)
-    activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
+    activities = JobActivities(
+        unit=frame.unit,
+        backends=backends,
+        tickets=Tickets(settings.ticket_key, RunTicket),
+        freeze_rest=admission.freeze_rest,
+    )
     worker = make_worker(client, settings.scheduler.temporal.task_queue, activities, schedules)
     sink.use(client)
     mirror.use(client)

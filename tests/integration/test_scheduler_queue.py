@@ -15,6 +15,8 @@ from contracts.errors import ConflictError, InvalidError, NotFoundError, OverQuo
 from contracts.explanations import Why
 from contracts.ids import workload_id
 from contracts.model import now
+from contracts.queries import FreezeInputs, Frozen
+from contracts.runs import FrozenInput
 from contracts.states import Reason, WorkloadState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
@@ -142,6 +144,39 @@ async def test_a_chain_goes_on_when_each_ends_as_it_should(user: User, runner: F
     assert ended[1].started_at
     assert (ended[1].started_at - ended[0].finished_at).total_seconds() >= 0.5
     assert _order(runner) == [first, second.id, third.id]
+
+
+@pytest_asyncio.fixture
+async def storage(nats: NatsSettings) -> AsyncIterator[None]:
+    """Knows every file but those that are called missing."""
+
+    async def freeze(query: FreezeInputs) -> Frozen:
+        (item,) = query.inputs
+        if item.source.endswith("missing"):
+            raise InvalidError.of("inputs.0.source", f"{item.source} does not exist")
+        return Frozen(inputs=[FrozenInput(source=item.source, target=item.target, key="k", size=1, sha256="0" * 64)])
+
+    bus = Bus(nats, "storage")
+    await bus.connect()
+    bus.answer_queries({FreezeInputs: freeze})
+    await bus.start()
+    yield
+    await bus.stop()
+
+
+@pytest.mark.usefixtures("storage")
+async def test_what_one_leaves_behind_is_an_input_of_the_next(user: User, runner: FakeRunner) -> None:
+    first = await _run_long(user)
+    after = [{"job": first, "on": "any"}]
+    good = await user.submit(after=after, inputs=[{"source": f"jobs/{first}/outputs/x"}])
+    bad = await user.submit(after=after, inputs=[{"source": f"jobs/{first}/outputs/missing"}])
+    await _end(runner, first)
+    assert (await user.until(good.id)).state is S.SUCCEEDED
+    ended = await user.until(bad.id)
+    assert (ended.state, ended.reason) == (S.FAILED, Reason.REFUSED)
+    assert "missing" in ended.message
+    (task,) = [task for task in runner.tasks if task.workload_id == good.id]
+    assert [item.target for item in task.inputs] == ["x"]
 
 
 async def test_a_broken_chain_is_canceled_and_names_its_root(user: User, runner: FakeRunner) -> None:
