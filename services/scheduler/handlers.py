@@ -38,37 +38,27 @@ from contracts.subjects import report_subject
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import invalid_from
 
-from .backends.registry import Backends, Standing
+from .backends.registry import Standing
 from .batches.service import BatchService
-from .queue.explain import Explainer
-from .reports import ReportService
+from .parts import Parts
 from .schedules.service import ScheduleService
-from .service import WorkloadService
 
 __all__ = ["register"]
 
 
-def register(
-    bus: Bus,
-    *,
-    service: WorkloadService,
-    reports: ReportService,
-    backends: Backends,
-    schedules: ScheduleService,
-    batches: BatchService,
-    explainer: Explainer,
-) -> None:
+def register(bus: Bus, parts: Parts) -> None:
     """Connect what the scheduler does with what it hears."""
+    service, batches, schedules = parts.service, parts.batches, parts.schedules
 
     async def take_report(raw: bytes, delivery: Delivery) -> None:
         try:
             report = RunReport.model_validate_json(raw, extra="ignore")
         except ValidationError as error:
             raise invalid_from(error) from error
-        await reports.take(report, delivery)
+        await parts.reports.take(report, delivery)
 
     async def list_backends(_query: ListBackends) -> list[BackendView]:
-        return [_view(standing) for standing in await backends.standings()]
+        return [_view(standing) for standing in await parts.backends.standings()]
 
     bus.handle_commands(
         {
@@ -84,7 +74,7 @@ def register(
         {
             GetWorkload: service.get,
             GetHistory: service.history,
-            ExplainWorkload: explainer.explain,
+            ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
             **_many_queries(batches, schedules),
             ListBackends: list_backends,

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import structlog
 import uvloop
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from contracts.errors import UnavailableError
-from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
-from services.chassis.tickets import Tickets
 
-from .activities.job import JobActivities
-from .activities.schedule import ScheduleActivities
-from .admission import Admission
-from .backends.registry import Backends, make_backends
-from .batches.service import BatchService
 from .catching_up import catch_up
-from .entrance import Entrance
 from .handlers import register
-from .journey import ENDS_SINK
-from .probes import Probes
-from .queue.clock import QueueClock
-from .queue.dependencies import Dependencies
-from .queue.dispatcher import Dispatcher
-from .queue.explain import Explainer
+from .parts import Parts
 from .reconciler import Reconciler
-from .reports import ReportService
-from .schedules.firing import Firing
-from .schedules.mirror import ScheduleMirror
-from .schedules.service import ScheduleService
-from .schedules.words import SCHEDULES_SINK
-from .service import WorkloadService
-from .settings import SchedulerSettings
+from .settings import SchedulerSettings, TemporalSettings
 from .tables import METADATA
-from .temporal import TEMPORAL_SINK, TemporalSink, connect
-from .watch import RunWatch
+from .temporal import connect
 from .worker import make_worker
 
 __all__ = ["main", "run"]
@@ -55,77 +37,39 @@ log = structlog.get_logger(__name__)
 async def main(settings: SchedulerSettings) -> None:
     """Serve until told to stop."""
     async with open_frame("scheduler", settings, database_url=settings.database_url, metadata=METADATA) as frame:
-        backends = make_backends(settings.scheduler.backends, frame.bus)
-        section = settings.scheduler
-        dispatcher = Dispatcher(unit=frame.unit, backends=backends, queue=section.queue, limits=section.limits)
-        admission = Admission(backends=backends, ask=frame.bus.ask)
-        service = WorkloadService(unit=frame.unit, admission=admission, dispatcher=dispatcher)
-        firing = Firing(unit=frame.unit, workloads=service)
-        schedules = ScheduleService(
-            unit=frame.unit, admission=admission, firing=firing, per_owner=section.schedules.per_owner
-        )
-        batches = BatchService(unit=frame.unit, admission=admission, entrance=Entrance(dispatcher), workloads=service)
-        reports = ReportService(unit=frame.unit, backends=backends)
-        explainer = Explainer(unit=frame.unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
-        register(
-            frame.bus,
-            service=service,
-            reports=reports,
-            backends=backends,
-            schedules=schedules,
-            batches=batches,
-            explainer=explainer,
-        )
-        sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
-        frame.sinks[TEMPORAL_SINK] = sink
-        mirror = ScheduleMirror(unit=frame.unit, task_queue=settings.scheduler.temporal.task_queue)
-        frame.sinks[SCHEDULES_SINK] = mirror
-        frame.sinks[ENDS_SINK] = Dependencies(unit=frame.unit, dispatcher=dispatcher)
-        clock = QueueClock(unit=frame.unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
-        probes = Probes(unit=frame.unit, backends=backends, sink=sink, namespace=settings.scheduler.temporal.namespace)
-        for probe in (probes.runners, probes.attempts, probes.workflows):
-            frame.doctor.add(probe.__name__, probe)
+        parts = Parts(frame, settings)
+        register(frame.bus, parts)
+        parts.connect(frame)
         reconciler = Reconciler(
             unit=frame.unit,
             bus=frame.bus,
-            sink=sink,
-            reports=reports,
+            sink=parts.sink,
+            reports=parts.reports,
             settings=settings.scheduler.watch,
             brought_forward=await catch_up(frame.unit, frame.bus),
         )
-        await dispatcher.load()
-        watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
-        tasks = [
-            asyncio.create_task(
-                _work(frame, settings, backends, sink, mirror, ScheduleActivities(firing=firing), admission)
-            ),
-            asyncio.create_task(watch.run()),
-            asyncio.create_task(clock.run()),
-            asyncio.create_task(reconciler.run()),
-        ]
-
-        def wind_down() -> None:
-            for task in tasks:
-                if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
-                    task.cancel()
-
-        try:
-            # The worker finishes its steps while the bus finishes its messages; one after the other took too long.
-            await frame.serve(settings.scheduler.health, on_drain=wind_down)
-        finally:
-            wind_down()
-            await asyncio.wait(tasks, timeout=_LEAVE)
+        await parts.dispatcher.load()
+        working = _work(frame, settings.scheduler.temporal, parts)
+        await _serve(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run())
 
 
-async def _work(
-    frame: Frame,
-    settings: SchedulerSettings,
-    backends: Backends,
-    sink: TemporalSink,
-    mirror: ScheduleMirror,
-    schedules: ScheduleActivities,
-    admission: Admission,
-) -> None:
+async def _serve(frame: Frame, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:
+    tasks = [asyncio.create_task(one) for one in beside]
+
+    def wind_down() -> None:
+        for task in tasks:
+            if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
+                task.cancel()
+
+    try:
+        # The worker finishes its steps while the bus finishes its messages; one after the other took too long.
+        await frame.serve(settings.scheduler.health, on_drain=wind_down)
+    finally:
+        wind_down()
+        await asyncio.wait(tasks, timeout=_LEAVE)
+
+
+async def _work(frame: Frame, temporal: TemporalSettings, parts: Parts) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -136,19 +80,13 @@ async def _work(
 
     frame.health.add("temporal", check)
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
-    client = await patiently(connect)(settings.scheduler.temporal)
-    activities = JobActivities(
-        unit=frame.unit,
-        backends=backends,
-        tickets=Tickets(settings.ticket_key, RunTicket),
-        freeze_rest=admission.freeze_rest,
-    )
-    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities, schedules)
-    sink.use(client)
-    mirror.use(client)
+    client = await patiently(connect)(temporal)
+    worker = make_worker(client, temporal.task_queue, *parts.activities)
+    parts.sink.use(client)
+    parts.mirror.use(client)
     there.set()
-    log.info("temporal.connected", address=settings.scheduler.temporal.address)
-    comparing = asyncio.create_task(mirror.run())
+    log.info("temporal.connected", address=temporal.address)
+    comparing = asyncio.create_task(parts.mirror.run())
     try:
         with suppress(asyncio.CancelledError):
             await worker.run()
