@@ -12,7 +12,7 @@ import structlog
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context, Envelope, type_of
@@ -27,7 +27,7 @@ from services.chassis.unit import EVENT_SINK, UnitOfWork, upsert_for
 from .entrance import new_row
 from .records import Record
 from .store import find
-from .tables import METADATA, transitions, workloads
+from .tables import METADATA, transitions, waiting, workloads
 
 __all__ = ["catch_up"]
 
@@ -37,6 +37,9 @@ _MARGIN = timedelta(minutes=10)
 """Clocks differ, and what was said last need not have been made last."""
 _BATCH = 500
 _PATIENCE = 10.0
+
+_WAITING = (WorkloadState.ACCEPTED.value, WorkloadState.HELD.value)
+"""States in which a workload may wait for its turn."""
 
 _OUTBOX = METADATA.tables["outbox"]
 
@@ -55,6 +58,9 @@ async def catch_up(unit: UnitOfWork, bus: Bus) -> set[str]:
                 if await _note(work.connection, envelope, subject, raw):
                     await _fold(work.connection, envelope)
                     changed.add(envelope.subject)
+            # What was let go since must not be let go once more.
+            gone = select(workloads.c.id).where(workloads.c.state.not_in(_WAITING))
+            await work.connection.execute(delete(waiting).where(waiting.c.id.in_(gone)))
     log.warning("table.brought_forward", workloads=len(changed))
     return changed
 
