@@ -13,7 +13,7 @@ from .errors import FieldError, InvalidError
 from .ids import WorkloadId, workload_id_from
 from .model import Model, Timestamp
 from .resources import Span
-from .spec import After, JobSpec, Outcome
+from .spec import After, Input, JobSpec, Outcome
 from .states import TERMINAL, WorkloadState
 
 __all__ = [
@@ -142,8 +142,14 @@ def job_ids(batch_id: str, spec: BatchSpec) -> dict[str, str]:
 
 
 def jobs_of(batch_id: str, spec: BatchSpec) -> list[JobSpec]:
-    """Return the jobs as they are submitted: every key is an identifier, and who has no name is called by the key."""
+    """Return the jobs as they are submitted: every key is an identifier, and who has no name is called by the key.
+
+    An input from `jobs/<key>/…` is what another job of the batch leaves behind; it must be one that is waited for.
+    """
     ids = job_ids(batch_id, spec)
+    errors = [error for place, job in enumerate(spec.jobs) for error in _early(place, job, ids)]
+    if errors:
+        raise _refusal(errors)
     return [_job(job, ids) for job in spec.jobs]
 
 
@@ -152,7 +158,31 @@ def _job(job: BatchJob, ids: dict[str, str]) -> JobSpec:
     after = [
         After(job=ids[item.key] if item.key else item.job or "", on=item.on, delay=item.delay) for item in job.after
     ]
-    return JobSpec.model_validate({**given, "after": after, "name": job.name or job.key})
+    inputs = [_input(item, ids) for item in job.inputs]
+    return JobSpec.model_validate({**given, "inputs": inputs, "after": after, "name": job.name or job.key})
+
+
+def _giver(item: Input, ids: dict[str, str]) -> str | None:
+    """Return the key of the job of this batch that an input comes from."""
+    folder, _, rest = item.source.partition("/")
+    key = rest.partition("/")[0]
+    return key if folder == "jobs" and key in ids else None
+
+
+def _input(item: Input, ids: dict[str, str]) -> Input:
+    key = _giver(item, ids)
+    if key is None:
+        return item
+    return item.model_copy(update={"source": item.source.replace(f"jobs/{key}/", f"jobs/{ids[key]}/", 1)})
+
+
+def _early(place: int, job: BatchJob, ids: dict[str, str]) -> Iterable[FieldError]:
+    awaited = {item.key for item in job.after}
+    for number, item in enumerate(job.inputs):
+        key = _giver(item, ids)
+        if key is not None and key not in awaited:
+            message = f"it comes from {key!r}, which must stand in `after`"
+            yield FieldError(field=f"jobs.{place}.inputs.{number}.source", message=message)
 
 
 class Waiting(Protocol):

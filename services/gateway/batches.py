@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.batches import Batch, BatchSpec, order_of
+from contracts.batches import Batch, BatchSpec, jobs_of, order_of
 from contracts.commands import CancelBatch, CreateBatch
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import now
@@ -33,6 +33,7 @@ class BatchService:
         order_of(spec.jobs)  # what is wrong in itself need not travel
         principal = self._caller.principal
         batch_id = workload_id_from(principal.subject, key, _PREFIX) if key else workload_id(_PREFIX)
+        jobs_of(batch_id, spec)
         asked_at = now()
         command = CreateBatch(
             batch_id=batch_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contracts.batches import BatchSpec, order_of
+from contracts.batches import BatchSpec, jobs_of, order_of
 from contracts.documents import Document, checked, read_documents
 from contracts.errors import InvalidError
 from contracts.spec import JobSpec
@@ -53,6 +53,7 @@ def to_batch(documents: Sequence[Document], options: Mapping[str, Any]) -> Batch
     place = documents[0] if "jobs" in documents[0].value else None
     spec = checked(BatchSpec, {**value, **named, "jobs": jobs}, "the batch", place)
     order_of(spec.jobs)
+    jobs_of("", spec)  # only to see whether anything speaks against it
     return spec
 
 

@@ -11,9 +11,9 @@ from tests.support.stack import Stack, shunter
 MANY = """\
 name: diamond
 jobs:
-  - {key: top, argv: [echo, top]}
+  - {key: top, script: "echo top > found.txt\\n", outputs: [{path: found.txt}]}
   - &branch {key: left, script: "echo left; exit 3\\n", after: [{key: top}]}
-  - {<<: *branch, key: right, script: "echo right\\n"}
+  - {<<: *branch, key: right, script: "grep top found.txt\\n", inputs: [{source: jobs/top/outputs/found.txt}]}
   - {key: join, argv: [echo, join], after: [{key: left}, {key: right}]}
   - {key: mend, argv: [echo, mend], after: [{key: left, on: failure}]}
 """

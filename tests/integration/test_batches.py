@@ -21,6 +21,7 @@ from tests.support.servers import run_nats
 
 S = WorkloadState
 ADA = as_user("ada")
+JSON = {"Content-Type": "application/json"}
 RUN = {"argv": ["true"]}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -228,13 +229,13 @@ async def test_yaml_is_taken_where_the_type_says_so(server: httpx.AsyncClient, r
 
 
 async def test_a_body_that_is_none_is_refused(server: httpx.AsyncClient) -> None:
-    assert (await server.post("/v1/batches", content=b"{")).status_code == 400
+    assert (await server.post("/v1/batches", content=b"{", headers=JSON)).status_code == 400
     assert (await server.post("/v1/batches", content=b"")).status_code in {400, 422}
     assert (await server.post("/v1/batches", json=[])).status_code == 422
     many = {"jobs": [{"key": f"k{number}", **RUN} for number in range(1001)]}
     assert (await server.post("/v1/batches", json=many)).json()["errors"][0]["field"] == "jobs"
     large = {"jobs": [{"key": f"k{number}", "script": "#" * 900_000} for number in range(10)]}
-    refused = await server.post("/v1/batches", content=json.dumps(large).encode())
+    refused = await server.post("/v1/batches", content=json.dumps(large).encode(), headers=JSON)
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
 
 

@@ -102,9 +102,9 @@ async def test_what_falls_due_is_submitted_once_and_overlaps_as_asked(
     )
     paused = await keeper.create(name="paused", every=10, paused=True)
 
-    ended = await keeper.until(short.id, lambda found: found.state is S.ENDED)
+    ended = await keeper.settled(short.id, 2)
     user = User(bus)
-    assert ended.runs == 2
+    assert (ended.runs, ended.state) == (2, S.ENDED)
     assert ended.next_runs == []
     done = [await user.until(run.job_id) for run in ended.recent_runs]
     assert [job.state for job in done] == [WorkloadState.SUCCEEDED] * 2
@@ -112,10 +112,10 @@ async def test_what_falls_due_is_submitted_once_and_overlaps_as_asked(
     gap = ended.recent_runs[0].scheduled_for - ended.recent_runs[1].scheduled_for
     assert gap.total_seconds() == 10
 
-    others = await keeper.until(cancelling.id, lambda found: found.runs >= 2)
+    others = await keeper.settled(cancelling.id, 2)
     first = await user.until(others.recent_runs[-1].job_id)
     assert (first.state, "next run" in first.message) == (WorkloadState.CANCELED, True)
-    assert (await keeper.until(skipping.id, lambda found: found.runs > 0)).runs == 1
+    assert (await keeper.settled(skipping.id)).runs == 1
 
     listed: WorkloadPage = await bus.ask(ListWorkloads(principal=ADA, schedule_id=short.id))
     assert {job.id for job in listed.items} == {run.job_id for run in ended.recent_runs}

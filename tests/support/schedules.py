@@ -22,7 +22,7 @@ from contracts.ids import workload_id
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.queries import GetSchedule, ListSchedules, SchedulePage
-from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
+from contracts.schedules import RunOutcome, Schedule, ScheduleRun, ScheduleSpec
 from services.chassis.bus import Bus
 from tests.support.scheduler import ADA
 
@@ -100,6 +100,15 @@ class Keeper:
         """Look at some."""
         found: SchedulePage = await self._bus.ask(ListSchedules(principal=self._principal, **wanted))
         return found
+
+    async def settled(self, schedule_id: str, runs: int = 1, *, seconds: float = 90) -> Schedule:
+        """Wait until there were so many runs, and it is known what became of the jobs of all that are shown."""
+
+        def holds(found: Schedule) -> bool:
+            pending = [run for run in found.recent_runs if run.outcome is RunOutcome.PENDING]
+            return found.runs >= runs and not pending
+
+        return await self.until(schedule_id, holds, seconds=seconds)
 
     async def until(self, schedule_id: str, holds: Callable[[Schedule], bool], *, seconds: float = 90) -> Schedule:
         """Wait until something holds of a schedule."""

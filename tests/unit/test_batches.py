@@ -59,6 +59,16 @@ def test_keys_become_the_same_identifiers_every_time_and_names_where_none_is_giv
     assert [item.job for item in second.after] == [ids["a"]]
 
 
+def test_an_input_may_be_what_an_awaited_job_leaves_behind() -> None:
+    taker = {"key": "b", "argv": ["true"], "inputs": [{"source": "jobs/a/outputs/x.txt"}, {"source": "mine.txt"}]}
+    spec = BatchSpec.model_validate({"jobs": [{"key": "a", "argv": ["true"]}, {**taker, "after": [{"key": "a"}]}]})
+    _, second = jobs_of(BATCH, spec)
+    assert [item.source for item in second.inputs] == [f"jobs/{job_ids(BATCH, spec)['a']}/outputs/x.txt", "mine.txt"]
+    early = BatchSpec.model_validate({"jobs": [{"key": "a", "argv": ["true"]}, taker]})
+    with pytest.raises(InvalidError, match="it comes from 'a', which must stand in `after`"):
+        jobs_of(BATCH, early)
+
+
 @pytest.mark.parametrize(
     ("counts", "state"),
     [

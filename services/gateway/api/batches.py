@@ -14,6 +14,7 @@ from contracts.batches import Batch, BatchSpec
 from contracts.documents import checked, read_documents
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
 from contracts.queries import BatchPage
+from services.gateway.bodies import YAML_TYPES
 
 from . import batch_examples as examples
 from .answers import answers, json_answer
@@ -30,7 +31,6 @@ _PENDING = {202: ("The scheduler is away or at it; the command is kept and will 
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one.", examples=["sweep-1"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
 
-_YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 _LONGEST_YAML = 2**20
 """Bytes. YAML is read a hundred times slower than JSON, which may be as long as any body."""
 
@@ -137,7 +137,7 @@ async def _read(request: Request) -> BatchSpec:
     """Read the body by its type: JSON, or YAML where it says so."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     raw = await request.body()
-    if kind not in _YAML:
+    if kind.encode() not in YAML_TYPES:
         try:
             return BatchSpec.model_validate_json(raw)
         except ValidationError as error:
