@@ -49,8 +49,8 @@ lint: install ## Check form, types and layers
 
 check: lint test ## What CI runs: all checks, then all tests
 
-bench: install ## Measure: start to end of short jobs, idle memory and CPU
-	@$(BIN)/python -m bench.main
+bench: install ## Measure the speed table beside its peers (ROWS=jobs,reads for some of it; ARGS=--docs)
+	@$(BIN)/python -m bench.main $(if $(ROWS),--only $(ROWS)) $(ARGS)
 
 up: install ## Run the stack until Ctrl-C (DATA=folder PORT=8800)
 	@$(BIN)/shunter up --data $(DATA) --port $(PORT)

@@ -11,24 +11,26 @@ from typing import Any
 
 import nats.errors
 import structlog
-from faststream import AckPolicy
 from faststream.nats import NatsBroker, NatsMessage
 from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from contracts.commands import NO_TARGET, Command
-from contracts.envelope import Context, Envelope, type_of
-from contracts.errors import InternalError, ShunterError, UnavailableError, error_of
+from contracts.envelope import Context, Envelope, is_message_id, type_of
+from contracts.errors import ShunterError, TooLargeError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
 
+from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
 from .connecting import require_nats
 from .consumer import Consumer
 from .errors import invalid_from, translated
+from .parking import ORIGINAL_ID
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -63,7 +65,6 @@ class Delivery:
 
 
 CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel]]
-QueryHandler = Callable[[Any], Awaitable[Any]]
 EventHandler = Callable[[Envelope, Delivery], Awaitable[None]]
 RawHandler = Callable[[bytes, Delivery], Awaitable[None]]
 _Handle = Callable[[Msg, Delivery], Awaitable[None]]
@@ -94,8 +95,12 @@ class Bus:
         )
         self._consumers: list[Consumer] = []
         self._stopping = False
+        self._answers = Answers(service)
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self.on_return: list[Callable[[], Awaitable[object]]] = []
+        """Called, each for itself, when NATS was away and is back, maybe with another store."""
+        self._returning: set[asyncio.Task[None]] = set()
 
     # --- connection -------------------------------------------------------------------------------------------
 
@@ -110,6 +115,7 @@ class Bus:
     async def start(self) -> None:
         """Begin to handle messages."""
         await self.broker.start()
+        await self._answers.start(self.connection)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
         # The server has heard of all our subscriptions before anybody is told that we are ready.
         await self.connection.flush()
@@ -119,9 +125,8 @@ class Bus:
         if self._stopping:
             return
         self._stopping = True
-        subscribers = [subscriber.stop() for subscriber in self.broker.subscribers]
         with suppress(nats.errors.Error):
-            await asyncio.gather(*(consumer.stop() for consumer in self._consumers), *subscribers)
+            await asyncio.gather(*(consumer.stop() for consumer in self._consumers), self._answers.stop())
 
     async def stop(self) -> None:
         """Finish what is in hand, then close; a NATS that is away or hangs is not waited for."""
@@ -143,6 +148,10 @@ class Bus:
         log.info("bus.reconnected")
         for consumer in self._consumers:
             consumer.resume()
+        for act in self.on_return:
+            task = asyncio.create_task(_patiently(act))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
     @property
     def connection(self) -> Client:
@@ -166,7 +175,11 @@ class Bus:
     async def publish(
         self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once."""
+        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once.
+
+        Raises `TooLargeError` for what NATS would not take: it hangs up on whoever sends it.
+        """
+        self._require_room(len(payload))
         with translated("NATS"):
             await self.jetstream.publish(
                 subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
@@ -176,9 +189,9 @@ class Bus:
         """Say a row of the outbox; the relay's sink for events."""
         await self.publish(row.subject, row.payload, row.id)
 
-    async def announce(self, event: Event, context: Context) -> None:
-        """Publish an event of a service that keeps no tables."""
-        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id)
+    async def announce(self, event: Event, context: Context, *, event_id: str | None = None) -> None:
+        """Publish an event of a service that keeps no tables; under one *event_id* it is kept once."""
+        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id, id=event_id)
         await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
 
     async def order(self, command: Command, context: Context, *, wait: float, answer: Any) -> Any:
@@ -186,21 +199,37 @@ class Bus:
 
         Raises whatever the service refuses it with, and `UnavailableError` if the command could not be kept.
         """
+        raw = await self._order(command, context, wait)
+        return None if raw is None else _read_reply(raw, answer)
+
+    async def order_json(self, command: Command, context: Context, *, wait: float) -> bytes | None:
+        """Do the same, and return the answer as the service wrote it."""
+        raw = await self._order(command, context, wait)
+        return None if raw is None else _json_of(raw)
+
+    async def _order(self, command: Command, context: Context, wait: float) -> bytes | None:
         envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
+        payload = envelope.to_bytes()
+        # The event that tells of it, and the record, say all that and more.
+        self._require_room(2 * len(payload))
         if wait <= 0:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id)
+            await self.publish(subject_of(command), payload, envelope.id)
             return None
         got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
         reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
         try:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id, reply_to)
+            await self.publish(subject_of(command), payload, envelope.id, reply_to)
             async with asyncio.timeout(wait):
-                raw = await got
+                raw: bytes = await got
+                return raw
         except TimeoutError:
             return None
         finally:
             del self._awaited[envelope.id]
-        return _read_reply(raw, answer)
+
+    def _require_room(self, size: int) -> None:
+        if size > (most := self.connection.max_payload - FOR_HEADERS):
+            raise TooLargeError(f"what is asked makes a message of {size} bytes, {most} at most go through")
 
     async def _take_answer(self, message: Msg) -> None:
         got = self._awaited.get(message.subject.rpartition(".")[2])
@@ -209,10 +238,17 @@ class Bus:
 
     async def ask(self, query: Query, *, service: str | None = None, timeout: float = 10.0) -> Any:
         """Ask the owner of some data; raises what it refuses with, `UnavailableError` when nobody answers."""
+        return _read_reply(await self._ask(query, service, timeout), query.answer)
+
+    async def ask_json(self, query: Query, *, timeout: float = 10.0) -> bytes:
+        """Do the same, and return the answer as its owner wrote it."""
+        return _json_of(await self._ask(query, None, timeout))
+
+    async def _ask(self, query: Query, service: str | None, timeout: float) -> bytes:
         subject = query_subject(type(query), service)
         with translated(f"the {subject.split('.')[1]} service"):
             message = await self.connection.request(subject, query.model_dump_json().encode(), timeout=timeout)
-        return _read_reply(message.data, query.answer)
+        return message.data
 
     # --- hearing ----------------------------------------------------------------------------------------------
 
@@ -228,10 +264,10 @@ class Bus:
                     answer = await handler(command, delivery)
                 except ShunterError as error:
                     if reply_to and not isinstance(error, UnavailableError):
-                        await self._reply(reply_to, Reply(problem=error.to_problem()))
+                        await self._refuse(reply_to, error)
                     raise
             if reply_to:
-                await self._reply(reply_to, Reply(answer=answer))
+                await reply(self.connection, reply_to, written(answer))
 
         self._subscribe("COMMANDS", command_filter(self.service), f"{self.service}-commands", handle, workers)
 
@@ -246,27 +282,7 @@ class Bus:
     def answer_queries(self, handlers: Mapping[type[Any], QueryHandler]) -> None:
         """Answer questions; replicas of the service share them."""
         for kind, handler in handlers.items():
-            self._answer(kind, handler)
-
-    def _answer(self, kind: type[Query], handler: QueryHandler) -> None:
-        async def answer(message: NatsMessage) -> None:
-            reply: Reply[Any]
-            try:
-                reply = Reply(answer=await handler(kind.model_validate_json(message.body, extra="ignore")))
-            except ValidationError as error:
-                reply = Reply(problem=invalid_from(error).to_problem())
-            except ShunterError as error:
-                reply = Reply(problem=error.to_problem())
-            except Exception:
-                log.exception("query.failed", query=kind.name)
-                reply = Reply(problem=InternalError("something went wrong; the logs say what").to_problem())
-            if message.raw_message.reply:
-                await self._reply(message.raw_message.reply, reply)
-
-        subscriber = self.broker.subscriber(
-            query_subject(kind, self.service), queue=self.service, max_workers=64, ack_policy=AckPolicy.MANUAL
-        )
-        subscriber(answer)
+            self._answers.add(kind, handler)
 
     def _subscribe(self, stream: str, subject: str, durable: str, handle: _Handle, workers: int) -> None:
         async def settle(message: Msg) -> None:
@@ -278,8 +294,8 @@ class Bus:
             Consumer(stream=stream, subject=subject, durable=durable, handle=settle, workers=workers)
         )
 
-    async def _reply(self, inbox: str, reply: Reply[Any]) -> None:
-        await self.connection.publish(inbox, reply.model_dump_json(exclude_none=True).encode())
+    async def _refuse(self, inbox: str, error: ShunterError) -> None:
+        await reply(self.connection, inbox, refused(error))
 
     def _line(self, subject: str) -> AbstractAsyncContextManager[Any]:
         """Return the lock of one target's commands; locks that nobody holds are forgotten."""
@@ -289,6 +305,18 @@ class Bus:
         if len(self._lines) > _LINES:
             self._lines = {key: lock for key, lock in self._lines.items() if lock.locked()}
         return self._lines.setdefault(target, asyncio.Lock())
+
+
+async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
+    """Do it as soon as JetStream answers: after a restart that takes longer than the connection."""
+    for pause in (0.2, 0.5, 1.0, 2.0, 5.0, 15.0):
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 (it is tried again, and at the next start)
+            log.warning("bus.return_failed", error=repr(error))
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 def _security(settings: NatsSettings) -> SASLPlaintext | None:
@@ -321,9 +349,23 @@ def _delivery(raw: Msg) -> Delivery:
     try:
         envelope = Envelope.from_bytes(raw.data)
     except ValidationError:
-        message_id = (raw.headers or {}).get(_MESSAGE_ID) or f"{metadata.stream}-{metadata.sequence.stream}"
+        headers = raw.headers or {}
+        # What an operator sent again has an id of its own for the stream, and keeps its old one for the inbox.
+        message_id = headers.get(ORIGINAL_ID) or headers.get(_MESSAGE_ID, "")
+        if not is_message_id(message_id):
+            message_id = f"{metadata.stream}-{metadata.sequence.stream}"
         return Delivery(message_id, Context.start("service:unknown"), *place)
     return Delivery(envelope.id, envelope.to_context(), *place, envelope)
+
+
+def _json_of(raw: bytes) -> bytes:
+    answer = answer_of(raw)
+    if answer is not None:
+        return answer
+    reply = Reply[Any].model_validate_json(raw, extra="ignore")
+    if reply.problem:
+        raise error_of(reply.problem)
+    return to_json(reply.answer)
 
 
 def _read_reply(raw: bytes, answer: Any) -> Any:

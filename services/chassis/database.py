@@ -24,7 +24,18 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-__all__ = ["CONVENTION", "READING", "Moment", "add_chassis_tables", "is_sqlite", "make_engine", "new_metadata"]
+from .sqlite import DRIVER, DirectEngine, begin_immediate
+
+__all__ = [
+    "CONVENTION",
+    "READING",
+    "Moment",
+    "add_chassis_tables",
+    "is_sqlite",
+    "make_engine",
+    "make_scanner",
+    "new_metadata",
+]
 
 READING = "shunter_reading"
 """The execution option of a connection that only reads: on SQLite it must not take the writer's lock."""
@@ -104,23 +115,14 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if not options.get(READING) and options.get("isolation_level") != "AUTOCOMMIT":
-        # Past SQLAlchemy's cursor, which would cost two more trips to the driver's thread.
-        connection.connection.dbapi_connection.run_async(_begin_immediate)  # type: ignore[union-attr]
+        begin_immediate(connection.connection.dbapi_connection)  # type: ignore[arg-type]
 
 
 def _roll_back(connection: Any, _record: Any, _error: BaseException | None) -> None:
     # A transaction that was cancelled in the middle: merely closing the connection would leave it open, and
     # everybody locked out, for as long as some traceback still holds a cursor.
     with suppress(Exception):
-        connection.run_async(_rollback)
-
-
-def _rollback(driver: Any) -> Any:
-    return driver.rollback()
-
-
-def _begin_immediate(driver: Any) -> Any:
-    return driver.execute("BEGIN IMMEDIATE")
+        connection.rollback()
 
 
 def make_engine(url: str) -> AsyncEngine:
@@ -129,8 +131,17 @@ def make_engine(url: str) -> AsyncEngine:
         return create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url)
+    engine = DirectEngine(create_async_engine(make_url(url).set(drivername=DRIVER)).sync_engine)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
     return engine
+
+
+def make_scanner(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine for statements that may read much: on SQLite a thread reads, so that the loop goes on."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return engine
+    scanner = create_async_engine(engine.url.set(drivername="sqlite+aiosqlite"), pool_size=4, max_overflow=0)
+    event.listen(scanner.sync_engine, "connect", _prepare_sqlite)
+    return scanner

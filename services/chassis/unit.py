@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from contracts.subjects import subject_of
 
 from .database import READING
 
-__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "reading", "turn_for", "upsert_for"]
+__all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "looker", "reading", "turn_for", "upsert_for"]
 
 EVENT_SINK = "events"
 """The sink of everything that goes to the EVENTS stream."""
@@ -59,6 +59,10 @@ class Work:
     context: Context
     source: str
     _rows: list[OutboxRow] = field(default_factory=list)
+    facts: list[object] = field(default_factory=list)
+    """What happened here that somebody else of this service takes into account before the commit."""
+    on_rollback: Callable[[], None] | None = None
+    """Called if nothing of this came to be."""
 
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
@@ -89,41 +93,73 @@ class UnitOfWork:
         source: str,
         announce: Callable[[list[OutboxRow]], None],
         turn: AbstractAsyncContextManager[Any],
+        scanner: AsyncEngine | None = None,
     ) -> None:
         self._engine = engine
-        self._inbox = inbox
-        self._outbox = outbox
+        self._scanner = scanner or engine
+        self._looker = looker(engine)
         self._source = source
         self._announce = announce
         self._turn = turn
+        self._partner: Callable[[Work], Awaitable[None]] | None = None
+        # Built once: building a statement costs more than SQLite takes to run it.
+        self._say_later = insert(outbox)
+        upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
+        self._know = upsert(inbox).on_conflict_do_nothing()
+
+    def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
+        """Have *partner* take part in every transaction in which a fact was noted, right before its commit."""
+        self._partner = partner
 
     @asynccontextmanager
     async def begin(self, context: Context) -> AsyncIterator[Work]:
         """Open a transaction; code inside never commits."""
         async with self._turn:
-            async with self._engine.begin() as connection:
-                work = Work(connection, context, self._source)
+            async with _open(self._engine, context, self._source) as work:
                 yield work
+                if work.facts and self._partner:
+                    await self._partner(work)
                 if work.rows:
-                    await connection.execute(insert(self._outbox), [_values(row) for row in work.rows])
+                    await work.connection.execute(self._say_later, [_values(row) for row in work.rows])
             self._announce(work.rows)
 
     @asynccontextmanager
     async def handling(self, message: str, context: Context) -> AsyncIterator[Work | None]:
         """Open a transaction for a message, or give None if it was handled before."""
         async with self.begin(context) as work:
-            added = await work.connection.execute(
-                upsert_for(work.connection)(self._inbox)
-                .values(message_id=message, handled_at=now())
-                .on_conflict_do_nothing()
-            )
+            added = await work.connection.execute(self._know, {"message_id": message, "handled_at": now()})
             yield work if added.rowcount else None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection for reading only; it waits for no writer."""
-        async with self._engine.connect() as connection:
+        """Open a connection for reading only, as much as it may be; it waits for no writer."""
+        async with self._scanner.connect() as connection:
             yield await reading(connection)
+
+    @asynccontextmanager
+    async def looking_up(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for a few rows by their key; it waits for no writer, and on SQLite for no thread."""
+        async with self._looker.connect() as connection:
+            yield connection
+
+
+def looker(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine over the same pool whose connections only read."""
+    options = {READING: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    return type(engine)(engine.sync_engine.execution_options(**options))
+
+
+@asynccontextmanager
+async def _open(engine: AsyncEngine, context: Context, source: str) -> AsyncIterator[Work]:
+    work: Work | None = None
+    try:
+        async with engine.begin() as connection:
+            work = Work(connection, context, source)
+            yield work
+    except BaseException:
+        if work and work.on_rollback:
+            work.on_rollback()
+        raise
 
 
 async def reading(connection: AsyncConnection) -> AsyncConnection:

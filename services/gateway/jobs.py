@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from nats.js.errors import NotFoundError as NoMessageError
 
-from contracts.commands import CancelWorkload, Command, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import CancelWorkload, Command, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
 from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
+from contracts.explanations import Explanation
 from contracts.ids import workload_id, workload_id_from
-from contracts.model import now
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads, WorkloadPage
+from contracts.model import Model, now
+from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListWorkloads
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
@@ -26,9 +27,10 @@ from services.chassis.errors import translated
 
 from .callers import Caller
 from .closing import Closing
+from .records import JobRecord, RecordPage
 from .watch import Watch, watching
 
-__all__ = ["CHANGE", "JobService", "Submitted", "Until"]
+__all__ = ["CHANGE", "JobService", "Submitted", "Until", "hash_of"]
 
 CHANGE = "change"
 """What a long poll may wait for, beside states: any move at all."""
@@ -39,7 +41,7 @@ class Submitted:
     """What became of a submit: accepted with the record, or kept and not handled yet."""
 
     job_id: str
-    workload: Workload | None
+    record: JobRecord | None
     replayed: bool = False
     """Whether an earlier request with the same key had made the workload."""
 
@@ -59,12 +61,12 @@ class Until:
         # What has ended reaches no other state: nobody waits for that.
         return cls(TERMINAL if word == "terminal" else TERMINAL | {WorkloadState(word)})
 
-    def is_met(self, workload: Workload, first: int) -> bool:
+    def is_met(self, record: JobRecord, first: int) -> bool:
         """Say whether the waiting is over; *first* is the revision that was seen at the beginning."""
         if self.states:
-            return workload.state in self.states
+            return record.state in self.states
         known = first if self.revision is None else self.revision
-        return workload.revision != known or workload.state.is_terminal
+        return record.revision != known or record.state.is_terminal
 
     def is_news(self, fact: str) -> bool:
         """Say whether a fact can end the waiting; most moves of a job do not, and cost no question then."""
@@ -85,7 +87,7 @@ class JobService:
         principal = self._caller.principal
         job_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = SubmitWorkload(
-            workload_id=job_id, principal=principal, spec=spec, request_hash=_hash_of(spec) if key else ""
+            workload_id=job_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
         )
         return await self._make(job_id, command, key=key, wait=wait)
 
@@ -103,34 +105,41 @@ class JobService:
 
     async def _make(self, new_id: str, command: Command, *, key: str | None, wait: float | None) -> Submitted:
         asked_at = now()
-        workload = await self._order(command, wait)
+        record = await self._order(command, wait)
         # A record that is older than the request was made by an earlier one. The clocks of gateway and scheduler
         # decide; if they disagree, 200 is said for 201 or the other way round, which harms nobody.
-        replayed = bool(key and workload and workload.created_at < asked_at)
-        return Submitted(new_id, workload, replayed)
+        replayed = bool(key and record and record.created_at < asked_at)
+        return Submitted(new_id, record, replayed)
 
-    async def start(self, job_id: str) -> Workload | None:
+    async def start(self, job_id: str) -> JobRecord | None:
         """Let a held job go; None if the scheduler is away, then it will be done later."""
         return await self._order(StartWorkload(workload_id=job_id, principal=self._caller.principal), None)
 
-    async def cancel(self, job_id: str) -> Workload | None:
+    async def hold(self, job_id: str) -> JobRecord | None:
+        """Keep a job that waits from starting; None if the scheduler is away, then it will be done later."""
+        return await self._order(HoldWorkload(workload_id=job_id, principal=self._caller.principal), None)
+
+    async def cancel(self, job_id: str) -> JobRecord | None:
         """End a job; None if the scheduler is away, then it will be done later."""
         return await self._order(CancelWorkload(workload_id=job_id, principal=self._caller.principal), None)
 
-    async def _order(self, command: Command, wait: float | None) -> Workload | None:
+    async def _order(self, command: Command, wait: float | None) -> JobRecord | None:
         seconds = self._wait if wait is None else wait
-        answer: Workload | None = await self._bus.order(command, self._caller.context, wait=seconds, answer=Workload)
-        return answer
+        raw = await self._bus.order_json(command, self._caller.context, wait=seconds)
+        return None if raw is None else JobRecord(raw)
 
     async def get(self, job_id: str) -> Workload:
         """Return a job; `UnavailableError` while its submit was not handled yet."""
+        return (await self.show(job_id)).to_workload()
+
+    async def show(self, job_id: str) -> JobRecord:
+        """Do the same, and return it as it was written."""
+        query = GetWorkload.model_construct(principal=self._caller.principal, workload_id=job_id)
         try:
-            query = GetWorkload(principal=self._caller.principal, workload_id=job_id)
-            workload: Workload = await self._bus.ask(query)
+            return JobRecord(await self._bus.ask_json(query))
         except NotFoundError:
             await self._refuse_if_pending(job_id)
             raise
-        return workload
 
     async def _refuse_if_pending(self, job_id: str) -> None:
         """Tell a job that is not there yet from one that never will be."""
@@ -147,17 +156,17 @@ class JobService:
         if Envelope.from_bytes(found.data).actor == self._caller.context.actor:
             raise UnavailableError(f"{job_id} was submitted and is not handled yet", retry_after=2.0)
 
-    async def wait_for(self, job_id: str, until: Until, *, seconds: float) -> Workload:
+    async def wait_for(self, job_id: str, until: Until, *, seconds: float) -> JobRecord:
         """Return the job as soon as *until* holds, or as it stands after *seconds*."""
         ends = time.monotonic() + seconds
         subject = event_subject("workload", about=job_id)
         async with watching(self._bus.connection, subject, self._closing) as watch:
             # Asked after the watch began: a move is either in the answer or in the news.
-            workload = await self.get(job_id)
-            first = workload.revision
-            while not until.is_met(workload, first) and await self._news(watch, until, ends):
-                workload = await self.get(job_id)
-        return workload
+            record = await self.show(job_id)
+            first = record.revision
+            while not until.is_met(record, first) and await self._news(watch, until, ends):
+                record = await self.show(job_id)
+        return record
 
     async def _news(self, watch: Watch, until: Until, ends: float) -> bool:
         """Wait for a fact that may matter; say whether there was one."""
@@ -166,6 +175,16 @@ class JobService:
             if fact and until.is_news(fact):
                 return True
         return False
+
+    async def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is."""
+        try:
+            query = ExplainWorkload(principal=self._caller.principal, workload_id=job_id)
+            explanation: Explanation = await self._bus.ask(query)
+        except NotFoundError:
+            await self._refuse_if_pending(job_id)
+            raise
+        return explanation
 
     async def history(self, job_id: str) -> History:
         """Return all moves of a job."""
@@ -186,7 +205,9 @@ class JobService:
         labels: dict[str, str],
         created_after: datetime | None,
         created_before: datetime | None,
-    ) -> WorkloadPage:
+        schedule_id: str | None = None,
+        batch_id: str | None = None,
+    ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
             principal=self._caller.principal,
@@ -200,11 +221,13 @@ class JobService:
             label=labels,
             created_after=created_after,
             created_before=created_before,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
         )
-        page: WorkloadPage = await self._bus.ask(query)
-        return page
+        return RecordPage(await self._bus.ask_json(query))
 
 
-def _hash_of(spec: JobSpec) -> str:
-    """Return the same for the same wish, however its keys were ordered."""
-    return sha256(orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+def hash_of(wish: Model) -> str:
+    """Return the same for the same wish, however its keys were ordered and whatever fields were added since."""
+    said = wish.model_dump(mode="json", exclude_defaults=True)
+    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

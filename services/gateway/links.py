@@ -12,6 +12,10 @@ def job_path(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
+_HERE = b"{job}"
+"""Where the identifier goes in links that are written beforehand."""
+
+
 class JobLinks(Model):
     """Where to go from a job."""
 
@@ -28,6 +32,7 @@ class Linker:
 
     def __init__(self, *, temporal_ui: str | None, namespace: str) -> None:
         self._workflows = f"{temporal_ui.rstrip('/')}/namespaces/{namespace}/workflows/" if temporal_ui else None
+        self._written = self.links_of(_HERE.decode()).model_dump_json().encode()
 
     def links_of(self, job_id: str) -> JobLinks:
         """Return the links of one job."""
@@ -36,3 +41,7 @@ class Linker:
         return JobLinks.model_construct(
             self=path, history=f"{path}/history", logs=f"{path}/logs", files=f"{path}/files", temporal_ui=workflow
         )
+
+    def json_of(self, job_id: str) -> bytes:
+        """Return the same, written."""
+        return self._written.replace(_HERE, job_id.encode())

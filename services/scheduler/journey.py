@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from contracts.errors import ConflictError
 from contracts.events import WorkloadMoved
+from contracts.model import Model
 from contracts.states import Reason, WorkloadState, may_move
 from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
 from .records import Record
+from .schedules.words import ended
 from .tables import transitions, workloads
 
-__all__ = ["HOLDS_ROOM", "Journey"]
+__all__ = ["ENDS_SINK", "HOLDS_ROOM", "Ended", "Journey", "Moved"]
+
+ENDS_SINK = "ends"
+"""The sink of the outbox that hears of ends for which others wait. A row's subject is `ended/<id>`."""
+
+_ADD_MOVE = insert(transitions)
+_SAVE = update(workloads).where(
+    workloads.c.id == bindparam("this_id"), workloads.c.revision == bindparam("read_revision")
+)
 
 HOLDS_ROOM = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
 """States in which an attempt holds room on its backend, which is metered."""
+
+
+class Ended(Model):
+    """A workload has ended for which others wait."""
+
+    state: WorkloadState
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The fact that a workload moved, for those of this service who take it into account."""
+
+    row: Record
+    """As it stood after the move, or later."""
+    old: WorkloadState
+    new: WorkloadState
 
 
 class Journey:
@@ -28,7 +55,7 @@ class Journey:
     def __init__(self, work: Work, row: Record) -> None:
         self._work = work
         self._row = row
-        self._read_revision = row["revision"]
+        self._as_read = dict(row)
         self._moves: list[dict[str, Any]] = []
         self._changed = False
 
@@ -115,6 +142,11 @@ class Journey:
                 "usage": closed.model_dump(mode="json") if closed else None,
             }
         )
+        if new.is_terminal and row.get("schedule_id"):
+            self._work.defer(*ended(row["id"]))
+        self._work.facts.append(Moved(row, old, new))
+        if new.is_terminal and row["awaited"]:
+            self._work.defer(ENDS_SINK, f"ended/{row['id']}", Ended(state=new))
         leaves = old is WorkloadState.FINISHING or new.is_terminal
         self._work.send(
             WorkloadMoved(
@@ -142,13 +174,12 @@ class Journey:
         """Write what changed; a workload that somebody else moved meanwhile is a conflict that is tried again."""
         if not (self._moves or self._changed):
             return
-        values = {name: value for name, value in self._row.items() if name not in {"seq", "id"}}
-        changed = await self._work.connection.execute(
-            update(workloads)
-            .where(workloads.c.id == self._row["id"], workloads.c.revision == self._read_revision)
-            .values(**values)
-        )
+        values = {name: value for name, value in self._row.items() if value != self._as_read[name]}
+        if not values:
+            return
+        which = {"this_id": self._row["id"], "read_revision": self._as_read["revision"]}
+        changed = await self._work.connection.execute(_SAVE, {**values, **which})
         if changed.rowcount != 1:
             raise RuntimeError(f"{self._row['id']} was moved by somebody else")
         if self._moves:
-            await self._work.connection.execute(insert(transitions), self._moves)
+            await self._work.connection.execute(_ADD_MOVE, self._moves)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import structlog
 import uvloop
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from contracts.errors import UnavailableError
-from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
-from services.chassis.tickets import Tickets
 
-from .activities.job import JobActivities
-from .admission import Admission
-from .backends.registry import Backends, make_backends
+from .catching_up import catch_up
 from .handlers import register
-from .reports import ReportService
-from .service import WorkloadService
-from .settings import SchedulerSettings
+from .parts import Parts
+from .reconciler import Reconciler
+from .settings import SchedulerSettings, TemporalSettings
 from .tables import METADATA
-from .temporal import TEMPORAL_SINK, TemporalSink, connect
-from .watch import RunWatch
+from .temporal import connect
 from .worker import make_worker
 
 __all__ = ["main", "run"]
@@ -40,26 +37,39 @@ log = structlog.get_logger(__name__)
 async def main(settings: SchedulerSettings) -> None:
     """Serve until told to stop."""
     async with open_frame("scheduler", settings, database_url=settings.database_url, metadata=METADATA) as frame:
-        backends = make_backends(settings.scheduler.backends, frame.bus)
-        service = WorkloadService(unit=frame.unit, admission=Admission(backends=backends, ask=frame.bus.ask))
-        reports = ReportService(unit=frame.unit, backends=backends)
-        register(frame.bus, service=service, reports=reports, backends=backends)
-        sink = TemporalSink(task_queue=settings.scheduler.temporal.task_queue, is_over=service.is_over)
-        frame.sinks[TEMPORAL_SINK] = sink
-        watch = RunWatch(unit=frame.unit, backends=backends, settings=settings.scheduler.watch)
-        tasks = [
-            asyncio.create_task(_work(frame, settings, backends, sink)),
-            asyncio.create_task(watch.run()),
-        ]
-        try:
-            await frame.serve(settings.scheduler.health)
-        finally:
-            for task in tasks:
+        parts = Parts(frame, settings)
+        register(frame.bus, parts)
+        parts.connect(frame)
+        reconciler = Reconciler(
+            unit=frame.unit,
+            bus=frame.bus,
+            sink=parts.sink,
+            reports=parts.reports,
+            settings=settings.scheduler.watch,
+            brought_forward=await catch_up(frame.unit, frame.bus),
+        )
+        await parts.dispatcher.load()
+        working = _work(frame, settings.scheduler.temporal, parts)
+        await _serve(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run())
+
+
+async def _serve(frame: Frame, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:
+    tasks = [asyncio.create_task(one) for one in beside]
+
+    def wind_down() -> None:
+        for task in tasks:
+            if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
                 task.cancel()
-            await asyncio.wait(tasks, timeout=_LEAVE)
+
+    try:
+        # The worker finishes its steps while the bus finishes its messages; one after the other took too long.
+        await frame.serve(settings.scheduler.health, on_drain=wind_down)
+    finally:
+        wind_down()
+        await asyncio.wait(tasks, timeout=_LEAVE)
 
 
-async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, sink: TemporalSink) -> None:
+async def _work(frame: Frame, temporal: TemporalSettings, parts: Parts) -> None:
     """Connect to Temporal as soon as it is there, and run workflows until cancelled."""
     there = asyncio.Event()
 
@@ -70,14 +80,18 @@ async def _work(frame: Frame, settings: SchedulerSettings, backends: Backends, s
 
     frame.health.add("temporal", check)
     patiently = retry(retry=retry_if_exception_type(UnavailableError), wait=wait_exponential(0.1, max=2.0))
-    client = await patiently(connect)(settings.scheduler.temporal)
-    activities = JobActivities(unit=frame.unit, backends=backends, tickets=Tickets(settings.ticket_key, RunTicket))
-    worker = make_worker(client, settings.scheduler.temporal.task_queue, activities)
-    sink.use(client)
+    client = await patiently(connect)(temporal)
+    worker = make_worker(client, temporal.task_queue, *parts.activities)
+    parts.sink.use(client)
+    parts.mirror.use(client)
     there.set()
-    log.info("temporal.connected", address=settings.scheduler.temporal.address)
-    with suppress(asyncio.CancelledError):
-        await worker.run()
+    log.info("temporal.connected", address=temporal.address)
+    comparing = asyncio.create_task(parts.mirror.run())
+    try:
+        with suppress(asyncio.CancelledError):
+            await worker.run()
+    finally:
+        comparing.cancel()
 
 
 async def _serve_and_leave(settings: SchedulerSettings) -> None:

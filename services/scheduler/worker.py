@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from .activities.job import JobActivities
+from .activities.schedule import ScheduleActivities
 from .workflows.job import JobWorkflow
+from .workflows.schedule import ScheduledRun
 
 __all__ = ["make_worker", "workflow_runner"]
 
@@ -18,18 +20,24 @@ _CACHED = 300
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """Return the sandbox: its restrictions hold, modules are shared, or each workflow would import pydantic anew."""
+    """Return the sandbox in which tests run workflows: its restrictions hold, modules are shared.
+
+    The worker does without: what the sandbox forbids is found by the tests, and it is an eighth of a job's CPU here.
+    """
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_all_modules())
 
 
-def make_worker(client: Client, task_queue: str, activities: JobActivities) -> Worker:
+def make_worker(client: Client, task_queue: str, activities: JobActivities, schedules: ScheduleActivities) -> Worker:
     """Return a worker for all workflows and activities of this service."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[JobWorkflow],
-        activities=[activities.submit_attempt, activities.cancel_attempt, activities.move],
-        workflow_runner=workflow_runner(),
+        workflows=[JobWorkflow, ScheduledRun],
+        activities=[
+            *(activities.submit_attempt, activities.cancel_attempt, activities.move),
+            *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
+        ],
+        workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=_CACHED,
         max_concurrent_workflow_tasks=64,
         max_concurrent_local_activities=32,

@@ -58,8 +58,10 @@ class FakeRunner:
 
     async def stop(self) -> None:
         """Go away, forgetting everything."""
-        self._taking.cancel()
-        await asyncio.gather(self._taking, return_exceptions=True)
+        while not self._taking.done():
+            # Once is not enough: in Python 3.11 `wait_for` can lose it when a message arrives at that very moment.
+            self._taking.cancel()
+            await asyncio.wait({self._taking}, timeout=0.5)
         await self.connection.close()
 
     async def _take(self) -> None:

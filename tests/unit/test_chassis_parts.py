@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -181,8 +181,11 @@ class Book:
 
     said: list[tuple[str, str]] = field(default_factory=list)
 
-    async def publish(self, subject: str, payload: bytes, message_id: str) -> None:
+    async def publish(
+        self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         assert payload
+        assert (headers is not None) == subject.startswith("parked.")
         self.said.append((subject, message_id))
 
 

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
+from contracts.explanations import Explanation
 from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
-from contracts.workloads import Workload
 from services.gateway.jobs import Submitted, Until
 from services.gateway.links import Linker, job_path
+from services.gateway.records import JobRecord
 
 from . import examples
 from .answers import answers, json_answer
@@ -30,6 +31,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
+
+ScheduleFilter = Annotated[
+    str | None, Query(pattern=r"^sch-[0-9a-f]{32}$", description="Only those that this schedule made.")
+]
+
+BatchFilter = Annotated[
+    str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
 
 UntilWord = Annotated[
     str,
@@ -88,6 +97,8 @@ async def list_jobs(
     label: Annotated[list[str], Query(max_length=64, description="`key=value`; may be repeated.")] = [],  # noqa: B006
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    schedule: ScheduleFilter = None,
+    batch: BatchFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -100,11 +111,11 @@ async def list_jobs(
         labels=_labels(label),
         created_after=created_after,
         created_before=created_before,
+        schedule_id=schedule,
+        batch_id=batch,
     )
-    view = JobPage.model_construct(
-        items=[JobView.of(item, services.linker) for item in page.items], next_cursor=page.next_cursor
-    )
-    return json_answer(view, headers=next_link(request, page.next_cursor))
+    headers = next_link(request, page.next_cursor)
+    return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
 
 
 @router.get(
@@ -123,12 +134,12 @@ async def get_job(
 ) -> Response:
     jobs = services.jobs()
     if wait > 0:
-        workload = await jobs.wait_for(job_id, Until.of(until, revision_of(if_none_match)), seconds=wait)
+        record = await jobs.wait_for(job_id, Until.of(until, revision_of(if_none_match)), seconds=wait)
     else:
-        workload = await jobs.get(job_id)
-    if matches(if_none_match, tag := revision_tag(workload.revision)):
+        record = await jobs.show(job_id)
+    if matches(if_none_match, tag := revision_tag(record.revision)):
         return Response(status_code=304, headers={"ETag": tag})
-    return _show(workload, services.linker)
+    return _show(record, services.linker)
 
 
 @router.get(
@@ -142,6 +153,44 @@ async def get_history(job_id: JobId, services: Services) -> Response:
     return json_answer(await services.jobs().history(job_id))
 
 
+@router.get(
+    "/{job_id}/explain",
+    summary="Say why a job is where it is",
+    operation_id="explainJob",
+    response_model=Explanation,
+    responses=answers(NotFoundError, example=examples.EXPLANATION),
+)
+async def explain_job(job_id: JobId, services: Services) -> Response:
+    return json_answer(await services.jobs().explain(job_id))
+
+
+@router.post(
+    "/{job_id}/hold",
+    summary="Keep a job that waits from starting",
+    operation_id="holdJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(
+        NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is held.", JobView)}
+    ),
+)
+async def hold_job(job_id: JobId, services: Services) -> Response:
+    workload = await services.jobs().hold(job_id)
+    return _pending(job_id, services.linker, {}) if workload is None else _show(workload, services.linker)
+
+
+@router.post(
+    "/{job_id}/release",
+    summary="Let a held job go, as far as nothing else holds it up",
+    operation_id="releaseJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
+)
+async def release_job(job_id: JobId, services: Services) -> Response:
+    return await start_job(job_id, services)
+
+
 @router.post(
     "/{job_id}/start",
     summary="Let a held job go",
@@ -151,8 +200,8 @@ async def get_history(job_id: JobId, services: Services) -> Response:
     responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
 )
 async def start_job(job_id: JobId, services: Services) -> Response:
-    workload = await services.jobs().start(job_id)
-    return _pending(job_id, services.linker, {}) if workload is None else _show(workload, services.linker, status=202)
+    record = await services.jobs().start(job_id)
+    return _pending(job_id, services.linker, {}) if record is None else _show(record, services.linker, status=202)
 
 
 @router.post(
@@ -166,10 +215,10 @@ async def start_job(job_id: JobId, services: Services) -> Response:
     ),
 )
 async def cancel_job(job_id: JobId, services: Services) -> Response:
-    workload = await services.jobs().cancel(job_id)
-    if workload is None:
+    record = await services.jobs().cancel(job_id)
+    if record is None:
         return _pending(job_id, services.linker, {})
-    return _show(workload, services.linker, status=200 if workload.state is WorkloadState.CANCELED else 202)
+    return _show(record, services.linker, status=200 if record.state is WorkloadState.CANCELED else 202)
 
 
 @router.post(
@@ -193,16 +242,17 @@ async def retry_job(
 
 def _made(submitted: Submitted, links: Linker, headers: dict[str, str]) -> Response:
     headers = {"Location": job_path(submitted.job_id), **headers}
-    if submitted.workload is None:
+    if submitted.record is None:
         return _pending(submitted.job_id, links, headers)
     if submitted.replayed:
-        return _show(submitted.workload, links, headers={**headers, "Idempotent-Replayed": "true"})
-    return _show(submitted.workload, links, status=201, headers=headers)
+        return _show(submitted.record, links, headers={**headers, "Idempotent-Replayed": "true"})
+    return _show(submitted.record, links, status=201, headers=headers)
 
 
-def _show(workload: Workload, links: Linker, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    tagged = {"ETag": revision_tag(workload.revision), **(headers or {})}
-    return json_answer(JobView.of(workload, links), status=status, headers=tagged)
+def _show(record: JobRecord, links: Linker, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    tagged = {"ETag": revision_tag(record.revision), **(headers or {})}
+    body = record.with_links(links.json_of(record.id))
+    return Response(body, status_code=status, headers=tagged, media_type="application/json")
 
 
 def _pending(job_id: str, links: Linker, headers: dict[str, str]) -> Response:

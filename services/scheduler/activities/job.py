@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from temporalio import activity
 
 from contracts.errors import InternalError, RefusedError
 from contracts.model import now
-from contracts.runs import RunTask, RunTicket
+from contracts.runs import FrozenInput, RunTask, RunTicket
 from contracts.states import Reason, WorkloadState, may_move
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
@@ -25,14 +28,19 @@ from .errors import translated_for_temporal
 
 __all__ = ["JobActivities"]
 
+FreezeRest = Callable[[Record], Awaitable[list[FrozenInput]]]
+
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
 
 class JobActivities(JobCalls):
     """The activities of jobs."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket]) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket], freeze_rest: FreezeRest
+    ) -> None:
         self._unit = unit
+        self._freeze_rest = freeze_rest
         self._backends = backends
         self._tickets = tickets
 
@@ -47,20 +55,25 @@ class JobActivities(JobCalls):
             backend = self._backends.require(row["backend"])
         else:
             try:
-                backend = await choose(to_workload(row).spec, self._backends)
+                if len(row["inputs"]) < len(row["spec"]["inputs"]):
+                    row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
+                # A backend that was configured away since it was chosen is none.
+                chosen = self._backends.get(ref.backend) if ref.backend else None
+                backend = chosen or await choose(to_workload(row).spec, self._backends)
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
-            row = await self._queue(ref, backend)
+            row = await self._queue(ref, backend, row["inputs"])
         await backend.submit(self._task(row))
         return Submitted(backend=backend.name)
 
-    async def _queue(self, ref: AttemptRef, backend: Backend) -> Record:
+    async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
         async with self._unit.begin(workload_context(ref.workload_id)) as work:
             journey = _present(await open_journey(work, ref.workload_id), ref.workload_id)
             if journey.state in HOLDS_ROOM:
                 # The runner said nothing of the end: what the lost attempt held is given back under its own number.
                 journey.move(WorkloadState.FINISHING, at=now(), reason=Reason.LOST, message=ref.message)
+            journey.note(inputs=inputs)
             journey.move(
                 WorkloadState.QUEUED,
                 at=now(),
@@ -98,7 +111,7 @@ class JobActivities(JobCalls):
             await journey.save()
 
     async def _row(self, workload_id: str) -> Record:
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             row = await find(connection, workload_id)
         if row is None:
             raise InternalError(f"{workload_id} is not in the table")

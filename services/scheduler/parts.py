@@ -1,0 +1,72 @@
+"""What the scheduler is made of: every part, with those it needs."""
+
+from __future__ import annotations
+
+from contracts.runs import RunTicket
+from services.chassis.service import Frame
+from services.chassis.tickets import Tickets
+
+from .activities.job import JobActivities
+from .activities.schedule import ScheduleActivities
+from .admission import Admission
+from .backends.registry import make_backends
+from .batches.service import BatchService
+from .entrance import Entrance
+from .journey import ENDS_SINK
+from .probes import Probes
+from .queue.clock import QueueClock
+from .queue.dependencies import Dependencies
+from .queue.dispatcher import Dispatcher
+from .queue.explain import Explainer
+from .reports import ReportService
+from .schedules.firing import Firing
+from .schedules.mirror import ScheduleMirror
+from .schedules.service import ScheduleService
+from .schedules.words import SCHEDULES_SINK
+from .service import WorkloadService
+from .settings import SchedulerSettings
+from .temporal import TEMPORAL_SINK, TemporalSink
+from .watch import RunWatch
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """Every part of the scheduler. Making them starts nothing."""
+
+    def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
+        section, unit = settings.scheduler, frame.unit
+        self.backends = backends = make_backends(section.backends, frame.bus)
+        self.dispatcher = dispatcher = Dispatcher(
+            unit=unit, backends=backends, queue=section.queue, limits=section.limits
+        )
+        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask)
+        self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
+        self.batches = BatchService(
+            unit=unit, admission=admission, entrance=Entrance(dispatcher), workloads=self.service
+        )
+        self.firing = Firing(unit=unit, workloads=self.service)
+        self.schedules = ScheduleService(
+            unit=unit, admission=admission, firing=self.firing, per_owner=section.schedules.per_owner
+        )
+        self.reports = ReportService(unit=unit, backends=backends)
+        self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        self.tickets = Tickets(settings.ticket_key, RunTicket)
+        self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over)
+        self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
+        self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
+        self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
+        self.watch = RunWatch(unit=unit, backends=backends, settings=section.watch)
+        self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
+        self.activities = (
+            JobActivities(unit=unit, backends=backends, tickets=self.tickets, freeze_rest=admission.freeze_rest),
+            ScheduleActivities(firing=self.firing),
+        )
+
+    def connect(self, frame: Frame) -> None:
+        """Have the frame say to Temporal what it must hear, and look after us."""
+        frame.sinks[TEMPORAL_SINK] = self.sink
+        frame.sinks[SCHEDULES_SINK] = self.mirror
+        frame.sinks[ENDS_SINK] = self.dependencies
+        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
+            frame.doctor.add(probe.__name__, probe)
