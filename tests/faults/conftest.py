@@ -12,6 +12,16 @@ from tests.faults.drill import Drill
 from tests.support.fault_stack import FaultStack, run_fault_stack
 
 _numbers = count()
+_HERE = Path(__file__).parent
+_LONGEST = 400
+"""Seconds for one test, the start of the stack on a slow machine and a settle that fails included."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of faults more time than others have."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,10 @@ class Order:
     def ends(self) -> frozenset[str]:
         """Return how it may end."""
         natural = {"fail": "failed", "failed": "failed", "long": "canceled"}.get(self.kind, "succeeded")
-        return frozenset({natural, "canceled"} if self.may_be_canceled else {natural})
+        if not self.may_be_canceled:
+            return frozenset({natural})
+        # A cancel takes a job that has just failed its chance of another attempt.
+        return frozenset({natural, "canceled"} | ({"failed"} if self.kind == "flaky" else set()))
 
 
 @dataclass(frozen=True, slots=True)

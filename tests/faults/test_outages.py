@@ -15,7 +15,6 @@ from tests.support.fault_stack import LINKS, FaultStack
 
 
 @pytest.mark.parametrize(("server", "seconds"), [("nats", 30), ("temporal", 60), ("s3", 30)])
-@pytest.mark.timeout(300)
 def test_a_long_outage_is_survived(
     fault_stack: FaultStack, drill: Drill, request: pytest.FixtureRequest, server: str, seconds: float
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import httpx
 
 from tests.faults.drill import Drill
 from tests.support.fault_stack import FaultStack, await_that
+
+_ON_THEIR_WAY = 0.5
+"""Seconds between the balancer's turn and the stop, as balancers wait for who is on their way."""
 
 
 @dataclass
@@ -84,8 +88,10 @@ def test_a_rolling_restart_fails_no_request(fault_stack: FaultStack, drill: Dril
             await_that(lambda before=before: len(load.jobs) > before, "work to go on")  # type: ignore[misc]
         twin = fault_stack.start_twin("gateway")
         fault_stack.proxy.aim("balancer", fault_stack.parts[twin]["port"])
+        time.sleep(_ON_THEIR_WAY)
         drains["gateway"] = _restart(fault_stack, "gateway")
         fault_stack.proxy.aim("balancer", fault_stack.port)
+        time.sleep(_ON_THEIR_WAY)
         fault_stack.terminate(twin)
         drains |= fault_stack.await_ends()
     assert load.failures == []

@@ -44,6 +44,8 @@ class Link:
     delay: float = 0.0
     lie: tuple[bytes, bytes] | None = None
     """Bytes that come back from the server, and what is put in their place; both of one length."""
+    greetings: list[bytes] = field(default_factory=list)
+    """What the next connections hear, one each, before they are closed."""
     flows: asyncio.Event = field(default_factory=asyncio.Event)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -84,6 +86,10 @@ class FaultProxy:
         """Have a link put *false* in the place of *true* in what comes back from the server."""
         assert len(true) == len(false)
         self.links[name].lie = (true, false)
+
+    def greet(self, name: str, greeting: bytes) -> None:
+        """Have the next connection hear something and be closed."""
+        self.links[name].greetings.append(greeting)
 
     def aim(self, name: str, target: int) -> None:
         """Lead new connections elsewhere, as a load balancer does; those that are there stay."""
@@ -152,6 +158,9 @@ class FaultProxy:
             await link.flows.wait()
             if link.mode is Mode.CUT:
                 return
+            if link.greetings:
+                await self._greet(link.greetings.pop(0), writer)
+                return
             there, back = await asyncio.open_connection("127.0.0.1", link.target, limit=_PIECE)
         except OSError:
             return
@@ -164,6 +173,11 @@ class FaultProxy:
         finally:
             link.writers -= both
             _abort(back)
+
+    async def _greet(self, greeting: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.close()
+        await writer.wait_closed()
 
     async def _pump(self, link: Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, lies: bool) -> None:
         with suppress(OSError):

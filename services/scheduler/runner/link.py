@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -28,6 +29,8 @@ __all__ = ["AWAY", "Link"]
 _MESSAGE_ID = "Nats-Msg-Id"
 _REPLY_TO = "Shunter-Reply-To"
 _PUBLISH_TIMEOUT = 5.0
+_AGAIN = 1.0
+"""Seconds before another try to connect after one that ended in an unforeseen way."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 AWAY = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
@@ -63,7 +66,7 @@ class Link:
 
     async def start(self, backend: str, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Connect, however long NATS stays away, and answer what is asked of the runners of *backend*."""
-        await self._connect()
+        await self._connect_somehow()
 
         async def take(message: Any) -> None:
             reply = await answer(message.data)
@@ -71,8 +74,22 @@ class Link:
                 await self.client.publish(message.reply, reply)
 
         await self.client.subscribe(control_subject(backend), cb=take)
+        self._down.clear()
         self._up.set()
         log.info("nats.connected")
+
+    async def _connect_somehow(self) -> None:
+        """Connect, and let nothing end the trying: nats-py raises what it did not expect in a greeting."""
+        while True:
+            try:
+                await self._connect()
+            except Exception as error:  # noqa: BLE001 (a runner that gave up here would live on and never work)
+                log.warning("nats.awaited", error=f"{type(error).__name__}: {error}")
+                with suppress(*AWAY):
+                    await self.client.close()
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
 
     async def _connect(self) -> None:
         password = self._settings.password
