@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .batches import BatchId, BatchSpec
 from .files import PartDone
 from .ids import WorkloadId
-from .model import Message
+from .model import Message, Timestamp
 from .principals import Principal
+from .schedules import ScheduleId, ScheduleSpec
 from .spec import FilePath, JobSpec
 from .workloads import Kind
 
 __all__ = [
     "COMMANDS",
     "NO_TARGET",
+    "CancelBatch",
     "CancelWorkload",
     "Command",
     "CompleteUpload",
+    "CreateBatch",
+    "CreateSchedule",
     "DeleteFile",
+    "DeleteSchedule",
+    "HoldWorkload",
+    "PauseSchedule",
+    "ReplaceSchedule",
+    "ResumeSchedule",
     "RetryWorkload",
     "StartWorkload",
     "SubmitWorkload",
+    "TriggerSchedule",
 ]
 
 
@@ -60,6 +71,8 @@ class SubmitWorkload(_WorkloadCommand):
     spec: JobSpec
     request_hash: str = ""
     """Of what the caller sent: another hash for the same identifier is a mismatch."""
+    schedule_id: ScheduleId | None = None
+    """The schedule that asks, if none of its owner's programs did."""
 
 
 class CancelWorkload(_WorkloadCommand):
@@ -70,8 +83,16 @@ class CancelWorkload(_WorkloadCommand):
     message: str = ""
 
 
+class HoldWorkload(_WorkloadCommand):
+    """Keep a workload that was not handed to a backend yet from starting. Answered with the `Workload`."""
+
+    name: ClassVar[str] = "workload.hold"
+
+    message: str = ""
+
+
 class StartWorkload(_WorkloadCommand):
-    """Let a held workload go. Answered with the `Workload`."""
+    """Let a held workload go, as far as nothing else holds it up. Answered with the `Workload`."""
 
     name: ClassVar[str] = "workload.start"
 
@@ -83,6 +104,93 @@ class RetryWorkload(_WorkloadCommand):
 
     new_id: WorkloadId
     request_hash: str = ""
+
+
+class _BatchCommand(Command):
+    service: ClassVar[str] = "scheduler"
+
+    batch_id: BatchId
+    principal: Principal
+
+    @property
+    def target_id(self) -> str:
+        """Return the batch's identifier."""
+        return self.batch_id
+
+
+class CreateBatch(_BatchCommand):
+    """Run these, all or none. Answered with the `Batch`; the same identifier and request twice make one batch."""
+
+    name: ClassVar[str] = "batch.create"
+
+    spec: BatchSpec
+    request_hash: str = ""
+
+
+class CancelBatch(_BatchCommand):
+    """End all jobs of a batch, wherever they stand. Answered with the `Batch`."""
+
+    name: ClassVar[str] = "batch.cancel"
+
+    message: str = ""
+
+
+class _ScheduleCommand(Command):
+    service: ClassVar[str] = "scheduler"
+
+    schedule_id: ScheduleId
+    principal: Principal
+
+    @property
+    def target_id(self) -> str:
+        """Return the schedule's identifier."""
+        return self.schedule_id
+
+
+class CreateSchedule(_ScheduleCommand):
+    """Run a job again and again. Answered with the `Schedule`; the same identifier twice makes one."""
+
+    name: ClassVar[str] = "schedule.create"
+
+    spec: ScheduleSpec
+    request_hash: str = ""
+
+
+class ReplaceSchedule(_ScheduleCommand):
+    """Let a schedule be as *spec* says from now on. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.replace"
+
+    spec: ScheduleSpec
+    revision: int | None = None
+    """Only if it still has this one."""
+
+
+class PauseSchedule(_ScheduleCommand):
+    """Make no more jobs until it is resumed. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.pause"
+
+
+class ResumeSchedule(_ScheduleCommand):
+    """Go on making jobs; those of the pause are not made up for. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.resume"
+
+
+class TriggerSchedule(_ScheduleCommand):
+    """Make one job now, whatever is running. Answered with the `ScheduleRun`."""
+
+    name: ClassVar[str] = "schedule.trigger"
+
+    at: Timestamp
+    """When it was asked for: the same moment twice is one run."""
+
+
+class DeleteSchedule(_ScheduleCommand):
+    """Make no more jobs, ever; what it made stays. Answered with the `Schedule`."""
+
+    name: ClassVar[str] = "schedule.delete"
 
 
 class CompleteUpload(Command):
@@ -109,8 +217,17 @@ class DeleteFile(Command):
 COMMANDS: tuple[type[Command], ...] = (
     SubmitWorkload,
     CancelWorkload,
+    HoldWorkload,
     StartWorkload,
     RetryWorkload,
+    CreateBatch,
+    CancelBatch,
+    CreateSchedule,
+    ReplaceSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    TriggerSchedule,
+    DeleteSchedule,
     CompleteUpload,
     DeleteFile,
 )

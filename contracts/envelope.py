@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import builtins
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_core import to_json
 
 from .ids import message_id
 from .model import Message, Model, Timestamp, now, rfc3339
 
-__all__ = ["Context", "Envelope", "type_of"]
+__all__ = ["Context", "Envelope", "is_message_id", "type_of"]
+
+_MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_LONGEST = 1024
 
 _TYPE_PREFIX = "org.shunter"
 
 _M = TypeVar("_M", bound=Message)
+
+
+def is_message_id(word: str) -> bool:
+    """Say whether a word can name a message wherever its name is kept."""
+    return _MESSAGE_ID.fullmatch(word) is not None
 
 
 def type_of(message: type[Message] | Message) -> str:
@@ -71,6 +80,22 @@ class Envelope(Model):
     """Who may see it, where it belongs to somebody."""
     project: str | None = None
     data: dict[str, Any] = Field(default={})
+
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, value: str) -> str:
+        # It becomes a header, a key of the inbox and part of other identifiers.
+        if not is_message_id(value):
+            raise ValueError("must be 1 to 128 visible ASCII characters")
+        return value
+
+    @field_validator("source", "type", "subject", "actor", "correlationid", "causationid", "traceparent")
+    @classmethod
+    def _check_length(cls, value: str | None) -> str | None:
+        # What is caused by a message repeats them, and must still fit into a message.
+        if value is not None and len(value) > _LONGEST:
+            raise ValueError(f"must not be longer than {_LONGEST} characters")
+        return value
 
     @classmethod
     def wrap(cls, message: Message, context: Context, *, source: str, subject: str, id: str | None = None) -> Self:  # noqa: A002 (the standard's name)

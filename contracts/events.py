@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .batches import BatchId, BatchMember
 from .files import Sha256
 from .ids import WorkloadId
 from .model import Message, Timestamp
+from .principals import Principal
 from .runs import FrozenInput
+from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
     "EVENTS",
+    "BatchCreated",
     "CommandRefused",
     "Event",
     "FileDeleted",
     "FileStored",
+    "MessageDropped",
     "MessageParked",
+    "MessageResent",
+    "ScheduleChanged",
+    "ScheduleCreated",
+    "ScheduleDeleted",
+    "ScheduleFired",
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
@@ -62,6 +72,8 @@ class WorkloadAccepted(_WorkloadEvent):
     inputs: list[FrozenInput] = []
     retry_of: WorkloadId | None = None
     request_hash: str = ""
+    schedule_id: ScheduleId | None = None
+    batch_id: BatchId | None = None
     at: Timestamp
 
 
@@ -99,6 +111,75 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class BatchCreated(Event):
+    """Jobs were let in together; each has told of itself."""
+
+    name: ClassVar[str] = "batch.created"
+
+    batch_id: BatchId
+    owner: str
+    project: str | None = None
+    batch_name: str | None = None
+    members: list[BatchMember]
+    request_hash: str = ""
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the batch's identifier."""
+        return self.batch_id
+
+
+class _ScheduleEvent(Event):
+    schedule_id: ScheduleId
+    owner: str
+    project: str | None = None
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the schedule's identifier."""
+        return self.schedule_id
+
+
+class ScheduleCreated(_ScheduleEvent):
+    """There is a new schedule."""
+
+    name: ClassVar[str] = "schedule.created"
+
+    spec: ScheduleSpec
+    principal: Principal
+    """In whose name its jobs are submitted."""
+
+
+class ScheduleChanged(_ScheduleEvent):
+    """A schedule is another one now, was paused, resumed, or has come to its end."""
+
+    name: ClassVar[str] = "schedule.changed"
+
+    revision: int
+    state: ScheduleState
+    spec: ScheduleSpec
+
+
+class ScheduleDeleted(_ScheduleEvent):
+    """A schedule is gone."""
+
+    name: ClassVar[str] = "schedule.deleted"
+
+
+class ScheduleFired(_ScheduleEvent):
+    """A run of a schedule was due: its job was submitted, or refused."""
+
+    name: ClassVar[str] = "schedule.fired"
+
+    scheduled_for: Timestamp
+    job_id: WorkloadId
+    outcome: RunOutcome
+    message: str = ""
+    by_hand: bool = False
 
 
 class FileStored(Event):
@@ -174,13 +255,47 @@ class MessageParked(Event):
         return self.message_id or "none"
 
 
+class _ParkedEvent(Event):
+    """The envelope's actor says who did it."""
+
+    service: str
+    subject: str
+    sequence: int
+    """The message's place in the PARKED stream."""
+    message_id: str
+
+    @property
+    def subject_id(self) -> str:
+        """Return the message's identifier."""
+        return self.message_id or "none"
+
+
+class MessageResent(_ParkedEvent):
+    """An operator sent a parked message again."""
+
+    name: ClassVar[str] = "message.resent"
+
+
+class MessageDropped(_ParkedEvent):
+    """An operator dropped a parked message."""
+
+    name: ClassVar[str] = "message.dropped"
+
+
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    BatchCreated,
+    ScheduleCreated,
+    ScheduleChanged,
+    ScheduleDeleted,
+    ScheduleFired,
     FileStored,
     FileDeleted,
     CommandRefused,
     MessageParked,
+    MessageResent,
+    MessageDropped,
 )
 """Every event there is."""

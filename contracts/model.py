@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
 __all__ = ["Message", "Model", "Timestamp", "now", "rfc3339"]
 
@@ -15,7 +15,16 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+def _within_reason(moment: datetime) -> datetime:
+    # What cannot be said in UTC, or kept by a database, would break whoever reads it later.
+    if not 1970 <= moment.year <= 9000:
+        raise ValueError("must lie between the years 1970 and 9000")
+    return moment
+
+
+Timestamp = Annotated[
+    AwareDatetime, AfterValidator(_within_reason), PlainSerializer(rfc3339, return_type=str, when_used="json")
+]
 """An aware moment, written as RFC 3339 in UTC with microseconds."""
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from .errors import Problem
+from .batches import BatchId
+from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .ids import WorkloadId
-from .model import Message, Model, Timestamp
+from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
+from .model import Model, Timestamp
+from .operations import Diagnosis
 from .principals import Principal
+from .query import Query, Reply
 from .runs import FrozenInput
+from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .usage import GroupBy, ReplayReport, UsageSummary
@@ -20,19 +25,26 @@ from .workloads import Transition, Workload
 __all__ = [
     "QUERIES",
     "BackendView",
+    "BatchPage",
     "CheckHealth",
+    "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
+    "ExplainWorkload",
     "FilePage",
     "FreezeInputs",
     "Frozen",
+    "GetBatch",
     "GetFile",
     "GetHistory",
+    "GetSchedule",
     "GetWorkload",
     "Health",
     "History",
     "ListBackends",
+    "ListBatches",
     "ListFiles",
+    "ListSchedules",
     "ListWorkloads",
     "OpenRunUpload",
     "OpenUpload",
@@ -41,25 +53,10 @@ __all__ = [
     "Reply",
     "ResumeUpload",
     "RunDownloads",
+    "SchedulePage",
     "SumUsage",
     "WorkloadPage",
 ]
-
-_Answer = TypeVar("_Answer")
-
-
-class Reply(Model, Generic[_Answer]):
-    """What comes back: an answer or a problem, never both."""
-
-    answer: _Answer | None = None
-    problem: Problem | None = None
-
-
-class Query(Message):
-    """A question. `answer` names what a good reply holds."""
-
-    service: ClassVar[str]
-    answer: ClassVar[Any]
 
 
 class GetWorkload(Query):
@@ -91,6 +88,17 @@ class GetHistory(Query):
     workload_id: WorkloadId
 
 
+class ExplainWorkload(Query):
+    """Tell me why a workload is where it is."""
+
+    name: ClassVar[str] = "workload.explain"
+    service: ClassVar[str] = "scheduler"
+    answer: ClassVar[Any] = Explanation
+
+    principal: Principal
+    workload_id: WorkloadId
+
+
 class WorkloadPage(Model):
     """Some workloads, newest first."""
 
@@ -114,6 +122,8 @@ class ListWorkloads(Query):
     backend: str | None = None
     job_name: str | None = None
     label: dict[str, str] = {}
+    schedule_id: ScheduleId | None = None
+    batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
 
@@ -316,10 +326,23 @@ class CheckHealth(Query):
     answer: ClassVar[Any] = Health
 
 
+class Diagnose(Query):
+    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
+
+    name: ClassVar[str] = "health.diagnose"
+    service: ClassVar[str] = "any"
+    answer: ClassVar[Any] = Diagnosis
+
+
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
+    ExplainWorkload,
     ListWorkloads,
+    GetBatch,
+    ListBatches,
+    GetSchedule,
+    ListSchedules,
     ListBackends,
     GetFile,
     ListFiles,
@@ -332,5 +355,6 @@ QUERIES: tuple[type[Query], ...] = (
     SumUsage,
     ReplayLog,
     CheckHealth,
+    Diagnose,
 )
 """Every question there is."""

@@ -6,9 +6,10 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer
+from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer, field_validator
 
 from .model import Model
+from .words import refuse_flag
 
 __all__ = ["Bytes", "Gpus", "Resources", "Span"]
 
@@ -45,6 +46,8 @@ class Gpus(Model):
     memory: Bytes | None = None
     """At least this much memory on each."""
 
+    _no_flags = field_validator("*", mode="before")(refuse_flag)
+
 
 class Resources(Model):
     """Room for a workload: `processes` on `nodes`, each with its cpus, memory and gpus."""
@@ -59,6 +62,8 @@ class Resources(Model):
     disk: Bytes | None = None
     walltime: Annotated[Span, Field(gt=timedelta(0), le=timedelta(days=365))] = timedelta(hours=1)
     """The longest it may run; it is ended after that."""
+
+    _no_flags = field_validator("*", mode="before")(refuse_flag)
 
     @property
     def total_cpus(self) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
@@ -29,6 +30,10 @@ __all__ = [
 ]
 
 Stream = Literal["stdout", "stderr"]
+
+
+_MOST = 2**63 - 1
+"""No figure is larger; it would not fit into a column, nor into JSON as others read it."""
 
 
 def run_name(workload_id: str, attempt: int) -> str:
@@ -72,6 +77,14 @@ class RunTask(Message):
     ticket: str
     """Opaque; shown to storage to fetch inputs and to store outputs and logs of this attempt."""
     traceparent: str | None = None
+
+    @model_validator(mode="after")
+    def _check_room(self) -> Self:
+        # A node that gave such room away would never have any again.
+        figures = (self.cpus, self.walltime, self.memory or 0, self.gpus, self.gpu_memory or 0)
+        if not all(math.isfinite(figure) and 0 <= figure <= _MOST for figure in figures) or self.attempt < 1:
+            raise ValueError("attempt, cpus, memory, gpus and walltime must be numbers that can be")
+        return self
 
 
 class StepName(StrEnum):
@@ -161,6 +174,8 @@ class ControlReply(Model):
     ended: bool = False
     """Whether the attempt is over; its `done` report is sent or being sent."""
     capacity: RunnerCapacity | None = None
+    at: Timestamp | None = None
+    """What time the runner has."""
 
 
 class RunTicket(Model):

@@ -4,27 +4,53 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from .model import Model
+from .ids import WorkloadId
+from .model import Model, Timestamp
 from .resources import Resources, Span
+from .states import WorkloadState
+from .words import plain_line, refuse_flag, utf8_size
 
-__all__ = ["FilePath", "Input", "JobSpec", "Output", "Placement", "ProjectName", "Retries", "clean_path"]
+__all__ = [
+    "After",
+    "FilePath",
+    "Input",
+    "JobSpec",
+    "Outcome",
+    "Output",
+    "Placement",
+    "ProjectName",
+    "Retries",
+    "clean_path",
+]
 
 MAX_SCRIPT = 1_000_000
 """Characters of a script; more than that belongs into an input file."""
 
-_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_OF_ONE = 131_071
+"""Bytes of one argument or variable; Linux starts no program with a longer one."""
+
+_MOST_OF_ALL = 1_048_576
+"""Bytes of all arguments and variables together; what is larger belongs into an input file."""
+
+_MOST_OF_NAME = 255
+"""Bytes of one name in a path, or of a variable's; file systems take no more."""
+
+_MOST_DEEP = 4
+"""How often `**` may stand in one pattern; each multiplies the work of finding the files."""
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_CREDENTIALS = re.compile(r"^[^/@]*:[^/@]*@|://")
 
 
 def clean_path(value: str) -> str:
     """Return *value* as a normalised relative path, or say why it is none."""
-    if _CONTROL.search(value):
-        raise ValueError("control characters are not allowed in a path")
+    plain_line(value)
     if value.startswith("/") or "\\" in value:
         raise ValueError("the path must be relative, with / between its parts")
     parts = [part for part in value.split("/") if part not in {"", "."}]
@@ -32,6 +58,8 @@ def clean_path(value: str) -> str:
         raise ValueError("'..' is not allowed in a path")
     if not parts:
         raise ValueError("the path is empty")
+    if len(value) > _MOST_OF_NAME // 4 and any(utf8_size(part) > _MOST_OF_NAME for part in parts):
+        raise ValueError(f"a name in a path must not be longer than {_MOST_OF_NAME} bytes")
     return str(PurePosixPath(*parts))
 
 
@@ -63,6 +91,16 @@ class Output(Model):
     required: bool = True
     """Whether a workload that ended well but left nothing here has failed."""
 
+    @field_validator("path")
+    @classmethod
+    def _check_pattern(cls, path: str) -> str:
+        parts = path.split("/")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("** must stand alone between two /")
+        if parts.count("**") > _MOST_DEEP:
+            raise ValueError(f"** must not stand more than {_MOST_DEEP} times in a pattern")
+        return path
+
 
 class Retries(Model):
     """What to do when an attempt fails."""
@@ -72,12 +110,36 @@ class Retries(Model):
     backoff: Annotated[Span, Field(ge=timedelta(0), le=timedelta(days=1))] = timedelta(seconds=5)
     """The pause before the second attempt; it doubles with each further one, up to an hour."""
 
+    _no_flags = field_validator("*", mode="before")(refuse_flag)
+
 
 class Placement(Model):
     """Where it may run."""
 
     backend: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """A backend by name; none lets Shunter choose."""
+
+
+class Outcome(StrEnum):
+    """How a workload has to end for those that wait for it to go on."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """It failed, was canceled or got lost."""
+    ANY = "any"
+
+    def is_met(self, end: WorkloadState) -> bool:
+        """Say whether a workload that ended as *end* lets others go on."""
+        return self is Outcome.ANY or (self is Outcome.SUCCESS) == (end is WorkloadState.SUCCEEDED)
+
+
+class After(Model):
+    """Another workload whose end is waited for; if it ends the other way, the waiting one is canceled."""
+
+    job: WorkloadId
+    on: Outcome = Outcome.SUCCESS
+    delay: Annotated[Span, Field(ge=timedelta(0), le=timedelta(days=365))] = timedelta(0)
+    """The pause between its end and the start."""
 
 
 class JobSpec(Model):
@@ -102,6 +164,12 @@ class JobSpec(Model):
     retries: Retries = Retries()
     hold: bool = False
     """Whether to wait for a `start` after acceptance."""
+    priority: int = Field(default=0, ge=-100, le=100)
+    """Larger goes first among all that wait for a backend."""
+    start_at: Timestamp | None = Field(default=None, examples=["2030-01-31T18:00:00Z"])
+    """Not before this moment; with a time zone."""
+    after: list[After] = Field(default=[], max_length=1000)
+    """What has to end before."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],
@@ -111,12 +179,14 @@ class JobSpec(Model):
     @classmethod
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
-            if not _ENV_NAME.match(name):
-                raise ValueError(f"{name!r} is no name for an environment variable")
+            if not _ENV_NAME.fullmatch(name):
+                raise ValueError(f"{name[:64]!r} is no name for an environment variable")
             if "\x00" in value:
                 raise ValueError(f"the value of {name} holds a NUL character")
             if name.startswith("SHUNTER_"):
                 raise ValueError(f"{name}: names that start with SHUNTER_ are Shunter's own")
+            if utf8_size(value) + len(name) >= _MOST_OF_ONE:
+                raise ValueError(f"{name} and its value must not be longer than {_MOST_OF_ONE} bytes")
         return env
 
     @field_validator("argv")
@@ -124,7 +194,28 @@ class JobSpec(Model):
     def _check_argv(cls, argv: list[str] | None) -> list[str] | None:
         if argv is not None and (not argv[0] or any("\x00" in part for part in argv)):
             raise ValueError("the program must not be empty and no argument may hold a NUL character")
+        if argv is not None and any(utf8_size(part) > _MOST_OF_ONE for part in argv):
+            raise ValueError(f"no argument may be longer than {_MOST_OF_ONE} bytes")
         return argv
+
+    @field_validator("name", "image")
+    @classmethod
+    def _check_line(cls, value: str | None) -> str | None:
+        return None if value is None else plain_line(value)
+
+    @field_validator("image")
+    @classmethod
+    def _check_image(cls, image: str | None) -> str | None:
+        if image is not None and _CREDENTIALS.search(image):
+            raise ValueError("must be the name of an image, without a scheme or credentials")
+        return image
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for value in labels.values():
+            plain_line(value)
+        return labels
 
     @field_validator("script")
     @classmethod
@@ -133,6 +224,13 @@ class JobSpec(Model):
             raise ValueError("a script must not hold a NUL character")
         return script
 
+    @field_validator("after")
+    @classmethod
+    def _check_after(cls, after: list[After]) -> list[After]:
+        if len({item.job for item in after}) != len(after):
+            raise ValueError("a job is named twice")
+        return after
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if (self.argv is None) == (self.script is None):
@@ -140,4 +238,23 @@ class JobSpec(Model):
         targets = [item.target for item in self.inputs]
         if len(set(targets)) != len(targets):
             raise ValueError("two inputs have the same place in the working folder")
+        _refuse_nested(set(targets))
+        if _command_size(self) > _MOST_OF_ALL:
+            raise ValueError(f"argv and env must not be larger than {_MOST_OF_ALL} bytes together")
         return self
+
+
+def _refuse_nested(targets: set[str]) -> None:
+    """Refuse a place that would have to be a file and a folder at once."""
+    for target in targets:
+        end = target.find("/")
+        while end > 0:
+            if target[:end] in targets:
+                raise ValueError(f"the input {target[:end]!r} cannot be a file and the folder of another one")
+            end = target.find("/", end + 1)
+
+
+def _command_size(spec: JobSpec) -> int:
+    """Return the bytes of arguments and variables, each with its place in the list of them."""
+    variables = sum(utf8_size(name) + utf8_size(value) + 10 for name, value in spec.env.items())
+    return variables + sum(utf8_size(part) + 9 for part in spec.argv or ())

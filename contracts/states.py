@@ -37,7 +37,7 @@ _ENDS_BADLY = frozenset({_S.FAILED, _S.CANCELED, _S.LOST})
 
 MOVES: dict[WorkloadState, frozenset[WorkloadState]] = {
     _S.ACCEPTED: frozenset({_S.HELD, _S.STAGING, _S.QUEUED}) | _ENDS_BADLY,
-    _S.HELD: frozenset({_S.STAGING, _S.QUEUED}) | _ENDS_BADLY,
+    _S.HELD: frozenset({_S.ACCEPTED, _S.STAGING, _S.QUEUED}) | _ENDS_BADLY,
     _S.STAGING: frozenset({_S.QUEUED}) | _ENDS_BADLY,
     _S.QUEUED: frozenset({_S.QUEUED, _S.STARTING, _S.RUNNING, _S.FINISHING}) | _ENDS_BADLY,
     _S.STARTING: frozenset({_S.RUNNING, _S.FINISHING, _S.QUEUED}) | _ENDS_BADLY,
@@ -69,6 +69,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     REFUSED = "refused"
     MEMORY = "memory"
+    DEPENDENCY = "dependency"
     INTERNAL = "internal"
 
 

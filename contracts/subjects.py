@@ -18,6 +18,7 @@ __all__ = [
     "control_subject",
     "event_subject",
     "log_subject",
+    "parked_subject",
     "query_subject",
     "report_subject",
     "subject_of",
@@ -104,6 +105,11 @@ def report_subject(workload_id: str = "*", attempt: int | str = "*") -> str:
 def log_subject(workload_id: str, attempt: int | str = "*", stream: str = "*") -> str:
     """Return where the output of an attempt goes."""
     return f"logs.{workload_id}.{attempt}.{stream}"
+
+
+def parked_subject(service: str = "*", subject: str = ">") -> str:
+    """Return where a message lies that *service* could not handle, or a filter for several."""
+    return f"parked.{service}.{subject}"
 
 
 def control_subject(backend: str) -> str:

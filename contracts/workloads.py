@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from .ids import WorkloadId
 from .model import Model, Timestamp
+from .schedules import ScheduleId
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 
@@ -93,6 +94,12 @@ class Workload(Model):
     """The number of its moves; a larger one is newer."""
     cancel_requested: bool = False
     retry_of: WorkloadId | None = None
+    schedule_id: ScheduleId | None = None
+    """The schedule that made it, if one did."""
+    batch_id: str | None = None
+    """The batch that it came with, if it did."""
+    cause: WorkloadId | None = None
+    """Whose end made this be canceled: the root of the chain of those that waited for each other."""
     created_at: Timestamp
     updated_at: Timestamp
     started_at: Timestamp | None = None

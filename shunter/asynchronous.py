@@ -15,6 +15,7 @@ from httpx_sse import EventSource
 from tenacity import AsyncRetrying
 
 from contracts.errors import NotFoundError, UnavailableError
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
 from contracts.queries import BackendView, History
 from contracts.spec import JobSpec
@@ -28,7 +29,9 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pending, job_id_of, uses_proxies
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.metering import Progress
@@ -41,7 +44,7 @@ _LONG_POLL = 30.0
 """Seconds of one request that waits for the end of a job."""
 
 
-class AsyncClient:
+class AsyncClient(AsyncMany):
     """A connection to a Shunter server. All methods raise the errors of `contracts.errors`.
 
     Files travel in threads, by *carrier*: reading and writing them would stop the loop.
@@ -62,6 +65,7 @@ class AsyncClient:
         self._patience = patience
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
+        self.operations = AsyncOperations(self._send)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),
@@ -115,6 +119,18 @@ class AsyncClient:
     async def get_history(self, job_id: str) -> History:
         """Return all moves of a job."""
         return await self._send(jobs.get_history(job_id))
+
+    async def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is, what that rests on, and what comes next."""
+        return await self._send(jobs.explain_job(job_id))
+
+    async def hold(self, job_id: str) -> JobView | None:
+        """Keep a job that waits from starting; none: the scheduler is away, the command is kept."""
+        return await self._send(jobs.hold_job(job_id))
+
+    async def release(self, job_id: str) -> JobView | None:
+        """Let a held job go, as far as nothing else holds it up; none: the scheduler is away, the command is kept."""
+        return await self._send(jobs.release_job(job_id))
 
     async def start(self, job_id: str) -> JobView | None:
         """Let a held job go; none: the scheduler is away, the command is kept."""

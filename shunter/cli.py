@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from .commands import audit, doctor, facts, files, inspection, logs, stack, steering, submission, usage
+from .commands import (
+    audit,
+    batches,
+    doctor,
+    facts,
+    files,
+    inspection,
+    logs,
+    parked,
+    schedules,
+    stack,
+    steering,
+    submission,
+    usage,
+    waiting,
+)
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
 
@@ -57,14 +72,18 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add(_STACK, stack.up, stack.down, stack.service)
+_add(_STACK, stack.up, stack.down, stack.service, stack.backup, stack.restore)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, logs.logs)
-_add(_JOBS, steering.wait, steering.cancel, steering.start, steering.retry)
+_add(_JOBS, waiting.explain, steering.wait, steering.cancel)
+_add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
+app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
+app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
+app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
 _add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
 

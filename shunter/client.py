@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tenacity import Retrying
 
 from contracts.errors import NotFoundError, UnavailableError
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
 from contracts.queries import BackendView, History
 from contracts.spec import JobSpec
@@ -27,7 +28,9 @@ from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, WhoAmI
+from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .transfers.downloads import Downloads
@@ -50,7 +53,7 @@ _LONG_POLL = 30.0
 """Seconds of one request that waits for the end of a job."""
 
 
-class Client:
+class Client(Many):
     """A connection to a Shunter server. All methods raise the errors of `contracts.errors`.
 
     Without arguments it reads `SHUNTER_URL`, `SHUNTER_TOKEN` and the user's profile.
@@ -78,6 +81,7 @@ class Client:
         )
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
+        self.operations = Operations(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
@@ -148,6 +152,18 @@ class Client:
     def get_history(self, job_id: str) -> History:
         """Return all moves of a job."""
         return self._send(jobs.get_history(job_id))
+
+    def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is, what that rests on, and what comes next."""
+        return self._send(jobs.explain_job(job_id))
+
+    def hold(self, job_id: str) -> JobView | None:
+        """Keep a job that waits from starting; none: the scheduler is away, the command is kept."""
+        return self._send(jobs.hold_job(job_id))
+
+    def release(self, job_id: str) -> JobView | None:
+        """Let a held job go, as far as nothing else holds it up; none: the scheduler is away, the command is kept."""
+        return self._send(jobs.release_job(job_id))
 
     def start(self, job_id: str) -> JobView | None:
         """Let a held job go; none: the scheduler is away, the command is kept."""

@@ -12,7 +12,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import ShunterError, UnauthenticatedError
+from contracts.errors import ForbiddenError, NotFoundError, ShunterError, UnauthenticatedError
+from contracts.operations import Severity
 
 from .client import Client
 
@@ -31,6 +32,9 @@ class Finding:
     detail: str
     advice: str = ""
     """What to do, if it is not well."""
+    severity: str = ""
+    cause: str = ""
+    evidence: tuple[str, ...] = ()
 
 
 def diagnose(client: Client, *, present: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[Finding]:
@@ -49,6 +53,7 @@ def diagnose(client: Client, *, present: Callable[[], datetime] = lambda: dateti
     yield who
     if who.ok:
         yield _round_trip(client)
+        yield from _look_at_site(client)
 
 
 def _read_parts(readiness: Mapping[str, Any]) -> Iterator[Finding]:
@@ -77,6 +82,31 @@ def _ask_who(client: Client) -> Finding:
     except ShunterError as error:
         return Finding("credentials", ok=False, detail=error.detail, advice="see above: a part is not ready")
     return Finding("credentials", ok=True, detail=f"you are {who.subject}")
+
+
+def _look_at_site(client: Client) -> Iterator[Finding]:
+    """Say what operators would see; whoever is none is told nothing."""
+    try:
+        site = client.operations.look()
+    except (ForbiddenError, NotFoundError):
+        return
+    except ShunterError as error:
+        yield Finding("site", ok=False, detail=error.detail, advice="see above: a part is not ready")
+        return
+    yield Finding("site", ok=site.status == "ok", detail=f"{site.status}: {len(site.findings)} findings")
+    for one in site.findings:
+        yield Finding(
+            check=one.code,
+            ok=one.severity is Severity.NOTE,
+            detail=one.what,
+            advice=one.remedy,
+            severity=one.severity.value,
+            cause=one.cause,
+            evidence=tuple(one.evidence),
+        )
+    for name, word in site.probes.items():
+        if word != "ok":
+            yield Finding(f"probe: {name}", ok=False, detail=word, advice="it could not be looked at: see its log")
 
 
 def _round_trip(client: Client) -> Finding:

@@ -7,16 +7,19 @@ from typing import Any
 
 from pydantic import Field
 
+from contracts.batches import Batch
 from contracts.envelope import Envelope
 from contracts.files import FileRecord, Folder
 from contracts.model import Model
 from contracts.principals import Principal
-from contracts.queries import BackendView
+from contracts.queries import BackendView, BatchPage, SchedulePage
 from contracts.states import WorkloadState
 from contracts.workloads import OutputFile, Workload
 
 __all__ = [
     "BackendList",
+    "BatchList",
+    "BatchSubmission",
     "EventItem",
     "EventPage",
     "FileList",
@@ -26,6 +29,7 @@ __all__ = [
     "LogChunk",
     "LogEnd",
     "OutputList",
+    "ScheduleList",
     "Submission",
     "WhoAmI",
 ]
@@ -63,6 +67,23 @@ class OutputList(Model):
     """The files that a job left behind."""
 
     items: list[OutputFile]
+
+
+class BatchList(BatchPage):
+    """Some batches, newest first, without their jobs."""
+
+
+class BatchSubmission(Model):
+    """What came of submitting a batch. Without `batch` the command is kept and will be handled later."""
+
+    id: str
+    batch: Batch | None = None
+    repeated: bool = False
+    """Whether this very request had been accepted before."""
+
+
+class ScheduleList(SchedulePage):
+    """Some schedules, newest first."""
 
 
 class FileView(FileRecord):

@@ -15,7 +15,7 @@ from .moves import STREAM
 from .segments import Changes, Closing, Opening, Part, Segment, split
 from .tables import PARTS, POSITION, SEGMENTS, UNSPLIT
 
-__all__ = ["record", "remember"]
+__all__ = ["forget_places", "record", "remember"]
 
 _KEY = ("workload_id", "attempt")
 _OPENING = tuple(field.name for field in fields(Opening))
@@ -46,6 +46,14 @@ async def remember(connection: AsyncConnection, sequence: int) -> None:
     new = statement.excluded.sequence
     further = case((new > POSITION.c.sequence, new), else_=POSITION.c.sequence)
     await connection.execute(statement.on_conflict_do_update(index_elements=["stream"], set_={"sequence": further}))
+
+
+async def forget_places(connection: AsyncConnection) -> None:
+    """Keep what was used, but not where the log said it: the log begins anew, and will say the same again."""
+    await connection.execute(update(PARTS).values(sequence=0))
+    for half in ("opened_sequence", "closed_sequence"):
+        await connection.execute(update(SEGMENTS).where(SEGMENTS.c[half].is_not(None)).values({half: 0}))
+    await connection.execute(update(POSITION).values(sequence=0))
 
 
 def _upsert(connection: AsyncConnection, columns: tuple[str, ...], revision: str) -> Any:

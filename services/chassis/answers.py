@@ -15,16 +15,18 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from pydantic import BaseModel, ValidationError
 
-from contracts.errors import InternalError, ShunterError
+from contracts.errors import InternalError, ShunterError, TooLargeError
 from contracts.queries import Query, Reply
 from contracts.subjects import query_subject
 
 from .errors import invalid_from
 
-__all__ = ["Answers", "QueryHandler", "Written", "answer_of", "written"]
+__all__ = ["FOR_HEADERS", "Answers", "QueryHandler", "Written", "answer_of", "refused", "reply", "written"]
 
 QueryHandler = Callable[[Any], Awaitable[Any]]
 
+FOR_HEADERS = 4096
+"""Bytes of a message that are left for its headers."""
 _AT_ONCE = 64
 """Questions of one kind that are worked on side by side; the next ones wait."""
 _GRACE = 15.0
@@ -56,6 +58,19 @@ def answer_of(raw: bytes) -> bytes | None:
     if raw.startswith(_BEGINS) and b'"problem"' not in raw[-64:]:
         return raw[len(_BEGINS) : -len(_ENDS)]
     return None
+
+
+def refused(error: ShunterError) -> bytes:
+    """Write a bad reply."""
+    return Reply[Any](problem=error.to_problem()).model_dump_json(exclude_none=True).encode()
+
+
+async def reply(client: Client, inbox: str, raw: bytes) -> None:
+    """Send a reply; NATS hangs up on whoever sends more than it takes, so that is said instead."""
+    if len(raw) > (most := client.max_payload - FOR_HEADERS):
+        raw = refused(TooLargeError(f"the answer makes a message of {len(raw)} bytes, {most} at most go through"))
+    with suppress(nats.errors.BadSubjectError):  # whoever asked gave no place that there is
+        await client.publish(inbox, raw)
 
 
 class Answers:
@@ -95,7 +110,7 @@ class Answers:
             try:
                 raw = await _answer(kind, handler, message.data)
                 if message.reply:
-                    await client.publish(message.reply, raw)
+                    await reply(client, message.reply, raw)
             except nats.errors.Error as error:
                 log.warning("query.unanswered", query=kind.name, error=repr(error))
             finally:
@@ -114,10 +129,9 @@ async def _answer(kind: type[Query], handler: QueryHandler, raw: bytes) -> bytes
     try:
         return written(await handler(kind.model_validate_json(raw, extra="ignore")))
     except ValidationError as error:
-        problem = invalid_from(error).to_problem()
+        return refused(invalid_from(error))
     except ShunterError as error:
-        problem = error.to_problem()
+        return refused(error)
     except Exception:
         log.exception("query.failed", query=kind.name)
-        problem = InternalError("something went wrong; the logs say what").to_problem()
-    return Reply[Any](problem=problem).model_dump_json(exclude_none=True).encode()
+        return refused(InternalError("something went wrong; the logs say what"))

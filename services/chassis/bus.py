@@ -20,16 +20,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from contracts.commands import NO_TARGET, Command
-from contracts.envelope import Context, Envelope, type_of
-from contracts.errors import ShunterError, UnavailableError, error_of
+from contracts.envelope import Context, Envelope, is_message_id, type_of
+from contracts.errors import ShunterError, TooLargeError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
 
-from .answers import Answers, QueryHandler, answer_of, written
+from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
 from .connecting import require_nats
 from .consumer import Consumer
 from .errors import invalid_from, translated
+from .parking import ORIGINAL_ID
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -42,6 +43,8 @@ REPLY_TO = "Shunter-Reply-To"
 """The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
 
 _MESSAGE_ID = "Nats-Msg-Id"
+_GOODBYE = 1.0
+"""Seconds that each step of leaving NATS may take."""
 _LINES = 10_000
 """Locks of targets that are kept before those that nobody holds are forgotten."""
 
@@ -91,9 +94,13 @@ class Bus:
             service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
         )
         self._consumers: list[Consumer] = []
+        self._stopping = False
         self._answers = Answers(service)
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self.on_return: list[Callable[[], Awaitable[object]]] = []
+        """Called, each for itself, when NATS was away and is back, maybe with another store."""
+        self._returning: set[asyncio.Task[None]] = set()
 
     # --- connection -------------------------------------------------------------------------------------------
 
@@ -114,28 +121,37 @@ class Bus:
         await self.connection.flush()
 
     async def stop_taking(self) -> None:
-        """Take no new message and finish those in hand."""
+        """Take no new message and finish those in hand; once, for who was cut short has no more time either."""
+        if self._stopping:
+            return
+        self._stopping = True
         with suppress(nats.errors.Error):
             await asyncio.gather(*(consumer.stop() for consumer in self._consumers), self._answers.stop())
 
     async def stop(self) -> None:
-        """Finish what is in hand, then close."""
+        """Finish what is in hand, then close; a NATS that is away or hangs is not waited for."""
         await self.stop_taking()
         state = self.broker.config.broker_config.connection_state
         connection = self.connection if state else None
         try:
-            await self.broker.stop()
-        except nats.errors.Error as error:
+            async with asyncio.timeout(_GOODBYE):
+                await self.broker.stop()
+        except (nats.errors.Error, TimeoutError) as error:
             # NATS is away: there is nobody to say goodbye to.
             log.warning("bus.stopped_without_nats", error=repr(error))
         if connection is not None and not connection.is_closed:
-            with suppress(OSError):  # nats-py writes what it still holds to the lost socket
-                await connection.close()
+            with suppress(OSError, TimeoutError):  # nats-py writes what it still holds to the lost socket
+                async with asyncio.timeout(_GOODBYE):
+                    await connection.close()
 
     async def _resume(self) -> None:
         log.info("bus.reconnected")
         for consumer in self._consumers:
             consumer.resume()
+        for act in self.on_return:
+            task = asyncio.create_task(_patiently(act))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
 
     @property
     def connection(self) -> Client:
@@ -159,7 +175,11 @@ class Bus:
     async def publish(
         self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once."""
+        """Publish into a stream and wait until it is kept; the same *message_id* twice is kept once.
+
+        Raises `TooLargeError` for what NATS would not take: it hangs up on whoever sends it.
+        """
+        self._require_room(len(payload))
         with translated("NATS"):
             await self.jetstream.publish(
                 subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
@@ -169,9 +189,9 @@ class Bus:
         """Say a row of the outbox; the relay's sink for events."""
         await self.publish(row.subject, row.payload, row.id)
 
-    async def announce(self, event: Event, context: Context) -> None:
-        """Publish an event of a service that keeps no tables."""
-        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id)
+    async def announce(self, event: Event, context: Context, *, event_id: str | None = None) -> None:
+        """Publish an event of a service that keeps no tables; under one *event_id* it is kept once."""
+        envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id, id=event_id)
         await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
 
     async def order(self, command: Command, context: Context, *, wait: float, answer: Any) -> Any:
@@ -189,13 +209,16 @@ class Bus:
 
     async def _order(self, command: Command, context: Context, wait: float) -> bytes | None:
         envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
+        payload = envelope.to_bytes()
+        # The event that tells of it, and the record, say all that and more.
+        self._require_room(2 * len(payload))
         if wait <= 0:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id)
+            await self.publish(subject_of(command), payload, envelope.id)
             return None
         got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
         reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
         try:
-            await self.publish(subject_of(command), envelope.to_bytes(), envelope.id, reply_to)
+            await self.publish(subject_of(command), payload, envelope.id, reply_to)
             async with asyncio.timeout(wait):
                 raw: bytes = await got
                 return raw
@@ -203,6 +226,10 @@ class Bus:
             return None
         finally:
             del self._awaited[envelope.id]
+
+    def _require_room(self, size: int) -> None:
+        if size > (most := self.connection.max_payload - FOR_HEADERS):
+            raise TooLargeError(f"what is asked makes a message of {size} bytes, {most} at most go through")
 
     async def _take_answer(self, message: Msg) -> None:
         got = self._awaited.get(message.subject.rpartition(".")[2])
@@ -240,7 +267,7 @@ class Bus:
                         await self._refuse(reply_to, error)
                     raise
             if reply_to:
-                await self.connection.publish(reply_to, written(answer))
+                await reply(self.connection, reply_to, written(answer))
 
         self._subscribe("COMMANDS", command_filter(self.service), f"{self.service}-commands", handle, workers)
 
@@ -268,8 +295,7 @@ class Bus:
         )
 
     async def _refuse(self, inbox: str, error: ShunterError) -> None:
-        reply = Reply[Any](problem=error.to_problem())
-        await self.connection.publish(inbox, reply.model_dump_json(exclude_none=True).encode())
+        await reply(self.connection, inbox, refused(error))
 
     def _line(self, subject: str) -> AbstractAsyncContextManager[Any]:
         """Return the lock of one target's commands; locks that nobody holds are forgotten."""
@@ -279,6 +305,18 @@ class Bus:
         if len(self._lines) > _LINES:
             self._lines = {key: lock for key, lock in self._lines.items() if lock.locked()}
         return self._lines.setdefault(target, asyncio.Lock())
+
+
+async def _patiently(act: Callable[[], Awaitable[object]]) -> None:
+    """Do it as soon as JetStream answers: after a restart that takes longer than the connection."""
+    for pause in (0.2, 0.5, 1.0, 2.0, 5.0, 15.0):
+        try:
+            await act()
+        except Exception as error:  # noqa: BLE001 (it is tried again, and at the next start)
+            log.warning("bus.return_failed", error=repr(error))
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 def _security(settings: NatsSettings) -> SASLPlaintext | None:
@@ -311,7 +349,11 @@ def _delivery(raw: Msg) -> Delivery:
     try:
         envelope = Envelope.from_bytes(raw.data)
     except ValidationError:
-        message_id = (raw.headers or {}).get(_MESSAGE_ID) or f"{metadata.stream}-{metadata.sequence.stream}"
+        headers = raw.headers or {}
+        # What an operator sent again has an id of its own for the stream, and keeps its old one for the inbox.
+        message_id = headers.get(ORIGINAL_ID) or headers.get(_MESSAGE_ID, "")
+        if not is_message_id(message_id):
+            message_id = f"{metadata.stream}-{metadata.sequence.stream}"
         return Delivery(message_id, Context.start("service:unknown"), *place)
     return Delivery(envelope.id, envelope.to_context(), *place, envelope)
 

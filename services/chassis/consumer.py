@@ -34,6 +34,8 @@ _ACK_WAIT = 5.0
 or what was acknowledged to a server that was killed."""
 _GRACE = 15.0
 """Seconds that a stop waits for what is in hand."""
+_LONGEST = 30.0
+"""Seconds before another try with a message that cannot even be settled, at most."""
 _RECOVER = 0.5
 """Seconds before another try when the consumer or its stream is missing."""
 
@@ -186,7 +188,7 @@ class Consumer:
             # The settlement itself could not be done, most likely because NATS is away.
             log.exception("consumer.unsettled", durable=self._durable, subject=message.subject)
             with suppress(nats.errors.Error):
-                await message.nak(delay=_RECOVER)
+                await message.nak(delay=min(_LONGEST, _RECOVER * 2 ** min(message.metadata.num_delivered, 10)))
 
     async def _say_alive(self) -> None:
         await asyncio.sleep(self._alive_every)

@@ -15,6 +15,14 @@ from contracts.errors import FieldError, InvalidError, UnavailableError
 
 __all__ = ["field_errors", "invalid_from", "translated"]
 
+_NAMED = 100
+"""Fields that are named in one refusal."""
+
+_SHOWN = 64
+"""Characters of an unknown name that are repeated."""
+
+_TOLD = 500
+
 _AWAY = (
     nats.errors.ConnectionClosedError,
     nats.errors.NoRespondersError,
@@ -44,8 +52,8 @@ def translated(what: str) -> Iterator[None]:
 def field_errors(error: ValidationError) -> list[FieldError]:
     """Name each field that pydantic found wrong, without repeating what was sent."""
     return [
-        FieldError(field=".".join(str(part) for part in found["loc"]) or "body", message=found["msg"])
-        for found in error.errors(include_url=False, include_input=False, include_context=False)
+        FieldError(field=".".join(str(part)[:_SHOWN] for part in found["loc"]) or "body", message=found["msg"][:_TOLD])
+        for found in error.errors(include_url=False, include_input=False, include_context=False)[:_NAMED]
     ]
 
 

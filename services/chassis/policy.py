@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError
 from contracts.principals import Level, Principal, Role
 
-__all__ = ["Scope", "bill_to", "is_visible", "owner_or_self", "require_visible", "scope_of", "sees_all"]
+__all__ = [
+    "Scope",
+    "bill_to",
+    "is_visible",
+    "owner_or_self",
+    "require_operator",
+    "require_visible",
+    "scope_of",
+    "sees_all",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,12 @@ def require_visible(
     changes = owner == principal.subject or principal.is_admin or project in scope_of(principal).projects
     if to_change and not changes:
         raise ForbiddenError(f"{what} may be read but not changed by an auditor")
+
+
+def require_operator(principal: Principal) -> None:
+    """Refuse whoever does not steer the whole site."""
+    if not principal.is_admin:
+        raise ForbiddenError("this is for admins of the site")
 
 
 def owner_or_self(principal: Principal, owner: str | None, what: str = "the user's files") -> str:

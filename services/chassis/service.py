@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
-import uvicorn
 from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.queries import CheckHealth, Health
+from contracts.operations import Diagnosis
+from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
 from .database import make_engine, make_scanner
+from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
+from .http import HTTP_GRACE, serve_http
 from .migrations import ensure_schema
+from .refill import Refill
 from .relay import Relay, Sink
 from .settings import ChassisSettings, Server
+from .streams import declare_streams
 from .telemetry import configure_logging
 from .unit import EVENT_SINK, UnitOfWork, turn_for
 
-__all__ = ["Frame", "open_frame", "serve_http", "until_told_to_stop"]
+__all__ = ["Frame", "open_frame", "serve_http", "stop_wish"]
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +41,17 @@ class Frame:
     settings: ChassisSettings
     bus: Bus
     health: HealthBook
+    doctor: Doctor
+    """Add probes of the service's own before `serve`."""
     engine: AsyncEngine | None = None
     scanner: AsyncEngine | None = None
     _unit: UnitOfWork | None = None
     _relay: Relay | None = None
+    _refill: Refill | None = None
     sinks: dict[str, Sink] = field(default_factory=dict)
     """Where the outbox goes, beside the events; add before `serve`."""
+    _ends: float | None = None
+    """When all must be finished, by the loop's clock, once somebody wants us to stop."""
 
     @property
     def unit(self) -> UnitOfWork:
@@ -59,26 +67,41 @@ class Frame:
 
         The app is the service's own, or health, readiness and metrics; *on_drain* is called before the finishing.
         """
-        self.bus.answer_queries({CheckHealth: self._answer_health})
+        # From the first message on somebody may be cut off in the middle: a signal is a wish from here on.
+        stop = stop_wish()
+        self.bus.answer_queries({CheckHealth: self._answer_health, Diagnose: self._answer_diagnose})
+        self.bus.on_return.insert(0, self._heal_log)
+        await self._heal_log()
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
         await self.bus.start()
         try:
             async with serve_http(app or health_app(self.health), server):
                 log.info("service.ready", port=server.port)
-                await until_told_to_stop()
+                await stop.wait()
                 self.health.draining = True
                 on_drain()
                 log.info("service.draining")
-                await self.bus.stop_taking()
+                self._ends = asyncio.get_running_loop().time() + self.settings.drain
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._ends - min(HTTP_GRACE, self.settings.drain)):
+                        # Clients that keep their connections hear with their next answer that this one ends.
+                        await asyncio.gather(self.bus.stop_taking(), asyncio.sleep(self.settings.farewell))
         finally:
             await self.drain()
         log.info("service.stopped")
 
+    async def _heal_log(self) -> None:
+        """Have NATS keep what it should: it may have lost its store, or be restored from an older backup."""
+        await declare_streams(self.bus.jetstream)
+        if self._refill:
+            await self._refill.look()
+
     async def drain(self) -> None:
         """Finish what is in hand and say what is in the outbox, however serving came to its end."""
+        ends = self._ends or asyncio.get_running_loop().time() + self.settings.drain
         try:
-            async with asyncio.timeout(self.settings.drain):
+            async with asyncio.timeout_at(ends):
                 await self.bus.stop_taking()
                 if self._relay:
                     await self._relay.stop()
@@ -106,10 +129,16 @@ class Frame:
             async with unit.reading() as connection:
                 await connection.execute(text("SELECT 1"))
 
+        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus)
         self.health.add("database", check)
+        self.doctor.add("outbox", probe_outbox(self.service, engine, outbox))
+        self.doctor.add("schema", probe_schema(self.service, engine))
 
     async def _answer_health(self, _query: CheckHealth) -> Health:
         return await self.health.look()
+
+    async def _answer_diagnose(self, _query: Diagnose) -> Diagnosis:
+        return await self.doctor.look()
 
 
 @asynccontextmanager
@@ -119,7 +148,10 @@ async def open_frame(
     """Connect to NATS and, for a service with tables, bring its database to the present schema."""
     configure_logging(settings.log, service)
     bus = Bus(settings.nats, service)
-    frame = Frame(service, settings, bus, HealthBook(service, {"nats": bus.check}))
+    health, doctor = HealthBook(service, {"nats": bus.check}), Doctor(service)
+    doctor.add("dependencies", probe_dependencies(service, health.look), patience=3.5)
+    doctor.add("disk", probe_disk(settings.data))
+    frame = Frame(service, settings, bus, health, doctor)
     try:
         if database_url and metadata is not None:
             await ensure_schema(service, database_url)
@@ -133,54 +165,10 @@ async def open_frame(
                 await engine.dispose()
 
 
-@asynccontextmanager
-async def serve_http(app: object, server: Server) -> AsyncIterator[None]:
-    """Serve an ASGI app while the block runs, and give it a moment to finish at the end."""
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=server.host,
-        port=server.port,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=5,
-        server_header=False,
-        # Who asks from where is decided by the connection; what a header says of it proves nothing.
-        proxy_headers=False,
-    )
-    listener = _listen(server)
-    http = uvicorn.Server(config)
-    http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(http._serve(sockets=[listener]))  # noqa: SLF001 (`serve` would take our signals)
-    try:
-        while not http.started:
-            if serving.done():
-                serving.result()
-                raise RuntimeError("the HTTP server ended before it began")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        http.should_exit = True
-        await serving
-        listener.close()
-
-
-def _listen(server: Server) -> socket.socket:
-    # By ourselves, for uvicorn ends the whole process where the port is taken.
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    try:
-        listener = socket.create_server((server.host, server.port), family=family, backlog=2048)
-    except OSError as error:
-        raise RuntimeError(f"could not listen on {server.host}:{server.port}: {error.strerror}") from error
-    # Connections inherit it. asyncio sets it only on sockets that it made itself; without it each answer takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-async def until_told_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def stop_wish() -> asyncio.Event:
+    """Return what SIGTERM or SIGINT will set, from now on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

@@ -49,6 +49,8 @@ class ChassisSettings(BaseSettings):
     """Signs the tickets of uploads and runs; the same for all services of a site, at least 32 characters."""
     drain: float = Field(default=15.0, ge=0, le=600)
     """Seconds that a service takes at most to finish what it holds."""
+    farewell: float = Field(default=0.0, ge=0, le=60)
+    """Seconds that a stopping service still answers over HTTP, so that clients let go of their connections."""
 
     @classmethod
     def settings_customise_sources(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,11 @@ import structlog
 from prometheus_client import Counter
 
 from contracts.envelope import Context, Envelope
-from contracts.errors import RefusedError, UnavailableError
+from contracts.errors import RefusedError, TooLargeError, UnavailableError
 from contracts.events import CommandRefused, Event, MessageParked
-from contracts.subjects import subject_of
+from contracts.subjects import parked_subject, subject_of
+
+from .parking import PARKED, parked_header
 
 if TYPE_CHECKING:
     from .bus import Delivery
@@ -27,6 +29,10 @@ PAUSES = (0.5, 2.0, 5.0, 15.0)
 """Seconds before the next delivery, by the number of failures so far."""
 
 _LONGEST_PAUSE = 15.0
+_TOLD = 2000
+"""Characters of an error that an event repeats."""
+_SHOWN = 64 * 1024
+"""Bytes that are kept of a message that is too large to be parked."""
 _REMEMBERED = 10_000
 """Messages whose failures are counted; one that another replica took over must not be remembered for ever."""
 
@@ -34,7 +40,7 @@ _HANDLED = Counter("shunter_messages", "Messages by what became of them", ["serv
 
 log = structlog.get_logger(__name__)
 
-Publish = Callable[[str, bytes, str], Awaitable[None]]
+Publish = Callable[[str, bytes, str, Mapping[str, str] | None], Awaitable[None]]
 
 
 class Settlement:
@@ -62,7 +68,7 @@ class Settlement:
             log.exception("message.failed", subject=delivery.subject, deliveries=delivery.deliveries)
             await self._fail(raw, delivery, error)
         else:
-            self._failures.pop(delivery.message_id, None)
+            self._failures.pop(_place(delivery), None)
             await self._tell(raw.ack(), "acknowledged")
 
     async def _refuse(self, raw: Any, delivery: Delivery, error: RefusedError) -> None:
@@ -70,7 +76,7 @@ class Settlement:
             name = ".".join(delivery.subject.split(".")[2:4])
             owner = delivery.context.actor.removeprefix("user:") if delivery.context.actor.startswith("user:") else None
             refused = CommandRefused(
-                owner=owner, command=name, command_id=delivery.message_id, code=error.code, detail=error.detail
+                owner=owner, command=name, command_id=delivery.message_id, code=error.code, detail=error.detail[:_TOLD]
             )
             await self._announce(refused, delivery)
         await self._tell(raw.term(), "refused")
@@ -78,17 +84,17 @@ class Settlement:
     async def _fail(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         # Deliveries that only waited for a service to come back do not count; a crash of ours does not either,
         # so the stream's own count decides when the process keeps dying on one message.
-        failures = self.count_failure(delivery.message_id)
+        failures = self.count_failure(_place(delivery))
         if failures < MAX_DELIVER and delivery.deliveries < MAX_DELIVER * 20:
             await self._tell(raw.nak(delay=self._pause(failures)), "failed")
             return
         await self._park(raw, delivery, error)
-        self._failures.pop(delivery.message_id, None)
+        self._failures.pop(_place(delivery), None)
 
-    def count_failure(self, message_id: str) -> int:
+    def count_failure(self, place: str) -> int:
         """Return how often a message has failed here, this time included."""
-        failures = self._failures.pop(message_id, 0) + 1
-        self._failures[message_id] = failures
+        failures = self._failures.pop(place, 0) + 1
+        self._failures[place] = failures
         if len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
         return failures
@@ -103,9 +109,6 @@ class Settlement:
 
     async def _park(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         stream = raw.metadata.stream
-        await self._publish(
-            f"parked.{self._service}.{delivery.subject}", raw.data, f"parked-{stream}-{delivery.sequence}"
-        )
         parked = MessageParked(
             service=self._service,
             stream=stream,
@@ -115,6 +118,13 @@ class Settlement:
             message_id=delivery.message_id,
             error=f"{type(error).__name__}: {error}"[:500],
         )
+        subject, parked_id = parked_subject(self._service, delivery.subject), f"parked-{stream}-{delivery.sequence}"
+        headers = {PARKED: parked_header(parked)}
+        try:
+            await self._publish(subject, raw.data, parked_id, headers)
+        except TooLargeError:
+            # None of ours is so large; an operator shall still see that it came.
+            await self._publish(subject, raw.data[:_SHOWN], parked_id, headers)
         await self._announce(parked, delivery)
         await self._tell(raw.term(), "parked")
 
@@ -123,10 +133,15 @@ class Settlement:
         # One message is refused or parked once, however often the announcement is repeated.
         event_id = f"{event.name.partition('.')[2]}-{delivery.message_id}"
         envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
-        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id)
+        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
 
     async def _tell(self, answer: Awaitable[None], outcome: str) -> None:
         _HANDLED.labels(self._service, outcome).inc()
         # If the connection is gone the message comes again, and the inbox knows it.
         with suppress(nats.errors.Error):
             await answer
+
+
+def _place(delivery: Delivery) -> str:
+    """Return what only this message has: two may bear one id, if somebody forged the other."""
+    return f"{delivery.subject} {delivery.sequence}"

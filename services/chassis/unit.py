@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,6 +59,10 @@ class Work:
     context: Context
     source: str
     _rows: list[OutboxRow] = field(default_factory=list)
+    facts: list[object] = field(default_factory=list)
+    """What happened here that somebody else of this service takes into account before the commit."""
+    on_rollback: Callable[[], None] | None = None
+    """Called if nothing of this came to be."""
 
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
@@ -97,20 +101,26 @@ class UnitOfWork:
         self._source = source
         self._announce = announce
         self._turn = turn
+        self._partner: Callable[[Work], Awaitable[None]] | None = None
         # Built once: building a statement costs more than SQLite takes to run it.
         self._say_later = insert(outbox)
         upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
         self._know = upsert(inbox).on_conflict_do_nothing()
 
+    def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
+        """Have *partner* take part in every transaction in which a fact was noted, right before its commit."""
+        self._partner = partner
+
     @asynccontextmanager
     async def begin(self, context: Context) -> AsyncIterator[Work]:
         """Open a transaction; code inside never commits."""
         async with self._turn:
-            async with self._engine.begin() as connection:
-                work = Work(connection, context, self._source)
+            async with _open(self._engine, context, self._source) as work:
                 yield work
+                if work.facts and self._partner:
+                    await self._partner(work)
                 if work.rows:
-                    await connection.execute(self._say_later, [_values(row) for row in work.rows])
+                    await work.connection.execute(self._say_later, [_values(row) for row in work.rows])
             self._announce(work.rows)
 
     @asynccontextmanager
@@ -137,6 +147,19 @@ def looker(engine: AsyncEngine) -> AsyncEngine:
     """Return an engine over the same pool whose connections only read."""
     options = {READING: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     return type(engine)(engine.sync_engine.execution_options(**options))
+
+
+@asynccontextmanager
+async def _open(engine: AsyncEngine, context: Context, source: str) -> AsyncIterator[Work]:
+    work: Work | None = None
+    try:
+        async with engine.begin() as connection:
+            work = Work(connection, context, source)
+            yield work
+    except BaseException:
+        if work and work.on_rollback:
+            work.on_rollback()
+        raise
 
 
 async def reading(connection: AsyncConnection) -> AsyncConnection:

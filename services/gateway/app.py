@@ -7,11 +7,27 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from contracts.batches import BatchSpec
 from services.chassis.health import shunter_version
 
-from .api import backends, events, files, health, identity, job_files, jobs, logs, uploads, usage
+from .api import (
+    admin,
+    backends,
+    batches,
+    events,
+    files,
+    health,
+    identity,
+    job_files,
+    jobs,
+    logs,
+    schedules,
+    uploads,
+    usage,
+)
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
+from .bodies import PlainBodies
 from .edge import Edge
 from .factory import Process
 
@@ -19,6 +35,8 @@ __all__ = ["create_app"]
 
 _ROUTERS = (
     jobs.router,
+    batches.router,
+    schedules.router,
     logs.router,
     job_files.router,
     files.router,
@@ -28,10 +46,13 @@ _ROUTERS = (
     backends.router,
     identity.router,
     health.router,
+    admin.router,
 )
 
 _TAGS = [
     {"name": "jobs", "description": "Submit work and see what becomes of it."},
+    {"name": "batches", "description": "Many jobs in one request, which may wait for each other."},
+    {"name": "schedules", "description": "Jobs that are submitted again and again."},
     {"name": "logs", "description": "The output of jobs."},
     {"name": "job files", "description": "What jobs left behind."},
     {"name": "files", "description": "The user's own files, through the gateway."},
@@ -67,7 +88,9 @@ def create_app(process: Process) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(reference_page())
-    app.add_middleware(Edge, max_body=settings.max_body)
+    app.add_middleware(PlainBodies, wait=settings.body_wait)
+    closing = getattr(process, "closing", None)
+    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -89,6 +112,11 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
+    # Its route reads the body itself, for it may be YAML.
+    batch = BatchSpec.model_json_schema(ref_template="#/components/schemas/{model}")
+    for name, inner in batch.pop("$defs", {}).items():
+        schemas.setdefault(name, inner)
+    schemas["BatchSpec"] = batch
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "A token of the site."},
     }

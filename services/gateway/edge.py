@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -15,10 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import InternalError, TooLargeError
+from contracts.errors import InternalError, InvalidError, TooLargeError
 
 from .api.problems import problem_response
+from .bodies import is_file
 from .callers import TRACE
+from .closing import Closing
 
 __all__ = ["Edge"]
 
@@ -45,6 +48,21 @@ _SECONDS = Histogram(
 _UNREAD = 64 * 1024
 """Bytes of a refused body that are worth reading to keep the connection."""
 
+_MOST_URL = 16 * 1024
+_MOST_HEADERS = 32 * 1024
+
+_SMALL = (("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20))
+"""Paths whose bodies are never as large as a job may be: a path, or ten thousand parts of an upload."""
+
+_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        *("Authorization", "Content-Length", "Content-Type", "Content-Encoding", "Host", "Idempotency-Key"),
+        *("Last-Event-ID", "Range", "X-Content-SHA256"),
+    )
+}
+"""Headers of which one reader would take the first and another the last."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 log = structlog.get_logger(__name__)
@@ -53,9 +71,11 @@ log = structlog.get_logger(__name__)
 class Edge:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, body_wait: float, closing: Closing | None = None) -> None:
         self._app = app
         self._max_body = max_body
+        self._body_wait = body_wait
+        self._closing = closing or Closing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -63,8 +83,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         trace = scope[TRACE] = _trace_of(scope)
-        body = _Body(scope, receive, None if _is_file(scope) else self._max_body)
-        answer = _Answer(send, trace, body)
+        body = _Body(scope, receive, limit=_limit_of(scope, self._max_body), wait=self._body_wait)
+        answer = _Answer(send, trace, body, self._closing)
         try:
             await self._admit(scope, body, answer)
         except ClientDisconnect:
@@ -79,6 +99,10 @@ class Edge:
             _count(scope, answer)
 
     async def _admit(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        if found := _head_refusal(scope):
+            status, error = found
+            await problem_response(error, scope, status=status)(scope, body.receive, answer.send)
+            return
         if body.is_too_large:
             await problem_response(TooLargeError(body.refusal), scope)(scope, body.receive, answer.send)
             return
@@ -88,9 +112,10 @@ class Edge:
 class _Body:
     """Counts the body of a request as it is read."""
 
-    def __init__(self, scope: Scope, receive: Receive, limit: int | None) -> None:
+    def __init__(self, scope: Scope, receive: Receive, *, limit: int | None, wait: float) -> None:
         self._receive = receive
         self._limit = limit
+        self._wait = wait
         self._taken = 0
         self._length = _content_length(scope)
         self._ended = self._length == 0
@@ -108,7 +133,7 @@ class _Body:
         return not self._ended and left > _UNREAD
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await self._next()
         self._taken += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         if self._limit is not None and self._taken > self._limit:
@@ -116,13 +141,23 @@ class _Body:
             raise HTTPException(413, self.refusal)
         return message
 
+    async def _next(self) -> Message:
+        if self._ended:  # what comes now is the client's going away, whenever that is
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._wait):
+                return await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"nothing more of the body came for {self._wait:g} s") from None
+
 
 class _Answer:
     """Adds our headers to an answer, and remembers how it began."""
 
-    def __init__(self, send: Send, trace: str, body: _Body) -> None:
+    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing) -> None:
         self._send = send
         self._body = body
+        self._closing = closing
         self._own = [*_ALWAYS, (b"traceparent", trace.encode()), (b"x-request-id", trace[3:35].encode())]
         self._started = time.perf_counter()
         self.status = 0
@@ -135,7 +170,7 @@ class _Answer:
             headers = message["headers"]
             present = {name for name, _ in headers}
             message["headers"] = [*headers, *self._own, *(item for item in _UNLESS_SET if item[0] not in present)]
-            if self.status >= 400 and self._body.is_left_over:
+            if self._closing.is_set or (self.status >= 400 and self._body.is_left_over):
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
@@ -152,8 +187,27 @@ def _content_length(scope: Scope) -> int | None:
     return int(text) if text.isdigit() else 0
 
 
-def _is_file(scope: Scope) -> bool:
-    return bool(scope["method"] == "PUT" and scope["path"].startswith("/v1/files/"))
+def _limit_of(scope: Scope, most: int) -> int | None:
+    """Return how many bytes a body may have; a file is held to its Content-Length by its route."""
+    if is_file(scope):
+        return None
+    return min(most, next((size for start, size in _SMALL if scope["path"].startswith(start)), most))
+
+
+def _head_refusal(scope: Scope) -> tuple[int, InvalidError] | None:
+    """Refuse a head that is too large, or says the same thing twice in two ways."""
+    if len(scope["raw_path"]) + len(scope["query_string"]) > _MOST_URL:
+        return 414, InvalidError.of("url", f"must not be longer than {_MOST_URL} bytes")
+    size, once = 0, set()
+    for name, value in scope["headers"]:
+        size += len(name) + len(value)
+        if name in _ONCE:
+            if name in once:
+                return 400, InvalidError.of(_ONCE[name], "must be given once")
+            once.add(name)
+    if size > _MOST_HEADERS:
+        return 431, InvalidError.of("headers", f"must not be larger than {_MOST_HEADERS} bytes together")
+    return None
 
 
 def _trace_of(scope: Scope) -> str:

@@ -132,8 +132,9 @@ def _without_keys(envelope: Envelope) -> Envelope:
     data: dict[str, Any] = envelope.data
     if envelope.type in _KEYED:
         data = {name: value for name, value in data.items() if name != "key"}
-    elif envelope.type == type_of(WorkloadAccepted) and data.get("inputs"):
-        inputs = [{name: value for name, value in item.items() if name != "key"} for item in data["inputs"]]
+    elif envelope.type == type_of(WorkloadAccepted) and isinstance(data.get("inputs"), list):
+        known = [item for item in data["inputs"] if isinstance(item, dict)]
+        inputs = [{name: value for name, value in item.items() if name != "key"} for item in known]
         data = {**data, "inputs": inputs}
     else:
         return envelope

@@ -12,6 +12,7 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 
 from .auth.authenticator import Door
+from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
 from .events import EventService
@@ -21,6 +22,9 @@ from .follow import LogFollower, Position
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
+from .operations import OperationsService
+from .parked import ParkedService
+from .schedules import ScheduleService
 from .settings import GatewaySection
 from .transfer import Transfer
 
@@ -54,6 +58,16 @@ class Factory:
         return JobService(
             bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
         )
+
+    def batches(self) -> BatchService:
+        """Return the service for batches."""
+        process = self._process
+        return BatchService(bus=process.bus, caller=self.caller, wait=process.settings.submit_wait)
+
+    def schedules(self) -> ScheduleService:
+        """Return the service for schedules."""
+        process = self._process
+        return ScheduleService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def logs(self) -> LogService:
         """Return the service for logs."""
@@ -101,3 +115,12 @@ class Factory:
     def site(self) -> SiteService:
         """Return the service for what belongs to the whole site."""
         return SiteService(bus=self._process.bus, caller=self.caller)
+
+    def operations(self) -> OperationsService:
+        """Return the service for the operators' view; refuses those who are none."""
+        process = self._process
+        return OperationsService(bus=process.bus, caller=self.caller, health=process.health)
+
+    def parked(self) -> ParkedService:
+        """Return the service for parked messages; refuses those who are no operators."""
+        return ParkedService(bus=self._process.bus, caller=self.caller)

@@ -18,7 +18,7 @@ from services.chassis.bus import Bus
 
 from .closing import Closing
 from .jobs import JobService
-from .logs import Archive, offset_of
+from .logs import Archive, offset_of, read_offset
 from .reader import Entry, StreamReader
 from .sse import sse_event
 from .watch import Watch, watching
@@ -29,6 +29,8 @@ _LOOK_AGAIN = 15.0
 """Seconds without news after which the job is asked for all the same."""
 
 _POSITION = re.compile(r"([0-9]{1,9})\.([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})")
+
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,8}")
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +128,9 @@ class LogFollower:
 
     async def _from_entry(self, entry: Entry) -> AsyncIterator[bytes]:
         _, _, number, stream = entry.subject.split(".")
+        if not _ATTEMPT.fullmatch(number) or read_offset(entry.headers) is None:
+            self._sequence = entry.sequence  # nothing that a runner said
+            return
         attempt, offset = int(number), offset_of(entry)
         if attempt > self._attempt:
             async for event in self._from_archive(attempt):

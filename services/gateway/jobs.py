@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from nats.js.errors import NotFoundError as NoMessageError
 
-from contracts.commands import CancelWorkload, Command, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import CancelWorkload, Command, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
 from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
+from contracts.explanations import Explanation
 from contracts.ids import workload_id, workload_id_from
-from contracts.model import now
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
+from contracts.model import Model, now
+from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListWorkloads
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
@@ -29,7 +30,7 @@ from .closing import Closing
 from .records import JobRecord, RecordPage
 from .watch import Watch, watching
 
-__all__ = ["CHANGE", "JobService", "Submitted", "Until"]
+__all__ = ["CHANGE", "JobService", "Submitted", "Until", "hash_of"]
 
 CHANGE = "change"
 """What a long poll may wait for, beside states: any move at all."""
@@ -86,7 +87,7 @@ class JobService:
         principal = self._caller.principal
         job_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = SubmitWorkload(
-            workload_id=job_id, principal=principal, spec=spec, request_hash=_hash_of(spec) if key else ""
+            workload_id=job_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
         )
         return await self._make(job_id, command, key=key, wait=wait)
 
@@ -113,6 +114,10 @@ class JobService:
     async def start(self, job_id: str) -> JobRecord | None:
         """Let a held job go; None if the scheduler is away, then it will be done later."""
         return await self._order(StartWorkload(workload_id=job_id, principal=self._caller.principal), None)
+
+    async def hold(self, job_id: str) -> JobRecord | None:
+        """Keep a job that waits from starting; None if the scheduler is away, then it will be done later."""
+        return await self._order(HoldWorkload(workload_id=job_id, principal=self._caller.principal), None)
 
     async def cancel(self, job_id: str) -> JobRecord | None:
         """End a job; None if the scheduler is away, then it will be done later."""
@@ -171,6 +176,16 @@ class JobService:
                 return True
         return False
 
+    async def explain(self, job_id: str) -> Explanation:
+        """Return why a job is where it is."""
+        try:
+            query = ExplainWorkload(principal=self._caller.principal, workload_id=job_id)
+            explanation: Explanation = await self._bus.ask(query)
+        except NotFoundError:
+            await self._refuse_if_pending(job_id)
+            raise
+        return explanation
+
     async def history(self, job_id: str) -> History:
         """Return all moves of a job."""
         query = GetHistory(principal=self._caller.principal, workload_id=job_id)
@@ -190,6 +205,8 @@ class JobService:
         labels: dict[str, str],
         created_after: datetime | None,
         created_before: datetime | None,
+        schedule_id: str | None = None,
+        batch_id: str | None = None,
     ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
@@ -204,10 +221,13 @@ class JobService:
             label=labels,
             created_after=created_after,
             created_before=created_before,
+            schedule_id=schedule_id,
+            batch_id=batch_id,
         )
         return RecordPage(await self._bus.ask_json(query))
 
 
-def _hash_of(spec: JobSpec) -> str:
-    """Return the same for the same wish, however its keys were ordered."""
-    return sha256(orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+def hash_of(wish: Model) -> str:
+    """Return the same for the same wish, however its keys were ordered and whatever fields were added since."""
+    said = wish.model_dump(mode="json", exclude_defaults=True)
+    return sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()

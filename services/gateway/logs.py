@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from nats.js.errors import NotFoundError as NoMessageError
 
@@ -20,7 +21,9 @@ from services.chassis.errors import translated
 from .reader import Entry, StreamReader
 from .transfer import Transfer
 
-__all__ = ["Archive", "LogService", "LogSource", "archived_log", "offset_of"]
+__all__ = ["Archive", "LogService", "LogSource", "archived_log", "offset_of", "read_offset"]
+
+_OFFSET = re.compile(r"[0-9]{1,15}")
 
 
 class LogSource(ABC):
@@ -37,8 +40,13 @@ class LogSource(ABC):
 
 def offset_of(entry: Entry) -> int:
     """Return where in its stream the first byte of a chunk stands."""
-    text = entry.headers.get(LogChunk.OFFSET, "")
-    return int(text) if text.isdigit() else 0
+    return read_offset(entry.headers) or 0
+
+
+def read_offset(headers: Mapping[str, str] | None) -> int | None:
+    """Return the offset in the headers of a chunk; None where there is none that could be true."""
+    text = (headers or {}).get(LogChunk.OFFSET, "")
+    return int(text) if _OFFSET.fullmatch(text) else None
 
 
 def archived_log(workload: Workload, attempt: int, stream: str) -> OutputFile | None:
@@ -101,7 +109,9 @@ class _LiveLog(LogSource):
                 if not entries:
                     return
                 for entry in entries:
-                    offset = offset_of(entry)
+                    offset = read_offset(entry.headers)
+                    if offset is None:  # nothing that a runner said
+                        continue
                     piece = entry.data[max(0, place - offset) : max(0, end - offset)]
                     if piece:
                         place = max(place, offset) + len(piece)
@@ -131,8 +141,7 @@ async def _offset_at(bus: Bus, subject: str, sequence: int) -> int | None:
             found = await bus.jetstream.get_msg("LOGS", sequence, subject=subject, direct=True, next=True)
     except NoMessageError:
         return None
-    text = (found.headers or {}).get(LogChunk.OFFSET, "")
-    return int(text) if text.isdigit() else None
+    return read_offset(found.headers)
 
 
 class LogService:
@@ -160,4 +169,15 @@ class LogService:
                 last = await self._bus.jetstream.get_last_msg("LOGS", subject, direct=True)
         except NoMessageError:
             return 0
-        return int((last.headers or {}).get(LogChunk.OFFSET, "0")) + len(last.data or b"")
+        offset = read_offset(last.headers)
+        return await self._size_of_good(subject) if offset is None else offset + len(last.data or b"")
+
+    async def _size_of_good(self, subject: str) -> int:
+        """Return the size by those chunks that a runner said; the last one is none of them."""
+        size = 0
+        async with StreamReader(self._bus, "LOGS", [subject], start=1) as reader:
+            while entries := await reader.read(wait=0):
+                for entry in entries:
+                    if (offset := read_offset(entry.headers)) is not None:
+                        size = max(size, offset + len(entry.data))
+        return size

@@ -41,10 +41,14 @@ class GatewaySection(BaseModel):
     temporal_namespace: str = "shunter"
     max_body: int = Field(default=12 * 2**20, ge=0)
     """Bytes of a request's body; uploads of files have no such limit."""
+    body_wait: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()
 
 
 class GatewaySettings(ChassisSettings):
     """The common settings and the section `gateway`."""
 
+    farewell: float = Field(default=1.0, ge=0, le=60)
+    """Seconds that a stopping gateway still answers, each answer with `Connection: close`."""
     gateway: GatewaySection = GatewaySection()

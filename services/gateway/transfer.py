@@ -89,5 +89,6 @@ class Transfer:
     async def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:
             return await self._http.send(request, stream=stream)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, AttributeError) as error:
+            # anyio asks a socket for its address that a reset may have taken from it.
             raise UnavailableError(f"the store does not answer: {type(error).__name__}", retry_after=2.0) from error

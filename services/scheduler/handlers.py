@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
-from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.queries import BackendView, GetHistory, GetWorkload, ListBackends, ListWorkloads
+from contracts.commands import (
+    CancelBatch,
+    CancelWorkload,
+    CreateBatch,
+    CreateSchedule,
+    DeleteSchedule,
+    HoldWorkload,
+    PauseSchedule,
+    ReplaceSchedule,
+    ResumeSchedule,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+    TriggerSchedule,
+)
+from contracts.queries import (
+    BackendView,
+    ExplainWorkload,
+    GetBatch,
+    GetHistory,
+    GetSchedule,
+    GetWorkload,
+    ListBackends,
+    ListBatches,
+    ListSchedules,
+    ListWorkloads,
+)
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
-from services.chassis.bus import Bus, Delivery
+from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import invalid_from
 
 from .backends.registry import Backends, Standing
+from .batches.service import BatchService
+from .queue.explain import Explainer
 from .reports import ReportService
+from .schedules.service import ScheduleService
 from .service import WorkloadService
 
 __all__ = ["register"]
 
 
-def register(bus: Bus, *, service: WorkloadService, reports: ReportService, backends: Backends) -> None:
+def register(
+    bus: Bus,
+    *,
+    service: WorkloadService,
+    reports: ReportService,
+    backends: Backends,
+    schedules: ScheduleService,
+    batches: BatchService,
+    explainer: Explainer,
+) -> None:
     """Connect what the scheduler does with what it hears."""
 
     async def take_report(raw: bytes, delivery: Delivery) -> None:
@@ -35,19 +74,45 @@ def register(bus: Bus, *, service: WorkloadService, reports: ReportService, back
         {
             SubmitWorkload: service.submit,
             CancelWorkload: service.cancel,
+            HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            **_many_commands(batches, schedules),
         }
     )
     bus.answer_queries(
         {
             GetWorkload: service.get,
             GetHistory: service.history,
+            ExplainWorkload: explainer.explain,
             ListWorkloads: service.page,
+            **_many_queries(batches, schedules),
             ListBackends: list_backends,
         }
     )
     bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)
+
+
+def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:
+    return {
+        CreateBatch: batches.create,
+        CancelBatch: batches.cancel,
+        CreateSchedule: schedules.create,
+        ReplaceSchedule: schedules.replace,
+        PauseSchedule: schedules.pause,
+        ResumeSchedule: schedules.resume,
+        TriggerSchedule: schedules.trigger,
+        DeleteSchedule: schedules.delete,
+    }
+
+
+def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], QueryHandler]:
+    return {
+        GetBatch: batches.get,
+        ListBatches: batches.page,
+        GetSchedule: schedules.get,
+        ListSchedules: schedules.page,
+    }
 
 
 def _view(standing: Standing) -> BackendView:

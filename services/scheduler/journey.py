@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,14 +10,19 @@ from sqlalchemy import bindparam, insert, update
 
 from contracts.errors import ConflictError
 from contracts.events import WorkloadMoved
+from contracts.model import Model
 from contracts.states import Reason, WorkloadState, may_move
 from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
 from .records import Record
+from .schedules.words import ended
 from .tables import transitions, workloads
 
-__all__ = ["HOLDS_ROOM", "Journey"]
+__all__ = ["ENDS_SINK", "HOLDS_ROOM", "Ended", "Journey", "Moved"]
+
+ENDS_SINK = "ends"
+"""The sink of the outbox that hears of ends for which others wait. A row's subject is `ended/<id>`."""
 
 _ADD_MOVE = insert(transitions)
 _SAVE = update(workloads).where(
@@ -25,6 +31,22 @@ _SAVE = update(workloads).where(
 
 HOLDS_ROOM = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
 """States in which an attempt holds room on its backend, which is metered."""
+
+
+class Ended(Model):
+    """A workload has ended for which others wait."""
+
+    state: WorkloadState
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The fact that a workload moved, for those of this service who take it into account."""
+
+    row: Record
+    """As it stood after the move, or later."""
+    old: WorkloadState
+    new: WorkloadState
 
 
 class Journey:
@@ -120,6 +142,11 @@ class Journey:
                 "usage": closed.model_dump(mode="json") if closed else None,
             }
         )
+        if new.is_terminal and row.get("schedule_id"):
+            self._work.defer(*ended(row["id"]))
+        self._work.facts.append(Moved(row, old, new))
+        if new.is_terminal and row["awaited"]:
+            self._work.defer(ENDS_SINK, f"ended/{row['id']}", Ended(state=new))
         leaves = old is WorkloadState.FINISHING or new.is_terminal
         self._work.send(
             WorkloadMoved(

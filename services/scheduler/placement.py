@@ -11,9 +11,9 @@ from .backends.registry import Backends, Standing
 __all__ = ["choose", "require_possible"]
 
 
-async def require_possible(spec: JobSpec, backends: Backends) -> None:
-    """Refuse a job that no backend could ever hold, naming the field that is too large."""
-    _candidates(spec, await _considered(spec, backends))
+async def require_possible(spec: JobSpec, backends: Backends) -> list[str]:
+    """Return the backends that can hold a job; refuse one that none ever could, naming the field that is too large."""
+    return [standing.backend.name for standing in _candidates(spec, await _considered(spec, backends))]
 
 
 async def choose(spec: JobSpec, backends: Backends) -> Backend:

@@ -13,6 +13,7 @@ from services.chassis.unit import UnitOfWork, Work
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
+from .figures import plausible
 from .journey import Journey
 from .store import find, open_journey
 from .temporal import TEMPORAL_SINK, Signal
@@ -22,6 +23,8 @@ __all__ = ["ReportService"]
 
 _BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
 _ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
+_HANDED_OVER = _ON_BACKEND | {WorkloadState.FINISHING}
+"""Where an attempt can end: it is recorded as queued before any runner hears of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +47,7 @@ class ReportService:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:
-                    _take_step(work, journey, step)
+                    _take_step(work, journey, plausible(step))
                 await journey.save()
         if stray:
             await self._end_stray(report)
@@ -69,7 +72,7 @@ def _take_step(work: Work, journey: Journey, step: Step) -> None:
             _take_sign_of_life(work, journey, step)
         case StepName.EXITED if journey.state in _ON_BACKEND:
             _finish(journey, step)
-        case StepName.DONE:
+        case StepName.DONE if journey.state in _HANDED_OVER:
             _take_end(work, journey, step)
         case _:
             log.info("report.late", workload=journey.row["id"], step=step.step, state=journey.state)

@@ -1,24 +1,15 @@
-"""What users ask of the scheduler: submit, cancel, start, retry, look."""
+"""What users ask of the scheduler: submit, hold, start, cancel, retry, look."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from datetime import datetime
-from typing import Any
-
 import orjson
-from sqlalchemy import insert
 
-from contracts.commands import CancelWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
-from contracts.events import WorkloadAccepted, WorkloadCancelRequested
+from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.errors import ConflictError, MismatchError, NotFoundError
+from contracts.events import WorkloadCancelRequested
 from contracts.model import now
 from contracts.principals import Level, Principal
 from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
-from contracts.runs import FrozenInput
-from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
@@ -28,24 +19,25 @@ from services.chassis.unit import UnitOfWork, Work
 
 from . import store
 from .admission import Admission
-from .journey import Journey
+from .cursors import read_cursor, write_cursor
+from .entrance import Arrival, Entrance
+from .journey import HOLDS_ROOM, Journey
+from .queue.dispatcher import Dispatcher
 from .records import Record, to_json, to_transition, to_workload
-from .tables import transitions, workloads
-from .temporal import TEMPORAL_SINK, Signal, StartJob
-from .workflows.words import Cancellation, JobInput
+from .temporal import TEMPORAL_SINK, Signal
+from .workflows.words import Cancellation
 
-__all__ = ["WorkloadService", "new_row"]
-
-_ADD, _ADD_MOVE = insert(workloads), insert(transitions)
-_CURSOR = re.compile(r"^w[0-9]{1,18}$")
+__all__ = ["WorkloadService"]
 
 
 class WorkloadService:
     """Lets work in and tells how it stands."""
 
-    def __init__(self, *, unit: UnitOfWork, admission: Admission) -> None:
+    def __init__(self, *, unit: UnitOfWork, admission: Admission, dispatcher: Dispatcher) -> None:
         self._unit = unit
         self._admission = admission
+        self._dispatcher = dispatcher
+        self._entrance = Entrance(dispatcher)
 
     # --- commands -----------------------------------------------------------------------------------------------
 
@@ -56,9 +48,18 @@ class WorkloadService:
             known = await self._find(command.workload_id)
             if known is not None:
                 return _same(known, command.principal, command.request_hash)
-        spec, inputs = await self._admission.admit(command.spec, command.principal)
+        admitted = await self._admission.admit(command.spec, command.principal)
         return await self._let_in(
-            delivery, command.workload_id, command.principal.subject, spec, inputs, command.kind, command.request_hash
+            delivery,
+            Arrival(
+                workload_id=command.workload_id,
+                principal=command.principal,
+                owner=command.principal.subject,
+                admitted=admitted,
+                kind=command.kind,
+                request_hash=command.request_hash,
+                schedule_id=command.schedule_id,
+            ),
         )
 
     async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload:
@@ -69,11 +70,20 @@ class WorkloadService:
         old = await self._visible(command.principal, command.workload_id, to_change=True)
         if not WorkloadState(old["state"]).is_terminal:
             raise ConflictError(f"{old['id']} is {old['state']}; only what has ended can be retried")
-        spec = to_workload(old).spec.model_copy(update={"hold": False})
+        # What it waited for is over; somebody wants it to run now.
+        spec = to_workload(old).spec.model_copy(update={"hold": False, "start_at": None, "after": []})
         owner = Principal(subject=old["owner"], projects={old["project"]: Level.MEMBER} if old["project"] else {})
-        spec, inputs = await self._admission.admit(spec, owner)
         return await self._let_in(
-            delivery, command.new_id, old["owner"], spec, inputs, Kind(old["kind"]), command.request_hash, old["id"]
+            delivery,
+            Arrival(
+                workload_id=command.new_id,
+                principal=owner,
+                owner=old["owner"],
+                admitted=await self._admission.admit(spec, owner),
+                kind=Kind(old["kind"]),
+                request_hash=command.request_hash,
+                retry_of=old["id"],
+            ),
         )
 
     async def cancel(self, command: CancelWorkload, delivery: Delivery) -> Workload:
@@ -86,19 +96,39 @@ class WorkloadService:
                 return to_workload(journey.row)
             if journey.state.is_terminal:
                 raise ConflictError(f"{command.workload_id} has ended already: {journey.state}")
-            await self._request_cancel(work, journey, command)
+            message = command.message or f"canceled by {command.principal.subject}"
+            await self.request_cancel(work, journey, message)
             return to_workload(journey.row)
 
-    async def start(self, command: StartWorkload, delivery: Delivery) -> Workload:
-        """Let a held workload go."""
+    async def hold(self, command: HoldWorkload, delivery: Delivery) -> Workload:
+        """Keep a workload that waits here from going."""
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 return to_workload(await self._visible(command.principal, command.workload_id))
             journey = await self._journey(work, command.principal, command.workload_id)
-            spec = to_workload(journey.row).spec
-            if not spec.hold or journey.state not in {WorkloadState.ACCEPTED, WorkloadState.HELD}:
+            if journey.state is WorkloadState.HELD:
+                return to_workload(journey.row)
+            if journey.state is not WorkloadState.ACCEPTED or not await self._dispatcher.hold(work, journey.row["id"]):
+                raise ConflictError(_why_not_held(journey.row))
+            message = command.message or f"held by {command.principal.subject}"
+            journey.move(WorkloadState.HELD, at=now(), reason=Reason.HELD, message=message)
+            await journey.save()
+            return to_workload(journey.row)
+
+    async def start(self, command: StartWorkload, delivery: Delivery) -> Workload:
+        """Let a held workload go, as far as nothing else holds it up."""
+        async with self._unit.handling(delivery.message_id, delivery.context) as work:
+            if work is None:
+                return to_workload(await self._visible(command.principal, command.workload_id))
+            journey = await self._journey(work, command.principal, command.workload_id)
+            if journey.state is not WorkloadState.HELD:
                 raise ConflictError(f"{command.workload_id} is not held: {journey.state}")
-            work.defer(TEMPORAL_SINK, f"signal/{command.workload_id}", Signal(start=True))
+            if await self._dispatcher.release(work, command.workload_id):
+                message = f"released by {command.principal.subject}"
+                journey.move(WorkloadState.ACCEPTED, at=now(), reason=Reason.RELEASED, message=message)
+                await journey.save()
+            else:  # it was let in by an older release, whose workflows waited themselves
+                work.defer(TEMPORAL_SINK, f"signal/{command.workload_id}", Signal(start=True))
             return to_workload(journey.row)
 
     # --- queries ------------------------------------------------------------------------------------------------
@@ -116,12 +146,11 @@ class WorkloadService:
 
     async def page(self, query: ListWorkloads) -> Written:
         """Return a page of what the principal may see, newest first, written."""
-        before = None if query.cursor is None else _read_cursor(query.cursor)
+        before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.reading() as connection:
-            rows = await store.page(connection, query, scope_of(query.principal), before)
-        shown = rows[: query.limit]
-        more = _write_cursor(shown[-1]["seq"]) if len(rows) > query.limit else None
-        return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": more}))
+            shown, more = await store.page(connection, query, scope_of(query.principal), before)
+        cursor = write_cursor(shown[-1]["seq"], "w") if more else None
+        return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": cursor}))
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""
@@ -144,10 +173,14 @@ class WorkloadService:
         assert journey is not None
         return journey
 
-    async def _request_cancel(self, work: Work, journey: Journey, command: CancelWorkload) -> None:
+    async def request_cancel(self, work: Work, journey: Journey, message: str) -> None:
+        """Ask for the end of a workload that has not ended, inside somebody's transaction."""
         row = journey.row
-        message = command.message or f"canceled by {command.principal.subject}"
         journey.note(cancel_requested=True)
+        if await self._dispatcher.withdraw(work, row["id"]):
+            journey.move(WorkloadState.CANCELED, at=now(), reason=Reason.CANCELED, message=message)
+            await journey.save()
+            return
         await journey.save()
         work.send(
             WorkloadCancelRequested(
@@ -161,26 +194,21 @@ class WorkloadService:
         )
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(cancel=Cancellation(message=message)))
 
-    async def _let_in(
-        self,
-        delivery: Delivery,
-        workload_id: str,
-        owner: str,
-        spec: JobSpec,
-        inputs: list[FrozenInput],
-        kind: Kind,
-        request_hash: str,
-        retry_of: str | None = None,
-    ) -> Workload:
-        row = new_row(workload_id, owner, spec, inputs, kind, request_hash, retry_of)
+    async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload:
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
-            if work is None:
-                raise ConflictError("the command was handled before, but its workload is gone")
-            await work.connection.execute(_ADD, row)
-            await work.connection.execute(_ADD_MOVE, _first_move(row))
-            work.send(_accepted(row, spec, inputs))
-            work.defer(TEMPORAL_SINK, f"start/{workload_id}", _start(row, spec))
-        return to_workload(row)
+            if work is not None:
+                return to_workload(await self._entrance.let_in(work, arrival))
+        # It was handled before, and an operator has sent it again.
+        return to_workload(await self._visible(arrival.principal, arrival.workload_id))
+
+
+def _why_not_held(row: Record) -> str:
+    state = WorkloadState(row["state"])
+    if state.is_terminal:
+        return f"{row['id']} has ended already: {state}"
+    if state in HOLDS_ROOM or state is WorkloadState.FINISHING:
+        return f"{row['id']} is {state} already; what runs cannot be held, only canceled"
+    return f"{row['id']} was handed to its backend already and starts as soon as there is room; it can be canceled"
 
 
 def _visible_row(row: Record | None, principal: Principal, workload_id: str, *, to_change: bool = False) -> Record:
@@ -196,98 +224,3 @@ def _same(row: Record, principal: Principal, request_hash: str) -> Workload:
     if request_hash and row["request_hash"] and request_hash != row["request_hash"]:
         raise MismatchError("this Idempotency-Key was used for another request")
     return to_workload(row)
-
-
-def new_row(
-    workload_id: str,
-    owner: str,
-    spec: JobSpec,
-    inputs: list[FrozenInput],
-    kind: Kind,
-    request_hash: str,
-    retry_of: str | None,
-) -> Record:
-    """Return the row of a workload that has just been let in."""
-    moment: datetime = now()
-    return {
-        "id": workload_id,
-        "kind": kind.value,
-        "owner": owner,
-        "project": spec.project,
-        "name": spec.name,
-        "labels": spec.labels,
-        "spec": spec.model_dump(mode="json"),
-        "inputs": [item.model_dump(mode="json") for item in inputs],
-        "state": WorkloadState.ACCEPTED.value,
-        "reason": Reason.SUBMITTED.value,
-        "message": "",
-        "attempt": 1,
-        "backend": None,
-        "native_id": None,
-        "exit_code": None,
-        "revision": 1,
-        "cancel_requested": False,
-        "retry_of": retry_of,
-        "request_hash": request_hash,
-        "created_at": moment,
-        "updated_at": moment,
-        "started_at": None,
-        "finished_at": None,
-        "allocation": None,
-        "usage": None,
-        "outputs": [],
-        "logs": [],
-        "seen_at": None,
-    }
-
-
-def _first_move(row: Record) -> dict[str, Any]:
-    return {
-        "workload_id": row["id"],
-        "revision": 1,
-        "state": row["state"],
-        "at": row["created_at"],
-        "attempt": 1,
-        "reason": row["reason"],
-        "message": "",
-    }
-
-
-def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> WorkloadAccepted:
-    return WorkloadAccepted(
-        workload_id=row["id"],
-        owner=row["owner"],
-        project=row["project"],
-        revision=1,
-        kind=Kind(row["kind"]),
-        spec=spec,
-        inputs=inputs,
-        retry_of=row["retry_of"],
-        request_hash=row["request_hash"],
-        at=row["created_at"],
-    )
-
-
-def _start(row: Record, spec: JobSpec) -> StartJob:
-    job = JobInput(
-        workload_id=row["id"],
-        hold=spec.hold,
-        max_retries=spec.retries.max,
-        backoff=spec.retries.backoff.total_seconds(),
-        walltime=spec.resources.walltime.total_seconds(),
-    )
-    return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
-
-
-def _write_cursor(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"w{seq}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (ValueError, binascii.Error):
-        text = ""
-    if not _CURSOR.match(text):
-        raise InvalidError.of("cursor", "this is no cursor of this list")
-    return int(text[1:])

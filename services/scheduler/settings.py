@@ -9,7 +9,16 @@ from pydantic import BaseModel, Field
 
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["BackendSettings", "SchedulerSection", "SchedulerSettings", "TemporalSettings", "Watch"]
+__all__ = [
+    "BackendSettings",
+    "Limits",
+    "QueueSettings",
+    "SchedulerSection",
+    "SchedulerSettings",
+    "Schedules",
+    "TemporalSettings",
+    "Watch",
+]
 
 
 class TemporalSettings(BaseModel):
@@ -34,6 +43,40 @@ class Watch(BaseModel):
     """The pause between two looks."""
     silence: float = Field(default=30.0, gt=0)
     """An attempt without a sign of life for so long is looked up on its backend."""
+    compare: float = Field(default=60.0, gt=0)
+    """The pause between two comparisons of the table with Temporal."""
+    settled: float = Field(default=30.0, ge=0)
+    """What moved so lately may still be on its way from the one to the other."""
+
+
+class Schedules(BaseModel):
+    """Repeated jobs."""
+
+    per_owner: int = Field(default=100, ge=0)
+    """How many schedules one user may have that can still make jobs."""
+
+
+class QueueSettings(BaseModel):
+    """How what waits is let go."""
+
+    aging: float = Field(default=60.0, gt=0)
+    """Seconds that others are preferred, after which a workload counts as one priority higher."""
+    ahead: float = Field(default=2.0, ge=0)
+    """Seconds of work that may lie in a backend's own queue, at the pace at which it started work of late."""
+    at_least: int = Field(default=1, ge=0)
+    """Workloads that may lie in a backend's own queue although it has no room, however slow it is."""
+    recount: float = Field(default=60.0, gt=0)
+    """Seconds after which, while anything waits, everything is counted anew from the tables."""
+
+
+class Limits(BaseModel):
+    """How much anybody may have; none is no limit."""
+
+    running_per_user: int | None = Field(default=None, ge=1)
+    """Let go and not ended; what is more waits."""
+    running_per_project: int | None = Field(default=None, ge=1)
+    waiting_per_user: int | None = Field(default=50_000, ge=1)
+    """Not let go yet; what is more is refused."""
 
 
 class SchedulerSection(BaseModel):
@@ -45,6 +88,9 @@ class SchedulerSection(BaseModel):
     temporal: TemporalSettings = TemporalSettings()
     backends: list[BackendSettings] = [BackendSettings()]
     watch: Watch = Watch()
+    schedules: Schedules = Schedules()
+    queue: QueueSettings = QueueSettings()
+    limits: Limits = Limits()
 
 
 class SchedulerSettings(ChassisSettings):

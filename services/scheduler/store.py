@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.queries import ListWorkloads
@@ -18,7 +18,13 @@ from .journey import Journey
 from .records import Record
 from .tables import transitions, workloads
 
-__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs"]
+__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs", "standing_still"]
+
+_MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
+"""States that last only as long as a step takes."""
+
+_MOST_OF_PAGE = 3 * 2**20
+"""Bytes of what users and runners wrote on one page; an answer travels in one message."""
 
 # Statements of every job's way are built once: building one costs more than SQLite takes to run it.
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
@@ -59,6 +65,8 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
         table.project: query.project,
         table.backend: query.backend,
         table.name: query.job_name,
+        table.schedule_id: query.schedule_id,
+        table.batch_id: query.batch_id,
     }
     found = [column == value for column, value in plain.items() if value is not None]
     found += [table.labels[name].as_string() == value for name, value in query.label.items()]
@@ -73,16 +81,41 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
 
 async def page(
     connection: AsyncConnection, query: ListWorkloads, scope: Scope, before: int | None
-) -> Sequence[RowMapping]:
-    """Return up to `limit + 1` rows, newest first, older than the row numbered *before*."""
-    statement: Select[Any] = select(workloads).order_by(workloads.c.seq.desc()).limit(query.limit + 1)
+) -> tuple[Sequence[RowMapping], bool]:
+    """Return up to `limit` rows, newest first, older than the row numbered *before*, and whether there are more.
+
+    There are fewer where they would not fit into one message.
+    """
+    columns = (workloads.c.spec, workloads.c.inputs, workloads.c.outputs, workloads.c.logs)
+    size = sum((func.length(cast(column, Text)) for column in columns[1:]), func.length(cast(columns[0], Text)))
+    sizes = _of_page(select(workloads.c.seq, size), query, scope, before).limit(query.limit + 1)
+    found = (await connection.execute(sizes)).all()
+    fitting = _fitting([int(row[1] or 0) for row in found[: query.limit]])
+    if not fitting:
+        return [], False
+    rows = select(workloads).where(workloads.c.seq.in_([row[0] for row in found[:fitting]]))
+    shown = (await connection.execute(rows.order_by(workloads.c.seq.desc()))).mappings().all()
+    return shown, len(found) > fitting
+
+
+def _fitting(sizes: Sequence[int]) -> int:
+    """Return how many of the first rows fit on a page; the first always does."""
+    total = 0
+    for number, size in enumerate(sizes):
+        total += size
+        if number and total > _MOST_OF_PAGE:
+            return number
+    return len(sizes)
+
+
+def _of_page(statement: Select[Any], query: ListWorkloads, scope: Scope, before: int | None) -> Select[Any]:
+    statement = statement.order_by(workloads.c.seq.desc())
     visible = _visible(scope)
     if visible is not None:
         statement = statement.where(visible)
     if before is not None:
         statement = statement.where(workloads.c.seq < before)
-    rows: Sequence[RowMapping] = (await connection.execute(statement.where(*_filters(query)))).mappings().all()
-    return rows
+    return statement.where(*_filters(query))
 
 
 async def silent_runs(connection: AsyncConnection, since: datetime, limit: int = 1000) -> Sequence[RowMapping]:
@@ -92,6 +125,17 @@ async def silent_runs(connection: AsyncConnection, since: datetime, limit: int =
         select(workloads.c.id, workloads.c.attempt, workloads.c.backend, workloads.c.native_id, workloads.c.state)
         .where(workloads.c.state.in_([state.value for state in _IN_HAND]), seen < since)
         .order_by(seen)
+        .limit(limit)
+    )
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def standing_still(connection: AsyncConnection, since: datetime, limit: int) -> Sequence[RowMapping]:
+    """Return workloads that should go on by themselves and have not since *since*, the longest standing first."""
+    statement = (
+        select(workloads.c.id, workloads.c.state)
+        .where(workloads.c.state.in_(_MOVING), workloads.c.updated_at < since)
+        .order_by(workloads.c.updated_at)
         .limit(limit)
     )
     return (await connection.execute(statement)).mappings().all()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 
-__all__ = ["METADATA", "transitions", "workloads"]
+__all__ = ["METADATA", "batches", "dependencies", "schedule_runs", "schedules", "transitions", "waiting", "workloads"]
 
 METADATA = new_metadata()
 """All tables of this service."""
@@ -47,12 +47,18 @@ workloads = Table(
     Column("outputs", JSON, nullable=False),
     Column("logs", JSON, nullable=False),
     Column("seen_at", Moment),
+    Column("schedule_id", String(64)),
+    Column("batch_id", String(64)),
+    Column("awaited", Boolean, nullable=False, server_default=false()),
+    Column("cause", String(64)),
 )
-"""`seen_at` is the last sign of life of the present attempt."""
+"""`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end."""
 
 Index("ix_workloads_owner_seq", workloads.c.owner, workloads.c.seq)
 Index("ix_workloads_project_seq", workloads.c.project, workloads.c.seq)
 Index("ix_workloads_state_seq", workloads.c.state, workloads.c.seq)
+Index("ix_workloads_schedule_seq", workloads.c.schedule_id, workloads.c.seq)
+Index("ix_workloads_batch_seq", workloads.c.batch_id, workloads.c.seq)
 
 transitions = Table(
     "transitions",
@@ -70,3 +76,90 @@ transitions = Table(
     Column("allocation", JSON(none_as_null=True)),
     Column("usage", JSON(none_as_null=True)),
 )
+
+waiting = Table(
+    "waiting",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("backends", String(1024), nullable=False),
+    Column("tasks", Integer, nullable=False),
+    Column("cpus", Float, nullable=False),
+    Column("memory", BigInteger, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("start", JSON, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("unmet", Integer, nullable=False),
+    Column("not_before", Moment),
+    Column("since", Moment, nullable=False),
+)
+"""What was let in and not let go yet. `start` is what is said to Temporal when it goes; `project` is empty for none;
+`unmet` counts what it waits for; only those of stage `ready` compete for room, `since` when they do."""
+
+Index("ix_waiting_lane", *(waiting.c[name] for name in ("stage", "owner", "project", "priority", "backends", "seq")))
+Index("ix_waiting_due", waiting.c.stage, waiting.c.not_before)
+
+dependencies = Table(
+    "dependencies",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("awaits", String(64), primary_key=True, index=True),
+    Column("outcome", String(16), nullable=False),
+    Column("delay", Float, nullable=False),
+)
+"""Who waits for whose end; gone once it came. `delay` in seconds."""
+
+schedules = Table(
+    "schedules",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("name", String(128), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("principal", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+"""`principal` is in whose name jobs are submitted; a schedule that was deleted stays, so nothing brings it back."""
+
+Index("ix_schedules_owner_seq", schedules.c.owner, schedules.c.seq)
+
+schedule_runs = Table(
+    "schedule_runs",
+    METADATA,
+    Column("schedule_id", String(64), primary_key=True),
+    Column("scheduled_for", Moment, primary_key=True),
+    Column("job_id", String(64), nullable=False, unique=True),
+    Column("workflow_id", String(256)),
+    Column("outcome", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""`workflow_id` names the workflow that waits for the job's end, so that runs do not overlap."""
+
+batches = Table(
+    "batches",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("name", String(128)),
+    Column("members", JSON, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+"""`members` are the keys of the jobs and what each waits for, in the order of the request."""
+
+Index("ix_batches_owner_seq", batches.c.owner, batches.c.seq)

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -37,6 +43,8 @@ class StartJob(Model):
     owner: str
     project: str | None = None
     title: str = ""
+    backend: str | None = None
+    """Where it is let go to; none leaves the choice to the first attempt."""
 
 
 class Signal(Model):
@@ -62,13 +70,18 @@ class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
     def __init__(self, *, task_queue: str, is_over: IsOver) -> None:
-        self._task_queue = task_queue
+        self.task_queue = task_queue
         self._is_over = is_over
         self._client: Client | None = None
 
     def use(self, client: Client) -> None:
         """Begin to work; before that every row waits."""
         self._client = client
+
+    @property
+    def client(self) -> Client | None:
+        """Return the connection, none before there is one."""
+        return self._client
 
     async def __call__(self, row: OutboxRow) -> None:
         """Say one row; repeats are harmless."""
@@ -83,16 +96,30 @@ class TemporalSink:
         except RPCError as error:
             raise UnavailableError(f"Temporal does not answer: {error.status.name}", retry_after=1.0) from error
 
-    async def _start(self, client: Client, start: StartJob) -> None:
-        attributes = [SearchAttributePair(_OWNER, start.owner), SearchAttributePair(STATE, "accepted")]
+    async def start_again(self, start: StartJob, state: str) -> None:
+        """Start a workflow anew whose last run is closed or gone; one that runs is left alone."""
+        if self._client is None:
+            raise UnavailableError("Temporal is not there yet", retry_after=1.0)
+        await self._start(self._client, start, state, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+
+    async def _start(
+        self,
+        client: Client,
+        start: StartJob,
+        state: str = "accepted",
+        # A row that is said again after a crash must not begin a second life of what has ended meanwhile.
+        reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE,
+    ) -> None:
+        attributes = [SearchAttributePair(_OWNER, start.owner), SearchAttributePair(STATE, state)]
         if start.project:
             attributes.append(SearchAttributePair(_PROJECT, start.project))
         try:
             await client.start_workflow(
                 JobWorkflow.run,
-                start.job,
+                start.job.model_copy(update={"backend": start.backend}),
                 id=start.job.workload_id,
-                task_queue=self._task_queue,
+                task_queue=self.task_queue,
+                id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=TypedSearchAttributes(attributes),
                 static_summary=start.title or None,

@@ -9,7 +9,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from .activities.job import JobActivities
+from .activities.schedule import ScheduleActivities
 from .workflows.job import JobWorkflow
+from .workflows.schedule import ScheduledRun
 
 __all__ = ["make_worker", "workflow_runner"]
 
@@ -25,16 +27,21 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_all_modules())
 
 
-def make_worker(client: Client, task_queue: str, activities: JobActivities) -> Worker:
+def make_worker(client: Client, task_queue: str, activities: JobActivities, schedules: ScheduleActivities) -> Worker:
     """Return a worker for all workflows and activities of this service."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[JobWorkflow],
-        activities=[activities.submit_attempt, activities.cancel_attempt, activities.move],
+        workflows=[JobWorkflow, ScheduledRun],
+        activities=[
+            *(activities.submit_attempt, activities.cancel_attempt, activities.move),
+            *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
+        ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=_CACHED,
         max_concurrent_workflow_tasks=64,
         max_concurrent_local_activities=32,
+        # After a kill the workflows go to the next worker; the server waits so long for the dead one to fetch its own.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=10),
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import httpx
 
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl
 from contracts.ids import message_id
 from contracts.queries import History
@@ -21,12 +22,15 @@ from .call import Call, params_of, path_of, reads
 __all__ = [
     "JobFilter",
     "cancel_job",
+    "explain_job",
     "get_history",
     "get_job",
     "get_log",
+    "hold_job",
     "list_jobs",
     "list_outputs",
     "output_url",
+    "release_job",
     "retry_job",
     "start_job",
     "submit_job",
@@ -46,6 +50,8 @@ class JobFilter:
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     created_after: datetime | None = None
+    batch: str | None = None
+    schedule: str | None = None
 
 
 def submit_job(spec: JobSpec, *, key: str | None = None, wait: float | None = None) -> Call[Submission]:
@@ -74,6 +80,8 @@ def list_jobs(wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) 
         name=wanted.name,
         label=_labels(wanted.labels),
         created_after=wanted.created_after.isoformat() if wanted.created_after else None,
+        batch=wanted.batch,
+        schedule=wanted.schedule,
         limit=limit,
         cursor=cursor,
     )
@@ -93,6 +101,21 @@ def get_job(job_id: str, *, wait: float | None = None, until: str | None = None)
 def get_history(job_id: str) -> Call[History]:
     """Get all moves of a job."""
     return Call("GET", path_of(_JOBS, job_id, "history"), reads(History))
+
+
+def explain_job(job_id: str) -> Call[Explanation]:
+    """Ask why a job is where it is."""
+    return Call("GET", path_of(_JOBS, job_id, "explain"), reads(Explanation))
+
+
+def hold_job(job_id: str) -> Call[JobView | None]:
+    """Keep a job that waits from starting; none means that the command is kept until the scheduler is back."""
+    return _order(job_id, "hold", repeatable=True)
+
+
+def release_job(job_id: str) -> Call[JobView | None]:
+    """Let a held job go; none means that the command is kept until the scheduler is back."""
+    return _order(job_id, "release", repeatable=False)
 
 
 def start_job(job_id: str) -> Call[JobView | None]:

@@ -24,7 +24,7 @@ def doctor(
     stack: Annotated[bool, typer.Option("--stack", help="Can this machine run `shunter up`? Asks no server.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the way to the server: readiness of each part, credentials, file transfers, clocks.
+    """Check the way to the server, and for admins the whole site: work that stands still, queues, disks, runners.
 
     Example: `shunter doctor`. For everything that is not well it says what to do; exit 5 if anything is not.
     """
@@ -65,5 +65,7 @@ def _findings_of_stack() -> Iterator[Finding]:
 def _print_finding(finding: Finding) -> None:
     mark = typer.style("ok  ", fg="green") if finding.ok else typer.style("FAIL", fg="red")
     typer.echo(f"{mark}  {finding.check:<24} {finding.detail}")
+    for line in (*finding.evidence, *([f"because: {finding.cause}"] if finding.cause else ())):
+        typer.echo(f"      {'':<24} {line}")
     if finding.advice:
         typer.echo(f"      {'':<24} → {finding.advice}")

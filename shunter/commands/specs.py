@@ -7,54 +7,61 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from contracts.errors import FieldError, InvalidError
+from contracts.batches import BatchSpec, order_of
+from contracts.documents import Document, checked, read_documents
+from contracts.errors import InvalidError
 from contracts.spec import JobSpec
 
-__all__ = ["merge", "pairs", "read_documents", "read_inputs", "to_spec"]
+__all__ = ["merge", "pairs", "read_file", "read_inputs", "to_batch", "to_spec"]
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and refuses a key that is given twice, which YAML would pass over in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Make a mapping."""
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise InvalidError.of(str(key), f"given twice (line {key_node.start_mark.line + 1})")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_documents(file: str) -> list[dict[str, Any]]:
+def read_file(file: str) -> list[Document]:
     """Read the YAML (or JSON) documents of a file; `-` is the standard input."""
-    text = sys.stdin.read() if file == "-" else Path(file).read_text()
     try:
-        documents = [found for found in yaml.load_all(text, Loader=_Loader) if found is not None]
-    except yaml.YAMLError as error:
-        raise InvalidError(f"{file} is no YAML: {error}") from error
-    for found in documents:
-        if not isinstance(found, dict):
-            raise InvalidError(f"{file}: a spec is a mapping of fields, not {type(found).__name__}")
-    if not documents:
-        raise InvalidError(f"{file} holds no spec")
-    return documents
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{file} is not UTF-8") from error
+    return read_documents(text, file)
 
 
-def to_spec(document: Mapping[str, Any]) -> JobSpec:
+def to_spec(value: Mapping[str, Any], document: Document | None = None) -> JobSpec:
     """Check a spec; unknown and wrong fields are named."""
-    try:
-        return JobSpec.model_validate(document)
-    except ValidationError as error:
-        errors = [
-            FieldError(field=".".join(str(part) for part in found["loc"]) or "spec", message=found["msg"])
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise InvalidError("the spec is not right; nothing was sent", errors=errors) from error
+    return checked(JobSpec, value, "the spec", document)
+
+
+def to_batch(documents: Sequence[Document], options: Mapping[str, Any]) -> BatchSpec | None:
+    """Return the batch that a file means: `jobs:`, or documents that have keys; none if it is single jobs.
+
+    Options apply to every job, and a name to the batch.
+    """
+    if any("jobs" in document.value for document in documents):
+        if len(documents) != 1:
+            raise InvalidError("a file with `jobs:` is one document")
+        value = documents[0].value
+    elif any("key" in document.value for document in documents):
+        value = {"jobs": [document.value for document in documents]}
+    else:
+        return None
+    options = dict(options)
+    if "argv" in options:
+        raise InvalidError("a file with several jobs says itself what they run")
+    named = {"name": options.pop("name")} if "name" in options else {}
+    jobs = value["jobs"]
+    if options and isinstance(jobs, list):
+        jobs = [_with_options(job, options) if isinstance(job, dict) else job for job in jobs]
+    # Of several documents none holds all the others: their fields are named without lines.
+    place = documents[0] if "jobs" in documents[0].value else None
+    spec = checked(BatchSpec, {**value, **named, "jobs": jobs}, "the batch", place)
+    order_of(spec.jobs)
+    return spec
+
+
+def _with_options(job: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options over a job of a batch; what all wait for comes to what this one waits for."""
+    known = job.get("after")
+    if isinstance(known, list) and "after" in options:
+        options = {**options, "after": [*known, *options["after"]]}
+    return merge(job, options)
 
 
 def merge(document: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

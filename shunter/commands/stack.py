@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from .printing import emit, note, size
 from .session import AsJson
 
-__all__ = ["down", "service", "up"]
+__all__ = ["backup", "down", "restore", "service", "up"]
 
 Data = Annotated[Path, typer.Option("--data", envvar="SHUNTER_DATA", help="The folder that keeps everything.")]
 
@@ -58,3 +59,49 @@ def service(
     from deploy.local import stack
 
     raise typer.Exit(stack.run_service(name, data))
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file: `.tar` or `.tar.gz`.")],
+    data: Data = _HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything that the platform on this machine keeps into one file, while it runs.
+
+    Example: `shunter backup --data ./lab lab.tar.gz`. The file holds secrets: keep it as you keep the folder.
+    """
+    from deploy.local.backup import make_backup
+    from deploy.local.servers import StartError
+
+    try:
+        done = make_backup(data.absolute(), file.absolute())
+    except StartError as error:
+        note(f"shunter backup: {error}")
+        raise typer.Exit(1) from error
+    if as_json:
+        emit(done)
+    else:
+        typer.echo(f"{done['file']}: {size(done['bytes'])}, {done['objects']} objects, {done['messages']} messages")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `shunter backup` wrote.")],
+    data: Data = _HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new data folder from a backup; then start the platform on it.
+
+    Example: `shunter restore lab.tar.gz --data ./lab2`, then `shunter up --data ./lab2`
+    """
+    from deploy.local.restore import restore_backup
+    from deploy.local.servers import StartError
+
+    try:
+        done = restore_backup(file.absolute(), data.absolute())
+    except StartError as error:
+        note(f"shunter restore: {error}")
+        raise typer.Exit(1) from error
+    if as_json:
+        emit(done)
+    else:
+        typer.echo(f"{done['data']}: as of {done['taken_at']}; start it with `shunter up --data {done['data']}`")

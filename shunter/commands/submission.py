@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from . import wishes
+from .batches import submit_batch
 from .outcomes import ExitCode, leave
 from .printing import emit_line, note
+from .selection import find_job_id
 from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contracts.batches import BatchSpec
+    from contracts.documents import Document
     from contracts.spec import JobSpec
     from shunter.client import Client
     from shunter.models import Submission
@@ -40,9 +48,13 @@ def submit(
     image: wishes.Image = None,
     backend: wishes.Backend = None,
     hold: wishes.Hold = False,
+    priority: wishes.Priority = None,
+    start_at: wishes.StartAt = None,
+    after: wishes.After = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
+    dry_run: wishes.DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job, or several.
@@ -51,6 +63,8 @@ def submit(
 
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     With `--json` there is one record per line.
+
+    Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
     from .specs import pairs, read_inputs
 
@@ -59,23 +73,82 @@ def submit(
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
     where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    specs = _specs(file, {**words, **files, **where, **known})
+    when = given(priority=priority, start_at=_moment(start_at), after=after)
+    how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
+    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+
+
+def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:
     with session_of(ctx).client() as client:
-        accepted = []
-        for place, spec in enumerate(specs):
-            accepted.append(client.submit(spec, key=_key(key, place)))
-            _print_accepted(accepted[-1], as_json=as_json, ends_follow=wait or follow)
-        if wait or follow:
-            raise leave(_see_through(client, accepted, follow=follow, as_json=as_json))
+        if "after" in options:
+            options["after"] = _after(client, options["after"])
+        batch, specs = _read(file, options)
+        if how.dry_run:
+            return _show_dry([batch] if batch else specs, as_json=how.as_json)
+        return _send_batch(client, batch, how) if batch else _send_each(client, specs, how)
 
 
-def _specs(file: str | None, options: dict[str, Any]) -> list[JobSpec]:
-    """Check all of them before the first is sent."""
-    from .specs import merge, read_documents, to_spec
+@dataclass(frozen=True)
+class _How:
+    """How something is submitted."""
+
+    key: str | None
+    dry_run: bool
+    wait: bool
+    follow: bool
+    as_json: bool
+
+
+def _send_batch(client: Client, batch: BatchSpec, how: _How) -> ExitCode:
+    return submit_batch(client, batch, key=how.key, wait=how.wait, as_json=how.as_json)
+
+
+def _send_each(client: Client, specs: Sequence[JobSpec], how: _How) -> ExitCode:
+    accepted = []
+    for place, spec in enumerate(specs):
+        accepted.append(client.submit(spec, key=_key(how.key, place)))
+        _print_accepted(accepted[-1], as_json=how.as_json, ends_follow=how.wait)
+    return _see_through(client, accepted, follow=how.follow, as_json=how.as_json) if how.wait else ExitCode.OK
+
+
+def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, list[JobSpec]]:
+    """Return the batch, or the single jobs, that are meant."""
+    from .specs import read_file, to_batch
 
     if file is None and "argv" not in options:
         raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
-    return [to_spec(merge(document, options)) for document in (read_documents(file) if file else [{}])]
+    documents = read_file(file) if file else []
+    batch = to_batch(documents, options)
+    return batch, [] if batch else _specs(documents, options)
+
+
+def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSpec]:
+    """Check all of them before the first is sent."""
+    from .specs import merge, to_spec
+
+    if not documents:
+        return [to_spec(options)]
+    return [to_spec(merge(document.value, options), document) for document in documents]
+
+
+def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> ExitCode:
+    for spec in specs:
+        emit_line(spec.model_dump(mode="json", exclude_unset=True))
+    if not as_json:
+        note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
+    return ExitCode.OK
+
+
+def _moment(text: str | None) -> str | None:
+    from .moments import read_moment
+
+    return read_moment(text, datetime.now().astimezone()) if text else None
+
+
+def _after(client: Client, words: list[str] | None) -> list[dict[str, Any]]:
+    from .moments import read_after
+
+    return read_after(words or [], lambda job: find_job_id(client, job))
 
 
 def _key(key: str | None, place: int) -> str | None:

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "After",
     "Argv",
     "Backend",
     "Cpus",
+    "DryRun",
     "Env",
     "File",
     "Follow",
@@ -25,8 +27,10 @@ __all__ = [
     "Name",
     "OptionalOutputs",
     "Outputs",
+    "Priority",
     "Project",
     "Retries",
+    "StartAt",
     "Wait",
     "Walltime",
     "given",
@@ -53,9 +57,13 @@ Labels = Annotated[_Words, typer.Option("--label", "-l", help="`name=value`, to 
 Retries = Annotated[int | None, typer.Option("--retries", help="How many more attempts when one fails.")]
 Image = Annotated[_Text, typer.Option("--image", help="A container image, where the backend runs them.")]
 Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; else Shunter chooses.")]
-Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter start` after acceptance.")]
+Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
+Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
+StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
+After = Annotated[_Words, typer.Option("--after", help="When it has ended: `JOB[:success|failure|any][+DELAY]`.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for the end and show what it prints.")]
 
 

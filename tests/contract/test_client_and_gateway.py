@@ -12,19 +12,24 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from contracts.batches import BatchJob, BatchSpec
 from contracts.files import PartDone
+from contracts.schedules import ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import files, jobs, records
+from shunter.calls import batches, files, jobs, operations, records, schedules
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
 JOB = "job-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
 SHA = "0" * 64
+BATCH = "bat-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
+SCHEDULE = "sch-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
+NIGHTLY = ScheduleSpec(name="nightly", cron="30 2 * * *", job=JobSpec(argv=["true"]))
 MOMENT = datetime(2026, 11, 20, tzinfo=UTC)
 
 FILTER = jobs.JobFilter(
@@ -35,6 +40,8 @@ FILTER = jobs.JobFilter(
     name="n",
     labels={"a": "b"},
     created_after=MOMENT,
+    batch=BATCH,
+    schedule=SCHEDULE,
 )
 USAGE = records.UsageFilter(owner="ada", project="p", backend="local", since=MOMENT, until=MOMENT)
 EVENTS = records.EventFilter(type="workload.moved", job=JOB, since=MOMENT)
@@ -44,6 +51,9 @@ CALLS: dict[str, Call[Any]] = {
     "list jobs": jobs.list_jobs(FILTER, cursor="c"),
     "job": jobs.get_job(JOB, wait=30, until="terminal"),
     "history": jobs.get_history(JOB),
+    "explain": jobs.explain_job(JOB),
+    "hold": jobs.hold_job(JOB),
+    "release": jobs.release_job(JOB),
     "start": jobs.start_job(JOB),
     "cancel": jobs.cancel_job(JOB),
     "retry": jobs.retry_job(JOB),
@@ -51,10 +61,22 @@ CALLS: dict[str, Call[Any]] = {
     "follow a log": LogFeed(JOB, stream="stdout", attempt=1).call(),
     "outputs": jobs.list_outputs(JOB),
     "output url": jobs.output_url(JOB, "outputs/a/b.txt"),
+    "submit many": batches.submit_batch(BatchSpec(jobs=[BatchJob(key="a", argv=["true"])])),
+    "list batches": batches.list_batches(name="sweep", owner="ada", cursor="c"),
+    "batch": batches.get_batch(BATCH),
+    "cancel a batch": batches.cancel_batch(BATCH),
+    "make a schedule": schedules.create_schedule(NIGHTLY),
+    "change a schedule": schedules.replace_schedule(SCHEDULE, NIGHTLY, revision=2),
+    "list schedules": schedules.list_schedules(name="nightly", owner="ada", cursor="c"),
+    "schedule": schedules.get_schedule(SCHEDULE),
+    "pause": schedules.pause_schedule(SCHEDULE),
+    "resume": schedules.resume_schedule(SCHEDULE),
+    "trigger": schedules.trigger_schedule(SCHEDULE),
+    "delete a schedule": schedules.delete_schedule(SCHEDULE),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
-    "resume": files.resume_upload("ticket"),
+    "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),
     "download": files.download_url("data/x"),
     "usage": records.sum_usage(list(GroupBy), USAGE),
@@ -64,6 +86,13 @@ CALLS: dict[str, Call[Any]] = {
     "backends": records.list_backends(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),
+    "site health": operations.get_site_health(),
+    "parked messages": operations.list_parked(service="scheduler", subject="commands", cursor="1"),
+    "parked message": operations.get_parked(7),
+    "resend": operations.resend_parked(7),
+    "resend all": operations.resend_parked(service="scheduler", subject="commands", everything=True),
+    "drop": operations.drop_parked(7),
+    "drop all": operations.drop_parked(service="scheduler", subject="commands", everything=True),
 }
 
 

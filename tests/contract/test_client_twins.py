@@ -8,6 +8,7 @@ import pytest
 
 from shunter.asynchronous import AsyncClient
 from shunter.client import Client
+from shunter.operations import AsyncOperations, Operations
 
 ONLY_SYNC = {"iter_jobs", "iter_files", "iter_events", "wait_until_known"}
 """Conveniences of the command line."""
@@ -34,3 +35,10 @@ def test_each_method_takes_the_same(name: str) -> None:
 def test_each_method_says_the_same_of_itself(name: str) -> None:
     if name != "close":
         assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
+
+
+def test_what_operators_are_offered_is_the_same_too() -> None:
+    one, other = methods(Operations), methods(AsyncOperations)
+    assert {name: item.parameters for name, item in one.items()} == {
+        name: item.parameters for name, item in other.items()
+    }

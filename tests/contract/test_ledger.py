@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from contracts.batches import Batch, BatchSpec
 from contracts.commands import COMMANDS, Command
 from contracts.envelope import Envelope, type_of
 from contracts.errors import Problem
@@ -17,6 +18,7 @@ from contracts.files import Deleted, DownloadUrl, FileRecord, UploadPlan
 from contracts.model import Message, Model
 from contracts.queries import QUERIES, Query, Reply
 from contracts.runs import ControlReply, ControlRun, RunReport, RunTask, RunTicket
+from contracts.schedules import Schedule, ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.usage import ReplayReport, UsageSummary
 from contracts.workloads import Workload
@@ -26,7 +28,7 @@ SCHEMAS = Path(__file__).parents[2] / "contracts" / "schemas"
 RUN_MESSAGES: tuple[type[Message], ...] = (RunTask, RunReport, ControlRun)
 RECORDS: tuple[type[Model], ...] = (
     *(Envelope, Problem, JobSpec, Workload, FileRecord, UploadPlan, DownloadUrl, UsageSummary, ReplayReport),
-    *(ControlReply, RunTicket, Deleted),
+    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec, Batch, BatchSpec),
 )
 
 

@@ -10,12 +10,16 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
+from contracts.batches import Batch, BatchSpec, order_of
+from contracts.documents import read_documents
+from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
+from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import examples
+from services.gateway.api import batch_examples, examples, schedule_examples
 from services.gateway.api.events import EventPage
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
@@ -93,6 +97,7 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
     [
         (JobView, examples.JOB),
         (History, examples.HISTORY),
+        (Explanation, examples.EXPLANATION),
         (JobFilesView, examples.JOB_FILES),
         (FileView, examples.FILE),
         (UploadPlan, examples.PLAN),
@@ -103,6 +108,9 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (BackendView, examples.BACKEND),
         (Principal, examples.PRINCIPAL),
         (Readiness, examples.READY),
+        (Batch, batch_examples.BATCH),
+        (Schedule, schedule_examples.SCHEDULE),
+        (ScheduleRun, schedule_examples.RUN),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -114,6 +122,20 @@ def test_examples_are_what_the_models_say(kind: Any, example: object) -> None:
 def test_the_examples_of_jobs_can_be_submitted(name: str) -> None:
     example = cast(dict[str, Any], examples.SPECS[name])
     JobSpec.model_validate(example["value"])
+
+
+def test_the_examples_of_batches_can_be_submitted() -> None:
+    for example in batch_examples.BATCHES.values():
+        order_of(BatchSpec.model_validate(example["value"]).jobs)
+    for example in batch_examples.YAMLS.values():
+        (document,) = read_documents(example["value"])
+        order_of(BatchSpec.model_validate(document.value).jobs)
+
+
+@pytest.mark.parametrize("name", list(schedule_examples.SCHEDULES))
+def test_the_examples_of_schedules_can_be_made(name: str) -> None:
+    example = cast(dict[str, Any], schedule_examples.SCHEDULES[name])
+    ScheduleSpec.model_validate(example["value"])
 
 
 def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ _PARTS = {"nats", "temporal", "s3", "scheduler", "storage", "accounting", "runne
 
 
 def _assert_nothing_left(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=5)
+    _, alive = psutil.wait_procs(processes, timeout=30)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

@@ -14,8 +14,9 @@ from sqlalchemy import text
 from contracts.errors import InternalError
 from contracts.queries import CheckHealth
 from services.chassis.health import HealthBook, health_app
+from services.chassis.http import serve_http
 from services.chassis.migrations import ensure_schema, newest_revision
-from services.chassis.service import open_frame, serve_http
+from services.chassis.service import open_frame
 from services.chassis.settings import ChassisSettings, LogSettings, NatsSettings, Server
 from services.scheduler.tables import METADATA
 from tests.support.chassis import open_bus, open_stand
@@ -103,6 +104,18 @@ async def test_a_service_serves_until_it_is_told_to_stop(nats: NatsSettings, tmp
             async with asyncio.timeout(10):
                 await serving
         assert frame.health.draining
+
+
+async def test_a_signal_before_readiness_is_a_wish_too(nats: NatsSettings, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
+    async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
+        serving = asyncio.create_task(frame.serve(Server(port=port)))
+        await asyncio.sleep(0)  # it has begun to serve, and is far from ready
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await serving
+    assert frame.health.draining
 
 
 async def test_a_port_that_is_taken_is_said_clearly() -> None:

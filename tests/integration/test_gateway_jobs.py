@@ -202,13 +202,34 @@ async def test_a_job_is_started_canceled_and_run_again(site: Site, client: httpx
     assert (ended.status_code, ended.json()["code"]) == (409, "conflict")
 
 
+async def test_a_job_is_held_explained_and_released(site: Site, client: httpx.AsyncClient) -> None:
+    job = await _submit(client)
+    url = job["links"]["self"]
+    held = await client.post(f"{url}/hold", headers=ADA)
+    assert (held.status_code, held.json()["state"]) == (200, "held")
+    assert (await client.post(f"{url}/release", headers=ADA)).status_code == 202
+    explained = await client.get(f"{url}/explain", headers=ADA)
+    assert (explained.status_code, explained.json()["why"]) == (200, "handed_over")
+    await site.move(job["id"], WorkloadState.FAILED)
+    assert (await client.post(f"{url}/hold", headers=ADA)).status_code == 409
+
+
+async def test_the_same_key_and_wish_are_one_job_whatever_defaults_are_spelled_out(client: httpx.AsyncClient) -> None:
+    headers = {**ADA, "Idempotency-Key": "once"}
+    first = await client.post("/v1/jobs", json={"argv": ["true"]}, headers=headers)
+    again = await client.post("/v1/jobs", json={"argv": ["true"], "priority": 0, "after": []}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    other = await client.post("/v1/jobs", json={"argv": ["true"], "priority": 1}, headers=headers)
+    assert other.json()["code"] == "idempotency_mismatch"
+
+
 async def test_what_is_not_yours_does_not_exist(client: httpx.AsyncClient) -> None:
     url = (await _submit(client))["links"]["self"]
     assert (await client.get(url, headers=BOB)).status_code == 200
-    for path in ("", "/history", "/logs", "/logs?follow=true", "/files", "/files/outputs/x"):
+    for path in ("", "/history", "/explain", "/logs", "/logs?follow=true", "/files", "/files/outputs/x"):
         answer = await client.get(url + path, headers=EVE)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    for path in ("/start", "/cancel", "/retry"):
+    for path in ("/start", "/hold", "/release", "/cancel", "/retry"):
         assert (await client.post(url + path, headers=EVE)).status_code == 404
 
 

@@ -130,6 +130,38 @@ async def test_the_process_finishes_what_it_holds_and_ends(server: NatsProcess, 
                 assert await process.wait() == 0
 
 
+async def test_clients_that_keep_their_connections_see_no_broken_one_when_it_stops(
+    server: NatsProcess, tmp_path: Path
+) -> None:
+    async with run_site(server.settings), _gateway_process(server, tmp_path) as (process, url):
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client, asyncio.timeout(20):
+            while not await _is_up(client):  # noqa: ASYNC110 (a process comes up by itself)
+                await asyncio.sleep(0.05)
+        callers = [asyncio.create_task(_call_until_refused(url)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            answers = [status for statuses in await asyncio.gather(*callers) for status in statuses]
+            assert await process.wait() == 0
+        assert set(answers) <= {200, 503}
+        assert answers.count(200) > 20
+
+
+async def _call_until_refused(url: str) -> list[int]:
+    """Ask again and again until told to come later; any end but that or a refused connection is an error."""
+    seen: list[int] = []
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+        while True:
+            try:
+                answer = await client.get("/v1/whoami")
+            except httpx.ConnectError:
+                return seen
+            seen.append(answer.status_code)
+            if answer.status_code != 200:
+                assert answer.headers["retry-after"]
+                return seen
+
+
 async def _is_up(client: httpx.AsyncClient) -> bool:
     try:
         return (await client.get("/readyz")).status_code == 200

@@ -100,7 +100,8 @@ async def test_more_memory_than_asked_for_ends_a_run(nats: NatsSettings, desk: D
     assert done.reason is Reason.MEMORY
     assert "100000000 were asked for" in done.message
     assert done.usage
-    assert (done.usage.memory_peak or 0) > 150_000_000
+    # What it held when it was looked at; it may not have had all it wanted yet.
+    assert (done.usage.memory_peak or 0) > 100_000_000
 
 
 async def test_shared_pages_count_once(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ async def desk(nats: NatsSettings) -> AsyncIterator[Desk]:
 
 
 async def test_true_takes_one_report(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
-    async with running(nats, tmp_path / "runs", hold=1.0):  # the last step waits for nothing
+    async with running(nats, tmp_path / "runs", hold=1):
         done = await desk.run(a_task("true"))
     (report,) = desk.reports
     assert [step.step for step in report.steps] == [StepName.RUNNING, StepName.EXITED, StepName.DONE]

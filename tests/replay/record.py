@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from temporalio.client import WorkflowHistory
+
 from contracts.states import Reason, WorkloadState
 from services.chassis.bus import Bus
 from services.scheduler.temporal import connect
+from tests.support.calls import live_long
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import User, run_scheduler, scheduler_settings
 from tests.support.servers import run_nats, run_temporal
@@ -79,6 +82,12 @@ def _without_machine(text: str) -> str:
     return re.sub(r'"identity": "[^"]*"', '"identity": "recorded"', text)
 
 
+def _write(name: str, history: WorkflowHistory) -> None:
+    HISTORIES.mkdir(exist_ok=True)
+    written = {"id": history.workflow_id, "history": json.loads(history.to_json())}
+    (HISTORIES / f"{name}.json").write_text(_without_machine(json.dumps(written, indent=1)) + "\n")
+
+
 async def main(release: str) -> None:
     """Run every scenario on real servers and write its history."""
     folder = Path(tempfile.mkdtemp())
@@ -95,10 +104,10 @@ async def main(release: str) -> None:
                 await User(bus).until(job)
                 await client.get_workflow_handle(job).result()
                 history = await client.get_workflow_handle(job).fetch_history()
-                name = f"{release}-{scenario.__name__.strip('_').replace('_', '-')}.json"
-                HISTORIES.mkdir(exist_ok=True)
-                written = {"id": job, "history": json.loads(history.to_json())}
-                (HISTORIES / name).write_text(_without_machine(json.dumps(written, indent=1)) + "\n")
+                _write(f"{release}-{scenario.__name__.strip('_').replace('_', '-')}", history)
+            _, _, histories = await live_long(client)
+            for number, history in enumerate(histories, 1):
+                _write(f"{release}-goes-on-in-a-fresh-history-{number}", history)
         await runner.stop()
         await bus.stop()
 

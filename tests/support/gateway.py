@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from contracts.principals import Level, Role
-from services.chassis.service import open_frame, serve_http
+from services.chassis.http import serve_http
+from services.chassis.service import open_frame
 from services.chassis.settings import NatsSettings, Server
 from services.gateway.app import create_app
 from services.gateway.factory import Process
@@ -22,8 +23,14 @@ from tests.support.site import Site, run_site
 
 __all__ = ["TOKENS", "Site", "Stand", "as_user", "run_gateway", "run_site", "run_stand"]
 
-TOKENS = {"ada": "token-of-ada", "bob": "token-of-bob", "eve": "token-of-eve", "aud": "token-of-aud"}
-"""Ada and Bob are in the project vision, Bob as its admin; Eve is in none; Aud may read all."""
+TOKENS = {
+    "ada": "token-of-ada",
+    "bob": "token-of-bob",
+    "eve": "token-of-eve",
+    "aud": "token-of-aud",
+    "root": "token-of-root",
+}
+"""Ada and Bob are in the project vision, Bob as its admin; Eve is in none; Aud may read all, Root steer all."""
 
 
 def as_user(name: str) -> dict[str, str]:
@@ -38,12 +45,18 @@ def _users() -> list[StaticUser]:
         StaticUser(subject="bob", token_sha256=digests["bob"], projects={"vision": Level.ADMIN}),
         StaticUser(subject="eve", token_sha256=digests["eve"]),
         StaticUser(subject="aud", token_sha256=digests["aud"], roles=frozenset({Role.AUDITOR})),
+        StaticUser(subject="root", token_sha256=digests["root"], roles=frozenset({Role.ADMIN})),
     ]
 
 
 @asynccontextmanager
 async def run_gateway(
-    nats: NatsSettings, *, local: bool = False, submit_wait: float = 5.0, max_body: int = 12 << 20
+    nats: NatsSettings,
+    *,
+    local: bool = False,
+    submit_wait: float = 5.0,
+    max_body: int = 12 << 20,
+    body_wait: float = 30.0,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials."""
     (port,) = free_ports(1)
@@ -51,6 +64,7 @@ async def run_gateway(
         listen=Server(port=port),
         submit_wait=submit_wait,
         max_body=max_body,
+        body_wait=body_wait,
         temporal_ui="http://127.0.0.1:8233",
         identity=IdentitySettings(local=local, users=_users()),
     )
@@ -75,11 +89,11 @@ class Stand:
 
 
 @asynccontextmanager
-async def run_stand(folder: Path, *, max_body: int = 12 << 20) -> AsyncIterator[Stand]:
+async def run_stand(folder: Path, *, max_body: int = 12 << 20, body_wait: float = 30.0) -> AsyncIterator[Stand]:
     """Run a NATS, the services and a gateway, for all tests of a file: that is most of what each would cost."""
     async with (
         run_nats(folder) as nats,
         run_site(nats) as site,
-        run_gateway(nats, max_body=max_body) as (client, process),
+        run_gateway(nats, max_body=max_body, body_wait=body_wait) as (client, process),
     ):
         yield Stand(nats, site, client, process)

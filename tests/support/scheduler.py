@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from contracts.commands import CancelWorkload, Command, StartWorkload, SubmitWorkload
+from contracts.commands import CancelWorkload, Command, HoldWorkload, StartWorkload, SubmitWorkload
 from contracts.envelope import Context
 from contracts.errors import UnavailableError
+from contracts.explanations import Explanation
 from contracts.ids import workload_id
 from contracts.principals import Level, Principal, Role
-from contracts.queries import GetHistory, GetWorkload, History
+from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.workloads import Workload
@@ -29,9 +30,10 @@ from services.chassis.settings import NatsSettings, Server
 from services.scheduler.main import main
 from services.scheduler.settings import SchedulerSection, SchedulerSettings, TemporalSettings, Watch
 
-__all__ = ["ADA", "ADMIN", "EVE", "User", "run_scheduler", "scheduler_settings"]
+__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "run_scheduler", "scheduler_settings"]
 
 ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
+BOB = Principal(subject="bob", projects={"demo": Level.MEMBER})
 EVE = Principal(subject="eve", projects={"other": Level.MEMBER})
 ADMIN = Principal(subject="root", roles=frozenset({Role.ADMIN}))
 
@@ -100,6 +102,16 @@ class User:
     async def cancel(self, job: str) -> Workload:
         """Cancel a job."""
         answer: Workload = await self.order(CancelWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def hold(self, job: str) -> Workload:
+        """Hold a job that waits."""
+        answer: Workload = await self.order(HoldWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def explain(self, job: str) -> Explanation:
+        """Ask why a job is where it is."""
+        answer: Explanation = await self._bus.ask(ExplainWorkload(principal=self._principal, workload_id=job))
         return answer
 
     async def start(self, job: str) -> Workload:

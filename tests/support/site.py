@@ -16,16 +16,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from contracts.commands import CancelWorkload, CompleteUpload, DeleteFile, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import (
+    CancelWorkload,
+    CompleteUpload,
+    DeleteFile,
+    HoldWorkload,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+)
 from contracts.envelope import Context, Envelope
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError, NotFoundError
 from contracts.events import Event, WorkloadMoved
+from contracts.explanations import Explanation, Why
 from contracts.files import DownloadUrl, FileRecord, Folder, Part, UploadPlan
 from contracts.model import Model, now
 from contracts.queries import (
     BackendView,
     CheckHealth,
     DownloadFile,
+    ExplainWorkload,
     FilePage,
     GetFile,
     GetHistory,
@@ -47,8 +57,8 @@ from contracts.subjects import log_subject, subject_of
 from contracts.usage import ReplayReport, UsageFigures, UsageRow, UsageSummary
 from contracts.workloads import OutputFile, Transition, Workload
 from services.chassis.bus import Bus, Delivery, QueryHandler
+from services.chassis.http import serve_http
 from services.chassis.policy import owner_or_self, require_visible
-from services.chassis.service import serve_http
 from services.chassis.settings import NatsSettings, Server
 from tests.support.servers import free_ports
 
@@ -102,7 +112,16 @@ class Site:
         self.workloads[workload.id] = workload
         return workload
 
-    def _mine(self, query: GetWorkload | GetHistory | CancelWorkload | StartWorkload | RetryWorkload) -> Workload:
+    def _mine(
+        self,
+        query: GetWorkload
+        | GetHistory
+        | ExplainWorkload
+        | CancelWorkload
+        | HoldWorkload
+        | StartWorkload
+        | RetryWorkload,
+    ) -> Workload:
         workload = self.workloads.get(query.workload_id)
         if workload is None:
             raise NotFoundError(f"{query.workload_id} does not exist")
@@ -117,6 +136,23 @@ class Site:
             raise ConflictError(f"{workload.id} has ended: {workload.state}")
         self.workloads[workload.id] = workload.model_copy(update={"cancel_requested": True})
         return self.workloads[workload.id]
+
+    async def hold(self, command: HoldWorkload, _delivery: Delivery) -> Workload:
+        workload = self._mine(command)
+        if workload.state not in {WorkloadState.ACCEPTED, WorkloadState.HELD}:
+            raise ConflictError(f"{workload.id} is {workload.state} already")
+        self.workloads[workload.id] = workload.model_copy(update={"state": WorkloadState.HELD})
+        return self.workloads[workload.id]
+
+    async def explain(self, query: ExplainWorkload) -> Explanation:
+        workload = self._mine(query)
+        return Explanation(
+            workload_id=workload.id,
+            state=workload.state,
+            why=Why.HANDED_OVER,
+            message="it is on its way",
+            since=workload.updated_at,
+        )
 
     async def start(self, command: StartWorkload, _delivery: Delivery) -> Workload:
         workload = self._mine(command)
@@ -291,6 +327,7 @@ class Site:
                 {
                     SubmitWorkload: self.submit,
                     CancelWorkload: self.cancel,
+                    HoldWorkload: self.hold,
                     StartWorkload: self.start,
                     RetryWorkload: self.retry,
                 }
@@ -299,6 +336,7 @@ class Site:
             {
                 GetWorkload: self.get,
                 GetHistory: self.history,
+                ExplainWorkload: self.explain,
                 ListWorkloads: self.page,
                 ListBackends: self.backends,
                 CheckHealth: _well("scheduler"),

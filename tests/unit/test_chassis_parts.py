@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import nats.errors
 import pytest
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import Column, Integer, Table, create_engine, insert, select
 from sqlalchemy.exc import OperationalError
@@ -99,6 +100,15 @@ def test_a_ticket_says_what_was_signed() -> None:
     assert tickets.read(tickets.issue(TICKET), max_age=60) == TICKET
 
 
+def test_a_ticket_of_a_clock_that_is_ahead_is_believed() -> None:
+    class Ahead(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return super().get_timestamp() + 3600
+
+    signed = URLSafeTimedSerializer(KEY.get_secret_value(), salt="shunter.RunTicket", signer=Ahead)
+    assert Tickets(KEY, RunTicket).read(str(signed.dumps(TICKET.model_dump(mode="json"))), max_age=60) == TICKET
+
+
 def test_a_forged_foreign_or_old_ticket_is_not_believed() -> None:
     tickets = Tickets(KEY, RunTicket)
     issued = tickets.issue(TICKET)
@@ -171,8 +181,11 @@ class Book:
 
     said: list[tuple[str, str]] = field(default_factory=list)
 
-    async def publish(self, subject: str, payload: bytes, message_id: str) -> None:
+    async def publish(
+        self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         assert payload
+        assert (headers is not None) == subject.startswith("parked.")
         self.said.append((subject, message_id))
 
 

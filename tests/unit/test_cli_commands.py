@@ -18,11 +18,16 @@ from tests.support.rest import JOB_ID, FakeServer, job, problem
 from tests.support.terminal import Terminal
 
 COMMANDS = [
-    *("up", "down", "service"),
+    *("up", "down", "service", "backup", "restore"),
     *("submit", "ps", "show", "history", "logs", "wait", "cancel", "start", "retry"),
+    *("hold", "release", "explain"),
+    *("batch", "batch list", "batch show", "batch cancel"),
+    *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
+    *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
+    *("parked", "parked list", "parked show", "parked resend", "parked drop"),
 ]
 
 WITHOUT_JSON = {"down", "service"}
@@ -50,7 +55,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit"}:
+    if name in {"files", "audit", "parked", "schedule", "batch"}:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)
@@ -127,6 +132,15 @@ def test_a_token_comes_from_a_file(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.server.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
+PARKED = {
+    "sequence": 7,
+    "parked_at": "2026-11-20T10:00:00Z",
+    "service": "scheduler",
+    "subject": "commands.scheduler.workload.cancel.x",
+    "message_id": "m",
+    "size": 1,
+}
+
 READERS: dict[str, Callable[[FakeServer], FakeServer]] = {
     "ps": lambda server: server.on("GET", "/v1/jobs", {"items": [job()]}),
     f"show {JOB_ID}": lambda server: server.on("GET", f"/v1/jobs/{JOB_ID}", job()).on(
@@ -146,6 +160,11 @@ READERS: dict[str, Callable[[FakeServer], FakeServer]] = {
     "whoami": lambda server: server.on("GET", "/v1/whoami", {"subject": "ada"}),
     "version": lambda server: server.on("GET", "/readyz", {"version": "1"}),
     "doctor": lambda server: server.on("GET", "/readyz", httpx.ConnectError("refused")),
+    "parked list": lambda server: server.on("GET", "/v1/admin/parked", {"items": []}),
+    "parked show 7": lambda server: server.on("GET", "/v1/admin/parked/7", PARKED),
+    "parked resend 7": lambda server: server.on("POST", "/v1/admin/parked/7/resend", {"sequences": [7]}),
+    "parked resend --all": lambda server: server.on("POST", "/v1/admin/parked/resend", {"sequences": []}),
+    "parked drop 7": lambda server: server.on("DELETE", "/v1/admin/parked/7", {"sequences": [7]}),
 }
 
 

@@ -204,7 +204,18 @@ def test_a_healthy_way_to_the_server_is_said_to_be(terminal: Terminal) -> None:
     assert ended.code == 0, ended.out
     assert "you are ada" in ended.out
     assert "agree" in ended.out
-    assert terminal.server.paths()[-1].startswith("DELETE /v1/files/shunter-doctor/")
+    assert any(path.startswith("DELETE /v1/files/shunter-doctor/") for path in terminal.server.paths())
+
+
+def test_the_doctor_shows_an_admin_what_is_wrong_with_the_site(terminal: Terminal, tmp_path: Path) -> None:
+    finding = {"code": "disk-full", "severity": "critical", "part": "disk", "what": "full", "remedy": "make room"}
+    site = {"status": "failing", "at": "2026-11-20T10:00:00Z", "seconds": 0.1, "findings": [finding], "probes": {}}
+    terminal.server.on("GET", "/readyz", {"checks": {}}).on("GET", "/v1/whoami", {"subject": "ada"})
+    terminal.server.on("GET", "/v1/admin/health", site)
+    ended = terminal.run("doctor", "--json")
+    assert ended.code == 5
+    (found,) = [one for one in ended.json()["findings"] if one["check"] == "disk-full"]
+    assert (found["ok"], found["severity"], found["advice"]) == (False, "critical", "make room")
 
 
 def test_the_doctor_says_what_to_do(terminal: Terminal) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from shunter.commands.moments import read_moment
 from tests.support.rest import JOB_ID, FakeServer, Stream, job, problem, sse
 from tests.support.terminal import Terminal
 
@@ -39,6 +41,7 @@ def test_a_command_line_becomes_a_spec(terminal: Terminal) -> None:
         *("--name", "train", "--project", "p", "--cpus", "2", "--memory", "1GiB", "--gpus", "1", "--gpu-model", "a100"),
         *("--walltime", "10m", "--input", "data/x.npz", "--input", "data/y:in/y", "--output", "m.joblib"),
         *("--optional-output", "plots/*.png", "--env", "A=1=2", "--env", "B=", "--label", "sweep=3"),
+        *("--priority", "-5", "--start-at", "2030-01-31T18:00:00+01:00", "--after", f"{JOB_ID}:any+5m"),
         *("--retries", "2", "--hold", "--backend", "local", "--image", "img", "--idempotency-key", "run-42"),
     )
     ended = terminal.run("submit", *options, "--", "python", "train.py", "--epochs", "3", "--wait")
@@ -57,6 +60,9 @@ def test_a_command_line_becomes_a_spec(terminal: Terminal) -> None:
         "placement": {"backend": "local"},
         "retries": {"max": 2},
         "hold": True,
+        "priority": -5,
+        "start_at": "2030-01-31T17:00:00.000000Z",
+        "after": [{"job": JOB_ID, "on": "any", "delay": 300.0}],
         "labels": {"sweep": "3"},
     }
 
@@ -248,6 +254,69 @@ def test_show_says_all_about_a_job(terminal: Terminal) -> None:
     ):
         assert text in shown, text
     assert terminal.run("show", "--json", JOB_ID).json()["history"][1]["state"] == "queued"
+
+
+def test_a_job_is_held_and_released(terminal: Terminal) -> None:
+    terminal.server.on("POST", f"{JOB}/hold", job("held")).on("POST", f"{JOB}/release", job("accepted"))
+    assert terminal.run("hold", JOB_ID).out == f"{JOB_ID} held\n"
+    assert terminal.run("hold", "--json", JOB_ID).json()["state"] == "held"
+    assert terminal.run("release", JOB_ID).out == f"{JOB_ID} is released\n"
+    terminal.server.on("POST", f"{JOB}/hold", httpx.Response(202, json={"id": JOB_ID, "status": "pending"}))
+    assert "is being held" in terminal.run("hold", JOB_ID).out
+
+
+def test_explain_says_why_and_what_comes_next(terminal: Terminal) -> None:
+    found = {
+        "workload_id": JOB_ID,
+        "state": "accepted",
+        "why": "turn",
+        "message": "about 3 go before it",
+        "since": "2026-11-20T10:00:00Z",
+        "position": 4,
+        "evidence": {"cpus_free": 0.5, "awaits": ["a", "b"]},
+        "next_step": "it goes by itself",
+    }
+    terminal.server.on("GET", f"{JOB}/explain", found)
+    shown = terminal.run("explain", JOB_ID).out
+    for text in ("is accepted: about 3 go before it", "position   4", "cpus free  0.5", "a, b", "Next: it goes by"):
+        assert text in shown, text
+    assert terminal.run("explain", "--json", JOB_ID).json()["why"] == "turn"
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("+2h", "2026-11-20T12:00:00+01:00"),
+        ("18:00", "2026-11-20T18:00:00+01:00"),
+        ("9:30", "2026-11-21T09:30:00+01:00"),
+        ("2030-01-31T18:00", "2030-01-31T18:00:00+01:00"),
+        ("2030-01-31T18:00:00Z", "2030-01-31T18:00:00+00:00"),
+    ],
+)
+def test_a_moment_is_read_as_people_write_it(text: str, moment: str) -> None:
+    zone = timezone(timedelta(hours=1))
+    assert read_moment(text, datetime(2026, 11, 20, 10, tzinfo=zone)) == moment
+
+
+@pytest.mark.parametrize("options", [("--start-at", "soon"), ("--start-at", "+soon"), ("--after", ":any")])
+def test_a_moment_that_is_none_is_refused_before_anything_is_sent(terminal: Terminal, options: tuple[str, str]) -> None:
+    assert terminal.run("submit", *options, "--", "true").code == 2
+    assert not [request for request in terminal.server.requests if request.method == "POST"]
+
+
+def test_what_is_waited_for_may_be_named(terminal: Terminal) -> None:
+    terminal.server.on("GET", "/v1/jobs", {"items": [job("running", name="train")]})
+    ended = terminal.run("submit", "--after", "train", "--after", f"job-{2:032x}:failure", "--", "true")
+    assert ended.code == 0, ended.err
+    wishes = [{"job": JOB_ID}, {"job": f"job-{2:032x}", "on": "failure"}]
+    assert sent(terminal, len(terminal.server.requests) - 1)["after"] == wishes
+
+
+def test_on_is_a_field_and_no_truth_in_a_file(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(f"argv: [x]\nhold: true\nafter:\n  - {{job: {JOB_ID}, on: any}}\n")
+    terminal.run("submit", "-f", str(file))
+    assert sent(terminal) == {"argv": ["x"], "hold": True, "after": [{"job": JOB_ID, "on": "any"}]}
 
 
 def test_history_lists_every_move(terminal: Terminal) -> None:

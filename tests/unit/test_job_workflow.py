@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from temporalio import activity
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -20,52 +18,9 @@ from temporalio.worker import Worker
 from contracts.states import Reason, WorkloadState
 from deploy.local.servers import SEARCH_ATTRIBUTES, find_binary
 from services.scheduler.worker import workflow_runner
-from services.scheduler.workflows.calls import JobCalls
 from services.scheduler.workflows.job import JobWorkflow, backoff_before
-from services.scheduler.workflows.words import (
-    AttemptEnd,
-    AttemptRef,
-    Cancellation,
-    Ending,
-    JobInput,
-    JobResult,
-    Move,
-    Submitted,
-)
-
-Handle = WorkflowHandle[JobWorkflow, JobResult]
-Act = Callable[[Handle, AttemptRef], Awaitable[None]]
-
-
-class Calls(JobCalls):
-    """Notes what is asked of it; *on_submit* says what happens to each attempt."""
-
-    def __init__(self, on_submit: Act, *, gone: bool = True, refuse: str = "") -> None:
-        self._on_submit = on_submit
-        self._gone = gone
-        self._refuse = refuse
-        self.handle: Handle | None = None
-        self.attempts: list[int] = []
-        self.cancels = 0
-        self.moves: list[Move] = []
-
-    @activity.defn
-    async def submit_attempt(self, ref: AttemptRef) -> Submitted:
-        self.attempts.append(ref.attempt)
-        if self._refuse:
-            return Submitted(backend=None, message=self._refuse)
-        assert self.handle is not None
-        await self._on_submit(self.handle, ref)
-        return Submitted(backend="test")
-
-    @activity.defn
-    async def cancel_attempt(self, ref: AttemptRef) -> Ending:  # noqa: ARG002
-        self.cancels += 1
-        return Ending(gone=self._gone or self.cancels > 1)
-
-    @activity.defn
-    async def move(self, move: Move) -> None:
-        self.moves.append(move)
+from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Cancellation, JobInput
+from tests.support.calls import Act, Calls, Handle
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -172,6 +127,31 @@ async def test_a_cancel_is_repeated_until_the_backend_says_gone(environment: Wor
     async with _running(environment, calls) as handle:
         result = await handle.result()
     assert (result.state, result.message, calls.cancels) == (WorkloadState.CANCELED, "enough", 2)
+
+
+async def test_a_cancel_that_takes_long_goes_on_in_a_fresh_history_without_another_submit(
+    environment: WorkflowEnvironment,
+) -> None:
+    async def cancel(handle: Handle, _ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="enough"))
+
+    calls = Calls(cancel, gone=False)
+    async with _running(environment, calls, continue_after=1) as handle:
+        result = await handle.result()
+        assert (await environment.client.get_workflow_handle(handle.id).describe()).run_id != handle.result_run_id
+    assert (result.state, result.message) == (WorkloadState.CANCELED, "enough")
+    assert (calls.attempts, calls.cancels) == ([1], 2)
+
+
+async def test_an_overrun_is_still_one_after_going_on_in_a_fresh_history(environment: WorkflowEnvironment) -> None:
+    async def run_on(handle: Handle, ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.runs, ref.attempt)
+
+    calls = Calls(run_on, gone=False)
+    async with _running(environment, calls, walltime=60.0, continue_after=1) as handle:
+        result = await handle.result()
+    assert result.state is WorkloadState.FAILED
+    assert (calls.attempts, calls.cancels, calls.moves[-1].reason) == ([1], 2, Reason.WALLTIME)
 
 
 async def test_a_job_that_ended_well_before_the_cancel_has_succeeded(environment: WorkflowEnvironment) -> None:

@@ -18,9 +18,9 @@ from contracts.states import Reason, WorkloadState
 from contracts.workloads import Allocation, Kind, Usage
 from services.chassis.unit import Work
 from services.scheduler.context import workload_context
+from services.scheduler.entrance import new_row
 from services.scheduler.journey import Journey
 from services.scheduler.records import Record
-from services.scheduler.service import new_row
 
 S = WorkloadState
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,8 +17,8 @@ from services.chassis.answers import Written, answer_of, written
 from services.gateway.api.views import JobView
 from services.gateway.links import Linker
 from services.gateway.records import JobRecord, RecordPage
+from services.scheduler.entrance import new_row
 from services.scheduler.records import to_json, to_workload
-from services.scheduler.service import new_row
 
 _ID = "job-" + "0" * 32
 _LINKER = Linker(temporal_ui="http://ui/", namespace="shunter")

@@ -12,6 +12,8 @@ from contracts.spec import FilePath
 from services.gateway.callers import TRACE, Caller
 from services.gateway.factory import Factory, Process
 
+from .parameters import refuse_unknown
+
 __all__ = ["FileAt", "JobId", "Limit", "Moment", "Name", "Services", "process_of"]
 
 
@@ -25,6 +27,7 @@ async def services_of(request: Request) -> Factory:
     """Find out who asks, and make what serves them."""
     process = process_of(request)
     principal = await process.door.identify(request)
+    refuse_unknown(request)
     return Factory(process, Caller.of(principal, request.scope[TRACE]))
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "BACKEND",
     "DOWNLOAD",
     "EVENTS",
+    "EXPLANATION",
     "FILE",
     "HISTORY",
     "JOB",
@@ -42,6 +43,15 @@ _SPEC = {
 SPECS: dict[str, Example] = {
     "training": Example(summary="Train a model", value=_SPEC),
     "script": Example(summary="A shell script", value={"script": "echo hello\nsleep 1\n"}),
+    "waiting": Example(
+        summary="When another has succeeded, but not before a moment",
+        value={
+            "argv": ["python", "evaluate.py"],
+            "priority": 10,
+            "start_at": "2030-01-31T18:00:00Z",
+            "after": [{"job": _ID, "on": "success", "delay": "5m"}],
+        },
+    ),
     "held": Example(summary="Wait for a start", value={"argv": ["true"], "hold": True, "labels": {"team": "vision"}}),
 }
 
@@ -81,6 +91,17 @@ JOB: dict[str, Any] = {
         "files": f"/v1/jobs/{_ID}/files",
         "temporal_ui": None,
     },
+}
+
+EXPLANATION: dict[str, Any] = {
+    "workload_id": _ID,
+    "state": "accepted",
+    "why": "turn",
+    "message": "about 3 go before it, by priority or because their owners have less",
+    "since": _ACCEPTED,
+    "position": 4,
+    "evidence": {"backend": "local", "given": 4, "not_started": 2, "cpus": 2.0, "cpus_free": 0.0, "priority": 0},
+    "next_step": "it goes by itself; `hold` keeps it, `cancel` ends it",
 }
 
 HISTORY: dict[str, Any] = {

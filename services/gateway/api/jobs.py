@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
+from contracts.explanations import Explanation
 from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
@@ -30,6 +31,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
+
+ScheduleFilter = Annotated[
+    str | None, Query(pattern=r"^sch-[0-9a-f]{32}$", description="Only those that this schedule made.")
+]
+
+BatchFilter = Annotated[
+    str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
 
 UntilWord = Annotated[
     str,
@@ -88,6 +97,8 @@ async def list_jobs(
     label: Annotated[list[str], Query(max_length=64, description="`key=value`; may be repeated.")] = [],  # noqa: B006
     created_after: Moment | None = None,
     created_before: Moment | None = None,
+    schedule: ScheduleFilter = None,
+    batch: BatchFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -100,6 +111,8 @@ async def list_jobs(
         labels=_labels(label),
         created_after=created_after,
         created_before=created_before,
+        schedule_id=schedule,
+        batch_id=batch,
     )
     headers = next_link(request, page.next_cursor)
     return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
@@ -138,6 +151,44 @@ async def get_job(
 )
 async def get_history(job_id: JobId, services: Services) -> Response:
     return json_answer(await services.jobs().history(job_id))
+
+
+@router.get(
+    "/{job_id}/explain",
+    summary="Say why a job is where it is",
+    operation_id="explainJob",
+    response_model=Explanation,
+    responses=answers(NotFoundError, example=examples.EXPLANATION),
+)
+async def explain_job(job_id: JobId, services: Services) -> Response:
+    return json_answer(await services.jobs().explain(job_id))
+
+
+@router.post(
+    "/{job_id}/hold",
+    summary="Keep a job that waits from starting",
+    operation_id="holdJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(
+        NotFoundError, ConflictError, example=examples.JOB, status=202, more={200: ("It is held.", JobView)}
+    ),
+)
+async def hold_job(job_id: JobId, services: Services) -> Response:
+    workload = await services.jobs().hold(job_id)
+    return _pending(job_id, services.linker, {}) if workload is None else _show(workload, services.linker)
+
+
+@router.post(
+    "/{job_id}/release",
+    summary="Let a held job go, as far as nothing else holds it up",
+    operation_id="releaseJob",
+    status_code=202,
+    response_model=JobView | PendingJob,
+    responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
+)
+async def release_job(job_id: JobId, services: Services) -> Response:
+    return await start_job(job_id, services)
 
 
 @router.post(

@@ -37,7 +37,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
     ErrorCode.MISMATCH: 422,
-    ErrorCode.OVER_QUOTA: 403,
+    ErrorCode.OVER_QUOTA: 429,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
@@ -50,11 +50,15 @@ _CODE: dict[int, ErrorCode] = {
     409: ErrorCode.CONFLICT,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
+    429: ErrorCode.OVER_QUOTA,
     503: ErrorCode.UNAVAILABLE,
 }
 
-_MALFORMED = frozenset({"Idempotency-Key", "Last-Event-ID", "Prefer", "X-Content-SHA256", "cursor"})
+_MALFORMED = frozenset({"Idempotency-Key", "If-Match", "Last-Event-ID", "Prefer", "X-Content-SHA256", "cursor"})
 """What is wrong in these is the form of the request (400), not its content (422)."""
+
+_SHOWN = 64
+"""Characters of an unknown field's name that are repeated."""
 
 _TITLES: dict[ErrorCode, str] = {
     ErrorCode.INVALID: "The request is not valid",
@@ -159,7 +163,8 @@ def _invalid(error: RequestValidationError) -> InvalidError:
 
 def _place(location: tuple[int | str, ...]) -> str:
     inner = location[1:] if len(location) > 1 and location[0] in {"body", "query", "path", "header"} else location
-    return ".".join(str(part) for part in inner)
+    # What was sent becomes part of the name of an unknown field: as much of it as shows which one is meant.
+    return ".".join(str(part)[:_SHOWN].encode("utf-8", "backslashreplace").decode() for part in inner)
 
 
 def problems(*kinds: type[ShunterError]) -> dict[int | str, dict[str, Any]]:

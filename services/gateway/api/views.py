@@ -15,6 +15,7 @@ __all__ = [
     "JobFilesView",
     "JobPage",
     "JobView",
+    "Pending",
     "PendingJob",
 ]
 
@@ -36,6 +37,13 @@ class PendingJob(Model):
     id: str
     status: Literal["pending"] = "pending"
     links: JobLinks
+
+
+class Pending(Model):
+    """Something whose command is kept but not handled yet."""
+
+    id: str
+    status: Literal["pending"] = "pending"
 
 
 class JobPage(Model):

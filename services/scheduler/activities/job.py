@@ -47,7 +47,9 @@ class JobActivities(JobCalls):
             backend = self._backends.require(row["backend"])
         else:
             try:
-                backend = await choose(to_workload(row).spec, self._backends)
+                # A backend that was configured away since it was chosen is none.
+                chosen = self._backends.get(ref.backend) if ref.backend else None
+                backend = chosen or await choose(to_workload(row).spec, self._backends)
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend)

@@ -63,6 +63,8 @@ class Capacity:
     """The most that one process can get; likewise below."""
     largest_memory: int = 0
     largest_gpus: int = 0
+    clocks_off: tuple[tuple[str, float], ...] = ()
+    """Runners and the seconds by which their clock differs from ours, where that is much."""
 
 
 class Backend(ABC):

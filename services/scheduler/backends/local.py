@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import nats.errors
 from nats.js.errors import NotFoundError as NoMessageError
 
 from contracts.errors import UnavailableError
+from contracts.model import now
 from contracts.runs import ControlReply, ControlRun, RunnerCapacity, RunTask, run_name
 from contracts.subjects import control_subject, task_subject
 from services.chassis.bus import Bus
@@ -19,6 +21,9 @@ __all__ = ["LocalBackend"]
 
 _PATIENCE = 1.0
 """Seconds that runners have to answer; the first that knows the attempt ends the wait."""
+
+_CLOCKS = 10.0
+"""Seconds that a runner's clock may differ from ours."""
 
 _STREAM = "TASKS"
 
@@ -68,8 +73,11 @@ class LocalBackend(Backend):
     async def capacity(self) -> Capacity:
         """Sum up the runners."""
         replies = await self._ask(ControlRun(action="capacity"))
+        present = now()
         rooms = [reply.capacity for reply in replies if reply.capacity]
-        return _sum(rooms, await self._queued())
+        off = tuple((reply.runner, (reply.at - present).total_seconds()) for reply in replies if reply.at)
+        clocks = tuple((runner, seconds) for runner, seconds in off if abs(seconds) > _CLOCKS)
+        return replace(_sum(rooms, await self._queued()), clocks_off=clocks)
 
     async def _is_queued(self, job: NativeJob) -> bool:
         try:

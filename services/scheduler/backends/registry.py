@@ -53,6 +53,16 @@ class Backends:
             raise UnavailableError(f"the backend {name!r} is not configured any more", retry_after=60.0)
         return found
 
+    def capacity_of(self, name: str) -> Capacity | None:
+        """Return the room that a backend spoke of last, if it ever did; nobody is asked."""
+        heard = self._heard.get(name)
+        return heard[1] if heard else None
+
+    def trouble_of(self, name: str) -> str:
+        """Return what was wrong with a backend when it was asked last."""
+        heard = self._heard.get(name)
+        return heard[2] if heard else ""
+
     async def standings(self) -> list[Standing]:
         """Ask every backend, all at once; what was heard a moment ago is not asked again."""
         return list(await asyncio.gather(*(self.standing(backend) for backend in self._backends.values())))

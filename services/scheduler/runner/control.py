@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from contracts.model import now
 from contracts.runs import ControlReply, ControlRun
 
 from .runner import Runner
@@ -36,4 +37,4 @@ class Control:
 
     @staticmethod
     def _say(reply: ControlReply) -> bytes:
-        return reply.model_dump_json().encode()
+        return reply.model_copy(update={"at": now()}).model_dump_json().encode()

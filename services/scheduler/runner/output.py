@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import nats.js.errors
@@ -20,6 +21,8 @@ _CHUNK = 256 * 1024
 """Bytes of a message at most."""
 _FASTEST, _SLOWEST = 0.02, 0.25
 """Seconds between looks at the files, while they grow and while they do not."""
+
+_OFFSET = re.compile(r"[0-9]{1,15}")
 
 
 def cut(data: bytes, *, full: bool) -> int:
@@ -146,4 +149,5 @@ class LiveOutput:
             except AWAY:
                 await asyncio.sleep(0.5)
             else:
-                return int((last.headers or {}).get(LogChunk.OFFSET, "0")) + len(last.data or b"")
+                text = (last.headers or {}).get(LogChunk.OFFSET, "")
+                return (int(text) if _OFFSET.fullmatch(text) else 0) + len(last.data or b"")

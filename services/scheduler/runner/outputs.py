@@ -28,13 +28,21 @@ def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery],
     found: dict[str, Delivery] = {}
     missing: list[str] = []
     for output in outputs:
-        files = [path for path in _matches(work, output.path) if path.resolve().is_relative_to(home)]
+        files = [path for path in _matches(work, output.path) if _lies_in(path, home)]
         for path in files:
             name = f"outputs/{path.relative_to(work)}"
             found[name] = Delivery(path, name)
         if output.required and not files:
             missing.append(output.path)
     return list(found.values()), missing
+
+
+def _lies_in(path: Path, home: Path) -> bool:
+    """Say whether a file, wherever its links lead, is one of the folder."""
+    try:
+        return path.resolve().is_relative_to(home)
+    except (OSError, RuntimeError):  # links that lead to each other
+        return False
 
 
 def _matches(work: Path, pattern: str) -> Iterator[Path]:

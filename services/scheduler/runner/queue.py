@@ -14,8 +14,10 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from pydantic import ValidationError
 
+from contracts.envelope import Context, Envelope, is_message_id
+from contracts.events import MessageParked
 from contracts.runs import RunTask
-from contracts.subjects import task_subject
+from contracts.subjects import subject_of, task_subject
 
 from .link import AWAY, Link
 
@@ -26,6 +28,8 @@ _WAIT = 30.0
 """Seconds of one request for a task; a longer one costs less while nothing comes."""
 _ACK_WAIT = 5.0
 """Seconds after which a task goes to another runner if the one that got it does not say that it keeps it."""
+_KEPT = 2**20
+"""Bytes that are kept of what is no task."""
 _AGAIN = 0.5
 """Seconds before another try when the stream or NATS is away."""
 
@@ -66,9 +70,7 @@ class Queue:
     async def stop(self) -> None:
         """Take no more; what was sent to us meanwhile goes back."""
         if self._running:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+            await _end(self._running)
         if self._acknowledging:
             await asyncio.wait(self._acknowledging, timeout=1)
         for acknowledging in self._acknowledging:
@@ -76,9 +78,10 @@ class Queue:
         subscription, self._subscription = self._subscription, None
         if subscription:
             with suppress(*AWAY):
-                for message in await self._left_over(subscription):
-                    await message.nak()
-                await subscription.unsubscribe()
+                async with asyncio.timeout(1):
+                    for message in await self._left_over(subscription):
+                        await message.nak()
+                    await subscription.unsubscribe()
 
     async def withdraw(self, workload_id: str, attempt: int) -> RunTask | None:
         """Take one certain task out of the queue, if it is still there."""
@@ -130,13 +133,35 @@ class Queue:
             self._fetching.cancel()
             raise
         task = _read(message.data)
-        if task is None:
-            await message.term()
+        if task is None or message.subject != task_subject(self._backend, task.workload_id, task.attempt):
+            await self._park(message, "no task that this runner understands")
             return
         self._take(task)
         acknowledging = asyncio.create_task(self._acknowledge(message))
         self._acknowledging.add(acknowledging)
         acknowledging.add_done_callback(self._acknowledging.discard)
+
+    async def _park(self, message: Msg, error: str) -> None:
+        """Take what is no task out of the queue, keep it for an operator, and say so."""
+        place = message.metadata
+        sequence = place.sequence.stream
+        header = (message.headers or {}).get("Nats-Msg-Id", "")
+        parked = MessageParked(
+            service="runner",
+            stream=_STREAM,
+            subject=message.subject,
+            sequence=sequence,
+            deliveries=place.num_delivered,
+            message_id=header if is_message_id(header) else f"{_STREAM}-{sequence}",
+            error=error,
+        )
+        context = Context.start("service:runner")
+        name = f"parked-{_STREAM}-{sequence}"
+        envelope = Envelope.wrap(parked, context, source="runner", subject=parked.subject_id, id=f"{name}-event")
+        stream = self._link.jetstream
+        await stream.publish(f"parked.runner.{message.subject}", message.data[:_KEPT], headers={"Nats-Msg-Id": name})
+        await stream.publish(subject_of(parked), envelope.to_bytes(), headers={"Nats-Msg-Id": envelope.id})
+        await message.term()
 
     @staticmethod
     async def _acknowledge(message: Msg) -> None:
@@ -159,6 +184,13 @@ class Queue:
             return [message for message in await subscription.fetch(1, timeout=0.01) if message.reply]
         except (nats.errors.TimeoutError, TimeoutError):
             return []
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it heeds: the client swallows a cancel that meets the loss of its connection."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
 
 
 def _is_cancelled() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from contextlib import suppress
 
 import structlog
 
@@ -29,6 +30,9 @@ _REMEMBER = 600.0
 _SWEEP = 5.0
 """Seconds between looks for folders to remove."""
 _CANCELED = "canceled on request"
+
+_QUEUE_STOPS = 2.0
+"""Seconds for giving back tasks that came too late; what is not given back comes to another runner by itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,13 +74,16 @@ class Runner:
 
     async def drain(self, seconds: float) -> None:
         """End what runs, say so, and return when nothing is left, or after *seconds*."""
-        await self.queue.stop()
+        ends = time.monotonic() + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(_QUEUE_STOPS, seconds)):
+                await self.queue.stop()
         for attempt in list(self._attempts.values()):
-            attempt.interrupt(within=seconds)
+            attempt.interrupt(within=max(0.0, ends - time.monotonic()))
         while self._waiting:
             self._begin(self._waiting.popleft(), None)
         if self._living:
-            _, late = await asyncio.wait(self._living, timeout=seconds)
+            _, late = await asyncio.wait(self._living, timeout=max(0.0, ends - time.monotonic()))
             for task in late:
                 task.cancel()
             if late:

@@ -37,6 +37,9 @@ _EXPIRED = 403
 """What stores answer to a URL that is too old; another one is asked for, a few times."""
 _FRESH_URLS = 5
 
+_HUNG_UP = (httpx.TransportError, AttributeError)
+"""What a lost connection looks like; anyio asks a socket for its address that a reset may have taken from it."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -155,7 +158,7 @@ class Transfer:
         """Try again while nobody is wrong; what lasts longer than our patience is raised."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.2, max=15),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
             stop=stop_after_delay(self._patience),
             reraise=True,
         )
@@ -240,7 +243,7 @@ class _Group(asyncio.TaskGroup):
 def _translated(what: str) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except _HUNG_UP as error:
         raise UnavailableError(f"{what}: the store does not answer: {type(error).__name__}") from error
 
 

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
     from .calls import JobCalls
-    from .words import AttemptEnd, AttemptRef, Cancellation, Ending, JobInput, JobResult, Move, Submitted
+    from .words import AttemptEnd, AttemptRef, Cancellation, Carried, Ending, JobInput, JobResult, Move, Submitted
 
 __all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
 
@@ -57,30 +57,59 @@ class JobWorkflow:
 
     @workflow.init
     def __init__(self, job: JobInput) -> None:
+        carried = job.carried or Carried(attempt=1, blameless=0)
         self._job = job
         self._released = not job.hold
-        self._cancellation: Cancellation | None = None
-        self._ends: dict[int, AttemptEnd] = {}
-        self._attempt = 1
-        self._running = 0
-        self._blameless = 0
+        self._cancellation = carried.cancellation
+        self._ends: dict[int, AttemptEnd] = {end.attempt: end for end in carried.ends}
+        self._attempt = carried.attempt
+        self._running = carried.running
+        self._blameless = carried.blameless
+        self._submitted = carried.submitted
+        self._overran = carried.overran
+        self._note = carried.note
+        self._steps = 0
 
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         """Run it to its end."""
-        if job.hold:
+        if job.hold and job.carried is None:
             await self._move(WorkloadState.HELD, Reason.HELD, "waits for a start")
             await workflow.wait_condition(lambda: self._released or self._cancellation is not None)
-        note = ""
-        while self._cancellation is None:
-            submitted = await self._submit(note)
-            if submitted.backend is None:
-                return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+        while self._submitted or self._cancellation is None:
+            if not self._submitted:
+                submitted = await self._submit(self._note)
+                if submitted.backend is None:
+                    return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+                self._submitted = True
             end = await self._wait_for_end()
+            self._submitted = self._overran = False
             if self._is_over(end):
                 return await self._conclude(end)
-            note = await self._pause_before_next(end)
+            self._note = await self._pause_before_next(end)
+            self._count_step()
+        assert self._cancellation is not None
         return await self._end(WorkloadState.CANCELED, Reason.CANCELED, self._cancellation.message)
+
+    def _count_step(self) -> None:
+        """Go on in a fresh history when this one has become long; what is known goes along."""
+        self._steps += 1
+        if self._steps < self._job.continue_after and not workflow.info().is_continue_as_new_suggested():
+            return
+        # Asked only here, so that short lives carry no mark; histories of release 0.1 are long and stay whole.
+        if not workflow.patched("continue-as-new"):
+            return
+        carried = Carried(
+            attempt=self._attempt,
+            blameless=self._blameless,
+            note=self._note,
+            submitted=self._submitted,
+            overran=self._overran,
+            running=self._running,
+            ends=[end for attempt, end in self._ends.items() if attempt >= self._attempt],
+            cancellation=self._cancellation,
+        )
+        workflow.continue_as_new(self._job.model_copy(update={"carried": carried}))
 
     # --- signals: each takes one model, may come twice, and only notes what it heard ----------------------------
 
@@ -111,7 +140,12 @@ class JobWorkflow:
     async def _submit(self, note: str) -> Submitted:
         submitted: Submitted = await workflow.execute_local_activity_method(
             JobCalls.submit_attempt,
-            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, message=note),
+            AttemptRef(
+                workload_id=self._job.workload_id,
+                attempt=self._attempt,
+                message=note,
+                backend=self._job.backend if self._attempt == 1 else None,
+            ),
             start_to_close_timeout=_STEP,
             retry_policy=_PATIENT,
             local_retry_threshold=_LONG_BACKOFF,
@@ -128,16 +162,20 @@ class JobWorkflow:
         await workflow.wait_condition(
             lambda: attempt in self._ends or self._cancellation is not None or self._running == attempt
         )
-        reason = await self._watch_walltime(attempt)
+        if not self._overran:
+            await self._watch_walltime(attempt)
+        reason = Reason.WALLTIME if self._overran else Reason.CANCELED
         while attempt not in self._ends:
             if (await self._cancel_attempt()).gone:
                 self._ends.setdefault(attempt, AttemptEnd(attempt=attempt, reason=reason))
                 break
             with suppress(TimeoutError):
                 await workflow.wait_condition(lambda: attempt in self._ends, timeout=_CANCEL_AGAIN)
+            if attempt not in self._ends:
+                self._count_step()
         return self._ends[attempt]
 
-    async def _watch_walltime(self, attempt: int) -> Reason:
+    async def _watch_walltime(self, attempt: int) -> None:
         """Wait on, but not for ever: the runner ends what runs too long, and if it does not, we do."""
         longest = timedelta(seconds=self._job.walltime) + _WALLTIME_GRACE
         if self._running == attempt:
@@ -146,8 +184,7 @@ class JobWorkflow:
                     lambda: attempt in self._ends or self._cancellation is not None, timeout=longest
                 )
             except TimeoutError:
-                return Reason.WALLTIME
-        return Reason.CANCELED
+                self._overran = True
 
     async def _cancel_attempt(self) -> Ending:
         ending: Ending = await workflow.execute_local_activity_method(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
+
 from contracts.model import Model
 from contracts.states import Reason, WorkloadState
 
-__all__ = ["AttemptEnd", "AttemptRef", "Cancellation", "Ending", "JobInput", "JobResult", "Move", "Submitted"]
-
-
-class JobInput(Model):
-    """What the workflow must know to decide; everything else lies in the scheduler's tables."""
-
-    workload_id: str
-    hold: bool = False
-    max_retries: int = 0
-    backoff: float = 5.0
-    """Seconds."""
-    walltime: float
-    """Seconds."""
+__all__ = [
+    "AttemptEnd",
+    "AttemptRef",
+    "Cancellation",
+    "Carried",
+    "Ending",
+    "JobInput",
+    "JobResult",
+    "Move",
+    "Submitted",
+]
 
 
 class AttemptRef(Model):
@@ -26,6 +26,8 @@ class AttemptRef(Model):
     workload_id: str
     attempt: int
     message: str = ""
+    backend: str | None = None
+    """Where it goes, if that was decided already."""
 
 
 class Submitted(Model):
@@ -48,6 +50,42 @@ class Cancellation(Model):
     """Somebody wants the workload to end. A signal."""
 
     message: str = ""
+
+
+class Carried(Model):
+    """What a workflow knows when it goes on in a fresh history. Only what still matters."""
+
+    attempt: int
+    blameless: int
+    note: str = ""
+    submitted: bool = False
+    """The attempt was handed over already, and is being waited for."""
+    overran: bool = False
+    """It has run past its walltime, and is being ended."""
+    running: int = 0
+    ends: list[AttemptEnd] = []
+    cancellation: Cancellation | None = None
+
+
+class JobInput(Model):
+    """What the workflow must know to decide; everything else lies in the scheduler's tables."""
+
+    # While replicas of two releases run side by side, the older one may be given what the newer one started.
+    model_config = ConfigDict(extra="ignore")
+
+    workload_id: str
+    hold: bool = False
+    max_retries: int = 0
+    backoff: float = 5.0
+    """Seconds."""
+    walltime: float
+    """Seconds."""
+    backend: str | None = None
+    """Where its first attempt goes; none lets the activity choose, as for all further ones."""
+    continue_after: int = 50
+    """Steps (attempts, repeated cancels) after which the workflow goes on in a fresh history."""
+    carried: Carried | None = None
+    """Given when it does so."""
 
 
 class Ending(Model):

@@ -1,0 +1,227 @@
+"""Lets a workload in, inside a transaction that may let in several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+
+from contracts.errors import RefusedError
+from contracts.events import WorkloadAccepted
+from contracts.model import now
+from contracts.principals import Principal
+from contracts.runs import FrozenInput
+from contracts.spec import After, JobSpec
+from contracts.states import Reason, WorkloadState
+from contracts.workloads import Kind
+from services.chassis.unit import Work
+
+from .admission import Admitted
+from .journey import Journey
+from .queue.demand import demand_of
+from .queue.dependencies import Footing, cause_of, look_up, write_down
+from .queue.dispatcher import Dispatcher
+from .queue.lanes import LaneKey
+from .queue.table import Ticket
+from .records import Record
+from .tables import transitions, workloads
+from .temporal import StartJob
+from .workflows.words import JobInput
+
+__all__ = ["Arrival", "Entrance", "TurnedAwayError", "new_row"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A workload that nothing speaks against."""
+
+    workload_id: str
+    principal: Principal
+    """Who asks, and so may see what it waits for."""
+    owner: str
+    admitted: Admitted
+    kind: Kind = Kind.JOB
+    request_hash: str = ""
+    retry_of: str | None = None
+    schedule_id: str | None = None
+    batch_id: str | None = None
+
+
+class TurnedAwayError(Exception):
+    """One of several must not come in, and so none does."""
+
+    def __init__(self, place: int, refusal: RefusedError) -> None:
+        super().__init__(f"{place}: {refusal.detail}")
+        self.place = place
+        self.refusal = refusal
+
+
+class Entrance:
+    """Writes down what comes in and hands it to the dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def let_in(self, work: Work, arrival: Arrival) -> Record:
+        """Write a workload down; it goes at once, waits, or is canceled where what it waits for ended already."""
+        try:
+            return (await self.let_in_all(work, [arrival]))[0]
+        except TurnedAwayError as error:
+            raise error.refusal from error
+
+    async def let_in_all(self, work: Work, arrivals: Sequence[Arrival]) -> list[Record]:
+        """Write several down, all or none: those that others wait for come first.
+
+        Raises `TurnedAwayError`. What can be written for all at once is: hundreds would hold everybody else up.
+        """
+        rows = [_row_of(arrival) for arrival in arrivals]
+        await work.connection.execute(insert(workloads), rows)
+        await work.connection.execute(insert(transitions), [_first_move(row) for row in rows])
+        unmet: dict[str, list[After]] = {}
+        for place, (arrival, row) in enumerate(zip(arrivals, rows, strict=True)):
+            try:
+                unmet[row["id"]] = await self._seat(work, arrival, row)
+            except RefusedError as refusal:
+                raise TurnedAwayError(place, refusal) from refusal
+        await write_down(work.connection, {waiter: items for waiter, items in unmet.items() if items})
+        return rows
+
+    async def _seat(self, work: Work, arrival: Arrival, row: Record) -> list[After]:
+        """Give one that was written down its place; returns whose end it waits for."""
+        spec = arrival.admitted.spec
+        footing = await look_up(work.connection, row["id"], spec.after, arrival.principal)
+        work.send(_accepted(row, spec, arrival.admitted.inputs))
+        if footing.broken or spec.hold:
+            await self._move_at_once(work, row, footing)
+        if footing.broken:
+            return []
+        await self._dispatcher.admit(work, _ticket(row, arrival.admitted, footing))
+        return footing.unmet
+
+    @staticmethod
+    async def _move_at_once(work: Work, row: Record, footing: Footing) -> None:
+        journey = Journey(work, row)
+        if footing.broken:
+            cause, message = await cause_of(work.connection, row["owner"], *footing.broken)
+            journey.note(cause=cause)
+            journey.move(WorkloadState.CANCELED, at=now(), reason=Reason.DEPENDENCY, message=message)
+        else:
+            journey.move(WorkloadState.HELD, at=now(), reason=Reason.HELD, message="waits for a start")
+        await journey.save()
+
+
+def _row_of(arrival: Arrival) -> Record:
+    row = new_row(
+        arrival.workload_id,
+        arrival.owner,
+        arrival.admitted.spec,
+        arrival.admitted.inputs,
+        arrival.kind,
+        arrival.request_hash,
+        arrival.retry_of,
+    )
+    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
+    return row
+
+
+def _ticket(row: Record, admitted: Admitted, footing: Footing) -> Ticket:
+    spec = admitted.spec
+    moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
+    return Ticket(
+        id=row["id"],
+        key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(admitted.backends)),
+        demand=demand_of(row["spec"]["resources"]),
+        start=_start(row, spec).model_dump(mode="json"),
+        held=spec.hold,
+        unmet=len(footing.unmet),
+        not_before=max(moments, default=None),
+    )
+
+
+def _start(row: Record, spec: JobSpec) -> StartJob:
+    job = JobInput(
+        workload_id=row["id"],
+        max_retries=spec.retries.max,
+        backoff=spec.retries.backoff.total_seconds(),
+        walltime=spec.resources.walltime.total_seconds(),
+    )
+    return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
+
+
+def new_row(
+    workload_id: str,
+    owner: str,
+    spec: JobSpec,
+    inputs: list[FrozenInput],
+    kind: Kind,
+    request_hash: str,
+    retry_of: str | None,
+) -> Record:
+    """Return the row of a workload that has just been let in."""
+    moment: datetime = now()
+    return {
+        "id": workload_id,
+        "kind": kind.value,
+        "owner": owner,
+        "project": spec.project,
+        "name": spec.name,
+        "labels": spec.labels,
+        "spec": spec.model_dump(mode="json"),
+        "inputs": [item.model_dump(mode="json") for item in inputs],
+        "state": WorkloadState.ACCEPTED.value,
+        "reason": Reason.SUBMITTED.value,
+        "message": "",
+        "attempt": 1,
+        "backend": None,
+        "native_id": None,
+        "exit_code": None,
+        "revision": 1,
+        "cancel_requested": False,
+        "retry_of": retry_of,
+        "request_hash": request_hash,
+        "created_at": moment,
+        "updated_at": moment,
+        "started_at": None,
+        "finished_at": None,
+        "allocation": None,
+        "usage": None,
+        "outputs": [],
+        "logs": [],
+        "seen_at": None,
+        "awaited": False,
+        "cause": None,
+        "schedule_id": None,
+        "batch_id": None,
+    }
+
+
+def _first_move(row: Record) -> dict[str, Any]:
+    return {
+        "workload_id": row["id"],
+        "revision": 1,
+        "state": row["state"],
+        "at": row["created_at"],
+        "attempt": 1,
+        "reason": row["reason"],
+        "message": "",
+    }
+
+
+def _accepted(row: Record, spec: JobSpec, inputs: list[FrozenInput]) -> WorkloadAccepted:
+    return WorkloadAccepted(
+        workload_id=row["id"],
+        owner=row["owner"],
+        project=row["project"],
+        revision=1,
+        kind=Kind(row["kind"]),
+        spec=spec,
+        inputs=inputs,
+        retry_of=row["retry_of"],
+        request_hash=row["request_hash"],
+        schedule_id=row["schedule_id"],
+        batch_id=row["batch_id"],
+        at=row["created_at"],
+    )

@@ -1,0 +1,66 @@
+"""Whether a backend can take more: what it has room for, and a little ahead, so that its own queue is never dry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import ceil
+
+from services.scheduler.backends.base import Capacity
+from services.scheduler.backends.registry import Backends
+from services.scheduler.settings import QueueSettings
+
+from .books import Books, Pace
+from .demand import NOTHING, Demand
+
+__all__ = ["Rooms", "ahead_of"]
+
+_UNSEEN = 16
+"""Workloads that are given to a backend that never said how large it is."""
+
+
+def ahead_of(pace: float, settings: QueueSettings) -> int:
+    """Return how many workloads may lie in the own queue of a backend that starts *pace* of them in a second.
+
+    So little that a more urgent one soon has its turn, so much that the backend does not wait for us.
+    """
+    return max(settings.at_least, ceil(pace * settings.ahead))
+
+
+class Rooms:
+    """The room of all backends, as they said last, less what was given away."""
+
+    def __init__(self, backends: Backends, books: Books, pace: Pace, settings: QueueSettings) -> None:
+        self.pace = pace
+        self._backends = backends
+        self._books = books
+        self._settings = settings
+
+    @property
+    def whole(self) -> Demand:
+        """Return the size of all backends together."""
+        total = NOTHING
+        for name in self._backends.names:
+            if capacity := self._backends.capacity_of(name):
+                total = total.plus(_room(capacity))
+        return total
+
+    def choose(self, names: Iterable[str], demand: Demand) -> str | None:
+        """Return the backend that takes a workload now, the one with most free cores first; none if all are full."""
+        possible = [name for name in names if self._takes(name, demand)]
+        return max(possible, key=lambda name: self.free(name).cpus, default=None)
+
+    def free(self, name: str) -> Demand:
+        """Return what nobody was given; less than nothing where more was given than there is room."""
+        capacity = self._backends.capacity_of(name)
+        return (_room(capacity) if capacity else NOTHING).minus(self._books.of_backend(name))
+
+    def _takes(self, name: str, demand: Demand) -> bool:
+        capacity = self._backends.capacity_of(name)
+        unstarted = self._books.unstarted(name)
+        if capacity is None:
+            return unstarted < _UNSEEN
+        return demand.fits_into(self.free(name)) or unstarted < ahead_of(self.pace.per_second(name), self._settings)
+
+
+def _room(capacity: Capacity) -> Demand:
+    return Demand(0, capacity.cpus, capacity.memory, capacity.gpus)
