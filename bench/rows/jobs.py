@@ -26,7 +26,7 @@ def _measure(ground: Ground) -> list[Figure]:
         ours = run_jobs(stack, count)
         ROW.notes.append(cpu_note("job", before, cpu_of(stack.pids), count))
         empty = asyncio.run(empty_workflows(stack, count))
-    theirs = many_jobs(ground.psik, ground.size(40, 5))
+    theirs = many_jobs(ground.psik, ground.size(20, 5))
     return [
         Figure("done", f"{ours:.1f}/s", f"psik {theirs:.2f}/s", ours / theirs, 20),
         Figure("done", f"{ours:.1f}/s", f"empty workflows {empty:.1f}/s", ours / empty, 0.3, aim=0.5),
