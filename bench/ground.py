@@ -17,7 +17,7 @@ from tests.support.stack import Stack, free_base, run_stack
 
 from .peers.psik import run_psik
 
-__all__ = ["JOB", "Ground", "cpu_of"]
+__all__ = ["JOB", "Ground", "cpu_note", "cpu_of"]
 
 JOB = b'{"argv":["true"]}'
 """The body of the job that everybody runs."""
@@ -109,3 +109,12 @@ def cpu_of(pids: dict[str, int]) -> dict[str, float]:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         found[name] = (int(fields[11]) + int(fields[12])) / _TICK
     return found
+
+
+def cpu_note(what: str, before: dict[str, float], after: dict[str, float], count: int) -> str:
+    """Say what one of *count* things cost, in milliseconds of CPU by process: steadier than a rate under noise."""
+    spent = {name: (used - before[name]) / count * 1000 for name, used in after.items()}
+    parts = ", ".join(
+        f"{name} {ms:.2f}" for name, ms in sorted(spent.items(), key=lambda item: -item[1]) if ms >= 0.005
+    )
+    return f"CPU of one {what}, ms: {parts}; together {sum(spent.values()):.2f}"

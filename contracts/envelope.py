@@ -8,8 +8,8 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, TypeVar
 
-import orjson
 from pydantic import Field, field_validator
+from pydantic_core import to_json
 
 from .ids import message_id
 from .model import Message, Model, Timestamp, now, rfc3339
@@ -122,7 +122,7 @@ class Envelope(Model):
     def to_bytes(self) -> bytes:
         """Write it as it goes over the wire."""
         fields = {name: value for name, value in self.__dict__.items() if value is not None}
-        return orjson.dumps({**fields, "time": rfc3339(self.time)})
+        return to_json({**fields, "time": rfc3339(self.time)}, inf_nan_mode="null")
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:

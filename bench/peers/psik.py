@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -50,13 +51,16 @@ def run_psik(folder: Path, port: int) -> Iterator[str]:
             env={**os.environ, "PSIK_API_CONFIG": str(config), "PATH": path, "VIRTUAL_ENV": str(venv)},
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     try:
         url = f"http://127.0.0.1:{port}/v1"
         _wait(url, process)
         yield url
     finally:
-        process.terminate()
+        # With its jobs: what it has not come to would go on long after it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(15)
 
 

@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from bench.ground import JOB, Ground, cpu_of
+from bench.ground import JOB, Ground, cpu_note, cpu_of
 from bench.load import get, post, run_load
 from bench.peers.empty import empty_workflows
 from bench.peers.psik import many_jobs
@@ -24,13 +24,9 @@ def _measure(ground: Ground) -> list[Figure]:
         run_jobs(stack, ground.size(50, 5))
         before = cpu_of(stack.pids)
         ours = run_jobs(stack, count)
-        spent = {name: used - before[name] for name, used in cpu_of(stack.pids).items()}
+        ROW.notes.append(cpu_note("job", before, cpu_of(stack.pids), count))
         empty = asyncio.run(empty_workflows(stack, count))
-    theirs = many_jobs(ground.psik, ground.size(40, 5))
-    share = ", ".join(
-        f"{name} {used / count * 1000:.1f}" for name, used in sorted(spent.items(), key=lambda item: -item[1]) if used
-    )
-    ROW.notes.append(f"CPU of one job, ms: {share}; together {sum(spent.values()) / count * 1000:.1f}")
+    theirs = many_jobs(ground.psik, ground.size(20, 5))
     return [
         Figure("done", f"{ours:.1f}/s", f"psik {theirs:.2f}/s", ours / theirs, 20),
         Figure("done", f"{ours:.1f}/s", f"empty workflows {empty:.1f}/s", ours / empty, 0.3, aim=0.5),
