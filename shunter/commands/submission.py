@@ -65,7 +65,6 @@ def submit(
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
 
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
-    With `--json` there is one record per line.
 
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
@@ -74,10 +73,10 @@ def submit(
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
-    many = array_of(array, items_from, max_running)
-    where = given(placement=given(backend=backend), retries=given(max=retries), array=many)
+    where = given(placement=given(backend=backend), retries=given(max=retries))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    when = given(priority=priority, start_at=_moment(start_at), after=after)
+    many = array_of(array, items_from, max_running)
+    when = given(array=many, priority=priority, start_at=_moment(start_at), after=after)
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
     raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
 
