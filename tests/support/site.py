@@ -335,7 +335,7 @@ class Site:
                 }
             )
         none = {kind: _has_none for kind in QUERIES if kind.service == "scheduler"}
-        played: dict[type[Any], QueryHandler] = {
+        played: dict[type[Query], QueryHandler] = {
             GetWorkload: self.get,
             GetHistory: self.history,
             ExplainWorkload: self.explain,
