@@ -31,7 +31,7 @@ def test_when_it_is_ready_every_part_answers_and_says_where_it_is(stack: Stack) 
     assert set(stack.ready["parts"]) == _PARTS
     for name, part in stack.ready["parts"].items():
         assert httpx.get(part["ready_url"], timeout=5, trust_env=False).status_code < 500, name
-        assert psutil.pid_exists(part["pid"]), name
+        assert psutil.pid_exists(stack.alive[name]), name
         assert Path(part["log"]).exists(), name
     assert httpx.get(stack.ready["docs"], trust_env=False).status_code == 200
     assert httpx.get(stack.ready["temporal_ui"], trust_env=False, follow_redirects=True).status_code == 200

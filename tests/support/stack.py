@@ -78,6 +78,12 @@ class Stack:
         """Return the process of each part that the stack runs."""
         return {name: part["pid"] for name, part in self.record["parts"].items()}
 
+    @property
+    def alive(self) -> dict[str, int]:
+        """Return the process of each part, whoever started it."""
+        mine = {str(process.args[2]): process.pid for process in self.by_hand}  # type: ignore[index]
+        return {**self.pids, **mine}
+
     def client(self, user: str = "owner") -> httpx.Client:
         """Return the HTTP client of a demo user; it is closed with the stack."""
         if user not in self._clients:
