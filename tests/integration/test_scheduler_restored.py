@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
+from contracts.envelope import Envelope, type_of
+from contracts.events import WorkloadMoved, WorkloadTasksMoved
 from contracts.operations import Diagnosis
 from contracts.queries import Diagnose
 from contracts.states import WorkloadState
+from contracts.subjects import event_subject
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
-from services.scheduler.settings import SchedulerSettings
+from services.scheduler.settings import Limits, SchedulerSettings
 from services.scheduler.temporal import connect
 from services.scheduler.workflows.job import JobWorkflow
 from services.scheduler.workflows.words import JobInput
@@ -70,6 +74,35 @@ def _copy(source: Path, target: Path) -> None:
         one.backup(other)
 
 
+def _lose(database: Path) -> None:
+    for path in database.parent.glob("scheduler.db*"):
+        path.unlink()
+
+
+def _put_back(backup: Path, database: Path) -> None:
+    _lose(database)
+    _copy(backup, database)
+
+
+async def _moves(bus: Bus) -> Counter[tuple[str, int]]:
+    """Count what the log tells, by workload and number: what is told twice would be billed twice."""
+    found: Counter[tuple[str, int]] = Counter()
+    subscription = await bus.jetstream.pull_subscribe(event_subject("workload"), stream="EVENTS")
+    pending = (await subscription.consumer_info()).num_pending or 0
+    while pending:
+        messages = await subscription.fetch(min(500, pending), timeout=10)
+        for message in messages:
+            envelope = Envelope.from_bytes(message.data)
+            if envelope.type == type_of(WorkloadMoved):
+                moved = envelope.unwrap(WorkloadMoved)
+                found[moved.workload_id, moved.revision] += 1
+            elif envelope.type == type_of(WorkloadTasksMoved):
+                told = envelope.unwrap(WorkloadTasksMoved)
+                found[told.workload_id, -told.batch] += 1
+        pending = messages[-1].metadata.num_pending
+    return found
+
+
 async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
     settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
 ) -> None:
@@ -86,9 +119,7 @@ async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
         await _end(runner, known.id)
         await user.until(known.id)
         before = {job.id: (await user.history(job.id)).transitions for job in (known, goes_on, later)}
-    for name in ("scheduler.db", "scheduler.db-wal", "scheduler.db-shm"):
-        (database.parent / name).unlink(missing_ok=True)
-    _copy(tmp_path / "backup.db", database)
+    _put_back(tmp_path / "backup.db", database)
     async with run_scheduler(settings):
         for job in (known, later):
             assert (await user.until(job.id)).state is S.SUCCEEDED
@@ -106,8 +137,7 @@ async def test_a_lost_table_is_rebuilt_from_the_event_log(
     async with run_scheduler(settings):
         job = await user.submit(name="known", labels={"a": "b"})
         ended = await user.until(job.id)
-    for path in (tmp_path / "db").glob("scheduler.db*"):
-        path.unlink()
+    _lose(tmp_path / "db" / "scheduler.db")
     async with run_scheduler(settings):
         assert await user.until(job.id) == ended
     assert len(runner.tasks) == 1
@@ -138,3 +168,47 @@ async def test_workflows_that_temporal_lost_go_on_and_those_too_many_end(
         assert set(found.probes) >= {"outbox", "schema", "disk", "runners", "workflows", "attempts"}
         assert [finding for finding in found.findings if finding.code != "disk-full"] == []
     assert len(runner.tasks) == 1
+
+
+async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_not_come_back(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+) -> None:
+    runner.decide = lambda task: Outcome(exit_code=None if task.argv == ["sleep"] else 0)
+    settings.scheduler.limits = Limits(running_per_user=1)
+    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    async with run_scheduler(settings):
+        first = await user.submit(argv=["sleep"])
+        await user.until(first.id, S.RUNNING)
+        to_cancel, to_hold = await user.submit(), await user.submit()
+        to_release = await user.submit(argv=["sleep"], hold=True)
+        old = await user.submit(after=[{"job": first.id}])
+        _copy(database, tmp_path / "backup.db")
+        new = await user.submit()
+        chained = await user.submit(after=[{"job": new.id}])
+        held = await user.submit(hold=True)
+        broken = await user.submit(after=[{"job": first.id, "on": "failure"}])
+        never = await user.submit(after=[{"job": broken.id}])
+        await user.cancel(to_cancel.id)
+        await user.hold(to_hold.id)
+        await user.start(to_release.id)
+        await _end(runner, first.id)
+        await user.until(to_release.id, S.RUNNING)
+        await user.until(never.id)
+        jobs = [first, to_cancel, to_hold, to_release, old, new, chained, held, broken, never]
+        before = {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs}
+    told = await _moves(bus)
+    _put_back(tmp_path / "backup.db", database)
+    async with run_scheduler(settings):
+        await user.until(to_release.id, S.RUNNING)
+        assert {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs} == before
+        assert (await _moves(bus)) == told
+        assert len(runner.tasks) == 2
+        await _end(runner, to_release.id)
+        for job in (old, new, chained):
+            assert (await user.until(job.id)).state is S.SUCCEEDED
+        for job in (held, to_hold):
+            await user.start(job.id)
+            assert (await user.until(job.id)).state is S.SUCCEEDED
+    ran = [task.workload_id for task in runner.tasks]
+    assert ran == [job.id for job in (first, to_release, old, new, chained, held, to_hold)]
+    assert set((await _moves(bus)).values()) == {1}
