@@ -125,9 +125,8 @@ class Journey:
             return None
         if usage is None and row["usage"] is not None:
             usage = Usage.model_validate(row["usage"], extra="ignore")
-        if usage is None:
-            since = row["started_at"] or row["updated_at"]
-            usage = Usage(wall_seconds=max(0.0, (at - since).total_seconds()))
+        if usage is None:  # it got lost before its runner's first word: what is known is when it began
+            usage = Usage(wall_seconds=max(0.0, (at - row["updated_at"]).total_seconds()))
         return usage
 
     def _tell(self, old: WorkloadState, new: WorkloadState, opened: Allocation | None, closed: Usage | None) -> None:

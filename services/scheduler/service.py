@@ -222,8 +222,10 @@ class WorkloadService:
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is not None:
                 return to_workload(await self._entrance.let_in(work, arrival))
-        # It was handled before, and an operator has sent it again.
-        return to_workload(await self._visible(arrival.principal, arrival.workload_id))
+        known = await self._find(arrival.workload_id)
+        if known is None:
+            raise ConflictError("a message of this id was handled before, and it was another one")
+        return _same(known, arrival.principal, arrival.request_hash)  # an operator has sent it again
 
 
 def _why_not_held(row: Record) -> str:

@@ -63,7 +63,6 @@ def submit(
     """Submit a job, or several.
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
-
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
 
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.

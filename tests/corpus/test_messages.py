@@ -17,7 +17,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from contracts.ids import workload_id
-from contracts.queries import QUERIES, CheckHealth
+from contracts.queries import QUERIES, CheckHealth, Diagnose
 from contracts.runs import RunReport, RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.subjects import control_subject, log_subject, query_subject, report_subject, task_subject
@@ -94,8 +94,9 @@ async def test_one_id_with_two_bodies_is_one_message(target: Target, wire: Clien
 
 
 async def test_every_question_is_answered_whatever_it_is(wire: Client) -> None:
-    subjects = [query_subject(kind) for kind in QUERIES if kind is not CheckHealth]
-    for subject in [*subjects, query_subject(CheckHealth, "scheduler")]:
+    of_any = (CheckHealth, Diagnose)
+    subjects = [query_subject(kind) for kind in QUERIES if kind not in of_any]
+    for subject in [*subjects, *(query_subject(kind, "scheduler") for kind in of_any)]:
         for entry in load(How.MESSAGE):
             if len(entry.value) > 10**6 and "workload.get" not in subject:
                 continue

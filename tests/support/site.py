@@ -32,6 +32,7 @@ from contracts.explanations import Explanation, Why
 from contracts.files import DownloadUrl, FileRecord, Folder, Part, UploadPlan
 from contracts.model import Model, now
 from contracts.queries import (
+    QUERIES,
     BackendView,
     CheckHealth,
     DownloadFile,
@@ -46,6 +47,7 @@ from contracts.queries import (
     ListFiles,
     ListWorkloads,
     OpenUpload,
+    Query,
     ReplayLog,
     ResumeUpload,
     SumUsage,
@@ -332,16 +334,16 @@ class Site:
                     RetryWorkload: self.retry,
                 }
             )
-        self.scheduler.answer_queries(
-            {
-                GetWorkload: self.get,
-                GetHistory: self.history,
-                ExplainWorkload: self.explain,
-                ListWorkloads: self.page,
-                ListBackends: self.backends,
-                CheckHealth: _well("scheduler"),
-            }
-        )
+        none = {kind: _has_none for kind in QUERIES if kind.service == "scheduler"}
+        played: dict[type[Query], QueryHandler] = {
+            GetWorkload: self.get,
+            GetHistory: self.history,
+            ExplainWorkload: self.explain,
+            ListWorkloads: self.page,
+            ListBackends: self.backends,
+            CheckHealth: _well("scheduler"),
+        }
+        self.scheduler.answer_queries({**none, **played})
         await self.scheduler.start()
 
     async def start_others(self) -> None:
@@ -366,6 +368,10 @@ def _read_ticket(ticket: str) -> list[str]:
     if len(parts) != 3:
         raise ForbiddenError("the ticket is not valid")
     return parts
+
+
+async def _has_none(_query: Query) -> None:
+    raise NotFoundError("this site knows jobs only")
 
 
 def _well(service: str) -> QueryHandler:

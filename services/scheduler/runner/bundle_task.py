@@ -6,7 +6,6 @@ import asyncio
 from datetime import UTC, datetime
 
 from contracts.holdings import Allocation, OutputFile, Usage
-from contracts.model import now
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
 
@@ -47,7 +46,7 @@ class BundleTask:
     @property
     def age(self) -> float:
         """Return the seconds since it began."""
-        return (now() - self.started_at).total_seconds()
+        return self._meter.elapsed
 
     def end(self, reason: Reason, message: str, grace: float | None = None) -> None:
         """End it before its time; the first reason counts."""

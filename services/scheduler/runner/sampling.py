@@ -24,7 +24,8 @@ class Meter:
     """Adds up what one run uses."""
 
     def __init__(self, *, started_at: datetime, gpus: Gpus, indices: list[int]) -> None:
-        self._started_at = started_at
+        # From here on by a clock that nobody sets: the one on the wall may jump while it runs.
+        self._began = _ticking() - max(0.0, (now() - started_at).total_seconds())
         self._gpus = gpus
         self._indices = indices
         self._memory_before = gpus.memory_used(indices)
@@ -53,17 +54,23 @@ class Meter:
 
     def so_far(self) -> Usage:
         """Return the usage up to now."""
-        return self._usage(now(), self._cpu)
+        return self._usage(self.elapsed, self._cpu)
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the start."""
+        return _ticking() - self._began
 
     def at_end(self, ended: Exit) -> Usage:
         """Return the usage of a run that has ended."""
         self._look_at_gpus()
         self._see_peak(ended.max_rss)
-        return self._usage(ended.at, max(self._cpu, ended.cpu_seconds))
+        since = max(0.0, (now() - ended.at).total_seconds())
+        return self._usage(self.elapsed - since, max(self._cpu, ended.cpu_seconds))
 
-    def _usage(self, until: datetime, cpu: float) -> Usage:
+    def _usage(self, wall: float, cpu: float) -> Usage:
         return Usage(
-            wall_seconds=max(0.0, (until - self._started_at).total_seconds()),
+            wall_seconds=max(0.0, wall),
             cpu_seconds=cpu + sum(self._strays.values()),
             memory_peak=self._memory_peak,
             gpu_seconds=self._gpu_seconds,
@@ -103,3 +110,7 @@ def _field(path: str, name: bytes) -> int:
         except OSError:
             return 0
     return int(rest.split(None, 1)[0]) * 1024 if found else 0
+
+
+def _ticking() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
