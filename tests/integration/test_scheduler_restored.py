@@ -235,6 +235,32 @@ async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_n
     assert set((await _moves(bus)).values()) == {1}
 
 
+async def test_what_was_let_go_unknown_to_the_table_leaves_the_queue_when_it_goes(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, tmp_path: Path
+) -> None:
+    runner.decide = lambda _: Outcome(exit_code=None)
+    settings.scheduler.limits = Limits(running_per_user=1)
+    user = User(bus)
+    async with run_scheduler(settings):
+        first, waits = await user.submit(), await user.submit()
+        await user.until(first.id, S.RUNNING)
+        # As if it had been let go right after the backup: the log tells nothing of that.
+        job, queue = JobInput(workload_id=waits.id, walltime=60), settings.scheduler.temporal.task_queue
+        await client.start_workflow(JobWorkflow.run, job, id=waits.id, task_queue=queue)
+        await user.until(waits.id, S.RUNNING)
+        await user.cancel(waits.id)
+        ended = await user.until(waits.id)
+        assert (ended.state, ended.started_at is None) == (S.CANCELED, False)
+        last = await user.submit()
+        await _end(runner, first.id)
+        await user.until(last.id, S.RUNNING)
+        with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
+            assert connection.execute("SELECT id FROM waiting").fetchall() == []
+        await _end(runner, last.id)
+        await user.until(last.id)
+    assert [task.workload_id for task in runner.tasks] == [first.id, waits.id, last.id]
+
+
 async def _finish(runner: FakeRunner, run: str, *indices: int) -> None:
     """End tasks of a bundle; without *indices* all that are left, and the bundle."""
     task = runner.running[run]
