@@ -29,6 +29,7 @@ _WAITING = (WorkloadState.ACCEPTED.value, WorkloadState.HELD.value)
 
 _ENDED = tuple(state.value for state in TERMINAL)
 _OUTBOX = METADATA.tables["outbox"]
+_START = "start/"
 _AT_ONCE = 100
 """Workloads that are seen to in one transaction."""
 
@@ -78,19 +79,14 @@ class QueueAgreement:
 
     async def _placeless(self) -> list[str]:
         """Return those that neither wait nor were let go, in the order in which they came."""
-        statement = select(workloads.c.id).where(
-            workloads.c.state.in_(_WAITING), workloads.c.id.not_in(select(waiting.c.id))
-        )
-        found = await self._all(statement.order_by(workloads.c.seq))
-        let_go: set[str] = set()
-        for start in range(0, len(found), _AT_ONCE):
-            subjects = [f"start/{workload_id}" for workload_id in found[start : start + _AT_ONCE]]
-            let_go |= set(
-                await self._all(
-                    select(_OUTBOX.c.subject).where(_OUTBOX.c.sink == TEMPORAL_SINK, _OUTBOX.c.subject.in_(subjects))
-                )
-            )
-        return [workload_id for workload_id in found if f"start/{workload_id}" not in let_go]
+        placeless = workloads.c.state.in_(_WAITING), workloads.c.id.not_in(select(waiting.c.id))
+        found = await self._all(select(workloads.c.id).where(*placeless).order_by(workloads.c.seq))
+        if not found:
+            return []
+        starts = select(_START + workloads.c.id).where(*placeless)
+        said = select(_OUTBOX.c.subject).where(_OUTBOX.c.sink == TEMPORAL_SINK, _OUTBOX.c.subject.in_(starts))
+        let_go = {subject.removeprefix(_START) for subject in await self._all(said)}
+        return [workload_id for workload_id in found if workload_id not in let_go]
 
     async def _seat(self, ids: Sequence[str]) -> None:
         async with self._unit.reading() as connection:
