@@ -156,6 +156,7 @@ class ScheduleCreated(_ScheduleEvent):
     spec: ScheduleSpec
     principal: Principal
     """In whose name its jobs are submitted."""
+    request_hash: str = ""
 
 
 class ScheduleChanged(_ScheduleEvent):

@@ -20,7 +20,16 @@ from .ports import PortPlan, suggest
 from .servers import StartError
 from .streams import Address, StreamSnapshot, connect, drop_tasks, put_back
 
-__all__ = ["restore_backup"]
+__all__ = ["queued_attempts", "restore_backup"]
+
+_QUEUED_JOBS = "SELECT id, attempt FROM workloads WHERE state = 'queued' AND tasks IS NULL"
+_QUEUED_BUNDLES = """
+SELECT workload_id, bundle FROM bundles WHERE sent AND NOT ended AND allocation IS NULL AND NOT EXISTS (
+    SELECT 1 FROM tasks
+    WHERE tasks.workload_id = bundles.workload_id AND tasks.bundle = bundles.bundle AND tasks.state <> 'queued'
+)
+"""
+"""Nothing of them has begun. What was not sent yet is sent by the scheduler."""
 
 _FROM = 12_000
 """Where ports for the servers are looked for that read the backup in."""
@@ -87,18 +96,20 @@ async def _read_streams(data: Path, manifest: dict[str, Any], plan: PortPlan) ->
                 path = data / "streams" / f"{name}.snapshot"
                 await put_back(client, StreamSnapshot(name, known["config"], known["state"], path))
             # The streams are a moment older than the table: a task may lie there that was run already.
-            return await drop_tasks(client, _waiting(data)) if "TASKS" in manifest["streams"] else 0
+            return await drop_tasks(client, queued_attempts(data)) if "TASKS" in manifest["streams"] else 0
         finally:
             await client.close()
 
 
-def _waiting(data: Path) -> set[tuple[str, int]]:
-    """Return the attempts that the table has in a queue."""
+def queued_attempts(data: Path) -> set[tuple[str, int]]:
+    """Return the attempts, and bundles of arrays, that the table has in a queue."""
     path = data / "db" / "scheduler.db"
     if not path.exists():
         return set()
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT id, attempt FROM workloads WHERE state = 'queued'").fetchall()
+        rows = [
+            row for statement in (_QUEUED_JOBS, _QUEUED_BUNDLES) for row in connection.execute(statement).fetchall()
+        ]
     return {(str(name), int(attempt)) for name, attempt in rows}
 
 

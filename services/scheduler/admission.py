@@ -18,7 +18,7 @@ from .backends.registry import Backends
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
 
-__all__ = ["Admission", "Admitted"]
+__all__ = ["Admission", "Admitted", "admitted_before"]
 
 Ask = Callable[[FreezeInputs], Awaitable[Any]]
 
@@ -89,6 +89,12 @@ class Admission:
             return []
         frozen: Frozen = await self._ask(FreezeInputs(principal=principal, inputs=inputs))
         return frozen.inputs
+
+
+def admitted_before(spec: JobSpec, inputs: list[FrozenInput], items_of: str | None) -> Admitted:
+    """Return what was let in once, from what was told of it: *inputs* are those of all tasks, and then their own."""
+    shared = sum(not has_place(item.source) and not _is_to_come(item, spec) for item in spec.inputs)
+    return Admitted(spec, inputs[:shared], (), inputs[shared:], items_of)
 
 
 def _is_to_come(item: Input, spec: JobSpec) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import RefusedError
 from contracts.events import WorkloadAccepted
@@ -28,12 +29,12 @@ from .queue.dependencies import Footing, cause_of, look_up, write_down
 from .queue.dispatcher import Dispatcher
 from .queue.lanes import LaneKey
 from .queue.table import Ticket
-from .records import Record
+from .records import Record, to_workload
 from .tables import arrays, transitions, workloads
 from .temporal import StartJob
 from .workflows.words import JobInput
 
-__all__ = ["Arrival", "Entrance", "TurnedAwayError", "new_row"]
+__all__ = ["Arrival", "Entrance", "TurnedAwayError", "enroll", "new_row", "start_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Arrival:
     retry_of: str | None = None
     schedule_id: str | None = None
     batch_id: str | None = None
+    at: datetime = field(default_factory=now)
 
 
 class TurnedAwayError(Exception):
@@ -79,11 +81,7 @@ class Entrance:
 
         Raises `TurnedAwayError`. What can be written for all at once is: hundreds would hold everybody else up.
         """
-        rows = [_row_of(arrival) for arrival in arrivals]
-        await work.connection.execute(insert(workloads), rows)
-        await work.connection.execute(insert(transitions), [_first_move(row) for row in rows])
-        if kept := [_kept_of(arrival) for arrival in arrivals if arrival.admitted.spec.array]:
-            await work.connection.execute(insert(arrays), kept)
+        rows = await enroll(work.connection, arrivals)
         unmet: dict[str, list[After]] = {}
         for place, (arrival, row) in enumerate(zip(arrivals, rows, strict=True)):
             try:
@@ -102,8 +100,24 @@ class Entrance:
             await self._move_at_once(work, row, footing)
         if footing.broken:
             return []
-        await self._dispatcher.admit(work, _ticket(row, arrival.admitted, footing))
+        await self._dispatcher.admit(work, _ticket(row, spec, arrival.admitted.backends, footing))
         return footing.unmet
+
+    async def seat_again(self, work: Work, row: Record, backends: Sequence[str]) -> None:
+        """Give one whose place in the queue got lost its place again; *backends* can hold it."""
+        if row["cancel_requested"]:
+            # It was let go, but no attempt was handed over: that is recorded first.
+            journey = Journey(work, row)
+            journey.move(WorkloadState.CANCELED, at=now(), reason=Reason.CANCELED, message="canceled before its turn")
+            await journey.save()
+            return
+        spec = to_workload(row).spec
+        footing = await look_up(work.connection, row["id"], spec.after, None)
+        if footing.broken:
+            await self._move_at_once(work, row, footing)
+            return
+        await self._dispatcher.admit(work, _ticket(row, spec, backends, footing), again=True)
+        await write_down(work.connection, {row["id"]: footing.unmet})
 
     @staticmethod
     async def _move_at_once(work: Work, row: Record, footing: Footing) -> None:
@@ -117,6 +131,16 @@ class Entrance:
         await journey.save()
 
 
+async def enroll(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Record]:
+    """Write down that workloads were let in, and nothing else; returns their rows."""
+    rows = [_row_of(arrival) for arrival in arrivals]
+    await connection.execute(insert(workloads), rows)
+    await connection.execute(insert(transitions), [_first_move(row) for row in rows])
+    if kept := [_kept_of(arrival) for arrival in arrivals if arrival.admitted.spec.array]:
+        await connection.execute(insert(arrays), kept)
+    return rows
+
+
 def _row_of(arrival: Arrival) -> Record:
     row = new_row(
         arrival.workload_id,
@@ -128,6 +152,7 @@ def _row_of(arrival: Arrival) -> Record:
         arrival.retry_of,
     )
     row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
+    row.update(created_at=arrival.at, updated_at=arrival.at)
     return row
 
 
@@ -137,21 +162,21 @@ def _kept_of(arrival: Arrival) -> Record:
     return array_row(arrival.workload_id, spec.array.items, admitted.items_of, admitted.own_inputs)
 
 
-def _ticket(row: Record, admitted: Admitted, footing: Footing) -> Ticket:
-    spec = admitted.spec
+def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footing) -> Ticket:
     moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
     return Ticket(
         id=row["id"],
-        key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(admitted.backends)),
+        key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(backends)),
         demand=demand_of_row(row),
-        start=_start(row, spec).model_dump(mode="json"),
-        held=spec.hold,
+        start=start_of(row, spec).model_dump(mode="json"),
+        held=row["state"] == WorkloadState.HELD,
         unmet=len(footing.unmet),
         not_before=max(moments, default=None),
     )
 
 
-def _start(row: Record, spec: JobSpec) -> StartJob:
+def start_of(row: Record, spec: JobSpec) -> StartJob:
+    """Return what is said to Temporal when a workload goes."""
     job = JobInput(
         workload_id=row["id"],
         max_retries=spec.retries.max,

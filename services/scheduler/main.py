@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception_type, wait_exponential
 from contracts.errors import UnavailableError
 from services.chassis.service import Frame, open_frame
 
-from .catching_up import catch_up
+from .catching_up.log import catch_up
 from .handlers import register
 from .parts import Parts
 from .reconciler import Reconciler
@@ -40,15 +40,16 @@ async def main(settings: SchedulerSettings) -> None:
         parts = Parts(frame, settings)
         register(frame.bus, parts)
         parts.connect(frame)
+        await catch_up(frame.unit, frame.bus)
         reconciler = Reconciler(
             unit=frame.unit,
             bus=frame.bus,
             sink=parts.sink,
             reports=parts.reports,
             settings=settings.scheduler.watch,
-            brought_forward=await catch_up(frame.unit, frame.bus),
         )
         await parts.dispatcher.load()
+        await parts.agreement.agree()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run())
 

@@ -13,6 +13,7 @@ from .admission import Admission
 from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
 from .batches.service import BatchService
+from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .probes import Probes
@@ -44,9 +45,8 @@ class Parts:
         )
         self.admission = admission = Admission(backends=backends, ask=frame.bus.ask)
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
-        self.batches = BatchService(
-            unit=unit, admission=admission, entrance=Entrance(dispatcher), workloads=self.service
-        )
+        entrance = Entrance(dispatcher)
+        self.batches = BatchService(unit=unit, admission=admission, entrance=entrance, workloads=self.service)
         self.firing = Firing(unit=unit, workloads=self.service)
         self.schedules = ScheduleService(
             unit=unit, admission=admission, firing=self.firing, per_owner=section.schedules.per_owner
@@ -57,6 +57,7 @@ class Parts:
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
+        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.watch = RunWatch(unit=unit, backends=backends, desk=self.desk, settings=section.watch)

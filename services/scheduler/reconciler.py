@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -22,14 +21,16 @@ from services.chassis.bus import Bus, Delivery
 from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
+from .arrays.store import silent_bundles
 from .context import workload_context
+from .entrance import start_of
 from .records import Record, to_workload
 from .reports import ReportService
 from .settings import Watch
 from .store import find
 from .tables import METADATA, transitions, workloads
 from .temporal import TEMPORAL_SINK, StartJob, TemporalSink
-from .workflows.words import Cancellation, Carried, JobInput
+from .workflows.words import Cancellation, Carried
 
 __all__ = ["Reconciler"]
 
@@ -54,14 +55,12 @@ class Reconciler:
         sink: TemporalSink,
         reports: ReportService,
         settings: Watch,
-        brought_forward: Collection[str] = (),
     ) -> None:
         self._unit = unit
         self._bus = bus
         self._sink = sink
         self._reports = reports
         self._settings = settings
-        self._brought_forward = brought_forward
         self._settled = timedelta(seconds=settings.settled)
         self._begun = False
 
@@ -85,8 +84,8 @@ class Reconciler:
             await self._start_if_missing(client, workload)
         for workload in running - wanted:
             await self._end_if_over(client, workload)
-        for workload in await self._unheard():
-            await self._hear_again(workload)
+        for workload, number in await self._unheard():
+            await self._hear_again(workload, number)
         if not self._begun:
             await self._repeat_signals()
         self._begun = True
@@ -102,10 +101,6 @@ class Reconciler:
                     _OUTBOX.c.sink == TEMPORAL_SINK, _OUTBOX.c.sent_at.is_not(None), _OUTBOX.c.subject.in_(before)
                 )
                 wanted |= {subject.removeprefix(_ID) for subject in (await connection.execute(sent)).scalars()}
-                forward = select(workloads.c.id).where(
-                    workloads.c.id.in_(self._brought_forward), workloads.c.state.in_(_UNFINISHED)
-                )
-                wanted |= set((await connection.execute(forward)).scalars())
         return wanted
 
     # --- the workflow is missing --------------------------------------------------------------------------------
@@ -144,29 +139,29 @@ class Reconciler:
 
     # --- a word got lost ----------------------------------------------------------------------------------------
 
-    async def _unheard(self) -> list[str]:
-        """Return the workloads whose attempt has exited and whose end did not come, or got lost on its way."""
+    async def _unheard(self) -> list[tuple[str, int]]:
+        """Return attempts that have exited, and bundles that are silent, whose end may have got lost on its way."""
         since = now() - 2 * self._settled
-        statement = select(workloads.c.id).where(
-            workloads.c.state == WorkloadState.FINISHING.value, workloads.c.updated_at < since
+        statement = select(workloads.c.id, workloads.c.attempt).where(
+            workloads.c.state == WorkloadState.FINISHING.value,
+            workloads.c.updated_at < since,
+            workloads.c.tasks.is_(None),
         )
         async with self._unit.reading() as connection:
-            return list((await connection.execute(statement.limit(200))).scalars())
+            exited = [(row.id, row.attempt) for row in await connection.execute(statement.limit(200))]
+            silent = await silent_bundles(connection, since, limit=200)
+        return exited + [(bundle["workload_id"], bundle["bundle"]) for bundle in silent]
 
-    async def _hear_again(self, workload: str) -> None:
-        """Take the last report of the present attempt again, if it is the last one: reports are kept for a day."""
-        async with self._unit.reading() as connection:
-            row = await find(connection, workload)
-        if row is None or row["state"] != WorkloadState.FINISHING:
-            return
+    async def _hear_again(self, workload: str, number: int) -> None:
+        """Take the last report of an attempt or a bundle again, if it is the last one: reports are kept for a day."""
         try:
             with translated("the reports"):
-                kept = await self._bus.jetstream.get_last_msg("RUNS", report_subject(workload, row["attempt"]))
+                kept = await self._bus.jetstream.get_last_msg("RUNS", report_subject(workload, number))
             report = RunReport.model_validate_json(kept.data or b"", extra="ignore")
         except (NotFoundError, ValidationError):
             return
         if report.steps[-1].step is StepName.DONE:
-            log.warning("reconciler.heard_again", workload=workload, attempt=row["attempt"])
+            log.warning("reconciler.heard_again", workload=workload, attempt=number)
             await self._reports.take(report, Delivery(f"again-{message_id()}", workload_context(workload)))
 
     async def _repeat_signals(self) -> None:
@@ -195,7 +190,6 @@ async def _is_running(client: Client, workload: str) -> bool:
 
 def _again(row: Record, blameless: int) -> StartJob:
     """Return a start that goes on where the workload stands: an attempt that was handed over is waited for."""
-    spec = to_workload(row).spec
     on_backend = row["state"] in _ON_BACKEND
     message = "canceled before the workflow was lost"
     carried = Carried(
@@ -205,12 +199,9 @@ def _again(row: Record, blameless: int) -> StartJob:
         running=row["attempt"] if row["state"] == WorkloadState.RUNNING else 0,
         cancellation=Cancellation(message=message) if row["cancel_requested"] else None,
     )
-    job = JobInput(
-        workload_id=row["id"],
-        hold=row["state"] == WorkloadState.HELD,
-        max_retries=spec.retries.max,
-        backoff=spec.retries.backoff.total_seconds(),
-        walltime=spec.resources.walltime.total_seconds(),
-        carried=carried if on_backend or row["cancel_requested"] else None,
-    )
-    return StartJob(job=job, owner=row["owner"], project=row["project"], title=spec.name or "")
+    start = start_of(row, to_workload(row).spec)
+    known = {
+        "hold": row["state"] == WorkloadState.HELD,
+        "carried": carried if on_backend or row["cancel_requested"] else None,
+    }
+    return start.model_copy(update={"job": start.job.model_copy(update=known)})

@@ -7,12 +7,19 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, insert
 
+from contracts.arrays import ArraySpec
+from contracts.model import now
+from contracts.spec import JobSpec
 from contracts.subjects import task_subject
+from contracts.workloads import Kind
 from deploy.local.archive import MANIFEST, extract, open_archive
-from deploy.local.restore import restore_backup
+from deploy.local.restore import queued_attempts, restore_backup
 from deploy.local.servers import StartError
 from deploy.local.streams import Address, connect, drop_tasks, put_back, take
+from services.scheduler.entrance import new_row
+from services.scheduler.tables import METADATA, bundles, tasks, workloads
 from tests.support.chassis import cancel, left, open_bus, send
 from tests.support.servers import run_nats
 
@@ -107,3 +114,31 @@ async def test_streams_come_back_with_their_messages_and_without_stale_tasks(tmp
         await client.close()
         async with open_bus(nats, "gateway") as bus:
             assert (await left(bus), await left(bus, "TASKS")) == (3, 1)
+
+
+def _bundle(number: int, **values: object) -> dict[str, object]:
+    row = {"workload_id": f"{JOB}2", "bundle": number, "backend": "local", "indices": str(number), "share": None}
+    return {**row, "sent": True, "ended": False, "seen_at": now(), "allocation": None, **values}
+
+
+def _task(index: int, state: str) -> dict[str, object]:
+    row = {"workload_id": f"{JOB}2", "index": index, "bundle": index, "state": state, "attempt": 1, "blameless": 0}
+    return {**row, "canceling": False, "message": ""}
+
+
+def test_only_what_has_not_begun_stays_in_the_task_queue(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    engine = create_engine(f"sqlite:///{tmp_path}/db/scheduler.db")
+    METADATA.create_all(engine)
+    array = JobSpec(argv=["true"], array=ArraySpec(count=9))
+    rows = [
+        new_row(f"{JOB}{number}", "ada", spec, [], Kind.JOB, "", None) | {"state": state}
+        for number, (spec, state) in enumerate([(JobSpec(argv=["true"]), "queued"), (array, "running")], start=1)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(workloads), rows)
+        connection.execute(insert(bundles), [_bundle(1), _bundle(2), _bundle(3, ended=True), _bundle(4, sent=False)])
+        connection.execute(insert(bundles), [_bundle(5, allocation={"backend": "local", "node": "n", "cpus": 1})])
+        connection.execute(insert(tasks), [_task(1, "running"), *(_task(number, "queued") for number in range(2, 6))])
+    engine.dispose()
+    assert queued_attempts(tmp_path) == {(f"{JOB}1", 1), (f"{JOB}2", 2)}

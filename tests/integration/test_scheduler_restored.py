@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,17 +14,29 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
+from contracts.batches import Batch, BatchSpec
+from contracts.commands import CreateBatch
+from contracts.envelope import Context, Envelope, type_of
+from contracts.errors import MismatchError, NotFoundError
+from contracts.events import WorkloadMoved, WorkloadTasksMoved
+from contracts.ids import workload_id
+from contracts.model import now
 from contracts.operations import Diagnosis
-from contracts.queries import Diagnose
-from contracts.states import WorkloadState
+from contracts.queries import Diagnose, GetBatch
+from contracts.ranges import Ranges
+from contracts.runs import RunTask, Step, StepName
+from contracts.schedules import Schedule
+from contracts.states import Reason, WorkloadState
+from contracts.subjects import event_subject
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
-from services.scheduler.settings import SchedulerSettings
+from services.scheduler.settings import Limits, SchedulerSettings
 from services.scheduler.temporal import connect
 from services.scheduler.workflows.job import JobWorkflow
 from services.scheduler.workflows.words import JobInput
-from tests.support.runner import FakeRunner, Outcome
-from tests.support.scheduler import User, run_scheduler, scheduler_settings
+from tests.support.runner import FakeRunner, Outcome, task_fact
+from tests.support.scheduler import ADA, User, run_scheduler, scheduler_settings
+from tests.support.schedules import Keeper
 
 S = WorkloadState
 
@@ -70,6 +83,44 @@ def _copy(source: Path, target: Path) -> None:
         one.backup(other)
 
 
+async def _until_said(database: Path) -> None:
+    """Wait until the log has what the table has: what was not said is lost with the table."""
+    async with asyncio.timeout(60):
+        with closing(sqlite3.connect(database)) as connection:
+            unsent = "SELECT count(*) FROM outbox WHERE sink = 'events' AND sent_at IS NULL"
+            while connection.execute(unsent).fetchone()[0]:  # noqa: ASYNC110 (another connection writes)
+                await asyncio.sleep(0.05)
+
+
+def _lose(database: Path) -> None:
+    for path in database.parent.glob("scheduler.db*"):
+        path.unlink()
+
+
+def _put_back(backup: Path, database: Path) -> None:
+    _lose(database)
+    _copy(backup, database)
+
+
+async def _moves(bus: Bus) -> Counter[tuple[str, int]]:
+    """Count what the log tells, by workload and number: what is told twice would be billed twice."""
+    found: Counter[tuple[str, int]] = Counter()
+    subscription = await bus.jetstream.pull_subscribe(event_subject("workload"), stream="EVENTS")
+    pending = (await subscription.consumer_info()).num_pending or 0
+    while pending:
+        messages = await subscription.fetch(min(500, pending), timeout=10)
+        for message in messages:
+            envelope = Envelope.from_bytes(message.data)
+            if envelope.type == type_of(WorkloadMoved):
+                moved = envelope.unwrap(WorkloadMoved)
+                found[moved.workload_id, moved.revision] += 1
+            elif envelope.type == type_of(WorkloadTasksMoved):
+                told = envelope.unwrap(WorkloadTasksMoved)
+                found[told.workload_id, -told.batch] += 1
+        pending = messages[-1].metadata.num_pending
+    return found
+
+
 async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
     settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
 ) -> None:
@@ -86,9 +137,8 @@ async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
         await _end(runner, known.id)
         await user.until(known.id)
         before = {job.id: (await user.history(job.id)).transitions for job in (known, goes_on, later)}
-    for name in ("scheduler.db", "scheduler.db-wal", "scheduler.db-shm"):
-        (database.parent / name).unlink(missing_ok=True)
-    _copy(tmp_path / "backup.db", database)
+        await _until_said(database)
+    _put_back(tmp_path / "backup.db", database)
     async with run_scheduler(settings):
         for job in (known, later):
             assert (await user.until(job.id)).state is S.SUCCEEDED
@@ -106,8 +156,8 @@ async def test_a_lost_table_is_rebuilt_from_the_event_log(
     async with run_scheduler(settings):
         job = await user.submit(name="known", labels={"a": "b"})
         ended = await user.until(job.id)
-    for path in (tmp_path / "db").glob("scheduler.db*"):
-        path.unlink()
+        await _until_said(tmp_path / "db" / "scheduler.db")
+    _lose(tmp_path / "db" / "scheduler.db")
     async with run_scheduler(settings):
         assert await user.until(job.id) == ended
     assert len(runner.tasks) == 1
@@ -138,3 +188,187 @@ async def test_workflows_that_temporal_lost_go_on_and_those_too_many_end(
         assert set(found.probes) >= {"outbox", "schema", "disk", "runners", "workflows", "attempts"}
         assert [finding for finding in found.findings if finding.code != "disk-full"] == []
     assert len(runner.tasks) == 1
+
+
+async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_not_come_back(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+) -> None:
+    runner.decide = lambda task: Outcome(exit_code=None if task.argv == ["sleep"] else 0)
+    settings.scheduler.limits = Limits(running_per_user=1)
+    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    async with run_scheduler(settings):
+        first = await user.submit(argv=["sleep"])
+        await user.until(first.id, S.RUNNING)
+        to_cancel, to_hold = await user.submit(), await user.submit()
+        to_release = await user.submit(argv=["sleep"], hold=True)
+        old = await user.submit(after=[{"job": first.id}])
+        _copy(database, tmp_path / "backup.db")
+        new = await user.submit()
+        chained = await user.submit(after=[{"job": new.id}])
+        held = await user.submit(hold=True)
+        broken = await user.submit(after=[{"job": first.id, "on": "failure"}])
+        never = await user.submit(after=[{"job": broken.id}])
+        await user.cancel(to_cancel.id)
+        await user.hold(to_hold.id)
+        await user.start(to_release.id)
+        await _end(runner, first.id)
+        await user.until(to_release.id, S.RUNNING)
+        await user.until(never.id)
+        jobs = [first, to_cancel, to_hold, to_release, old, new, chained, held, broken, never]
+        before = {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs}
+        await _until_said(database)
+    told = await _moves(bus)
+    _put_back(tmp_path / "backup.db", database)
+    async with run_scheduler(settings):
+        await user.until(to_release.id, S.RUNNING)
+        assert {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs} == before
+        assert (await _moves(bus)) == told
+        assert len(runner.tasks) == 2
+        await _end(runner, to_release.id)
+        for job in (old, new, chained):
+            assert (await user.until(job.id)).state is S.SUCCEEDED
+        for job in (held, to_hold):
+            await user.start(job.id)
+            assert (await user.until(job.id)).state is S.SUCCEEDED
+    ran = [task.workload_id for task in runner.tasks]
+    assert ran == [job.id for job in (first, to_release, old, new, chained, held, to_hold)]
+    assert set((await _moves(bus)).values()) == {1}
+
+
+async def test_what_was_let_go_unknown_to_the_table_leaves_the_queue_when_it_goes(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, tmp_path: Path
+) -> None:
+    runner.decide = lambda _: Outcome(exit_code=None)
+    settings.scheduler.limits = Limits(running_per_user=1)
+    user = User(bus)
+    async with run_scheduler(settings):
+        first, waits = await user.submit(), await user.submit()
+        await user.until(first.id, S.RUNNING)
+        # As if it had been let go right after the backup: the log tells nothing of that.
+        job, queue = JobInput(workload_id=waits.id, walltime=60), settings.scheduler.temporal.task_queue
+        await client.start_workflow(JobWorkflow.run, job, id=waits.id, task_queue=queue)
+        await user.until(waits.id, S.RUNNING)
+        await user.cancel(waits.id)
+        ended = await user.until(waits.id)
+        assert (ended.state, ended.started_at is None) == (S.CANCELED, False)
+        last = await user.submit()
+        await _end(runner, first.id)
+        await user.until(last.id, S.RUNNING)
+        with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
+            assert connection.execute("SELECT id FROM waiting").fetchall() == []
+        await _end(runner, last.id)
+        await user.until(last.id)
+    assert [task.workload_id for task in runner.tasks] == [first.id, waits.id, last.id]
+
+
+async def _finish(runner: FakeRunner, run: str, *indices: int) -> None:
+    """End tasks of a bundle; without *indices* all that are left, and the bundle."""
+    task = runner.running[run]
+    assert task.bundle
+    done = indices or tuple(Ranges.parse(task.bundle.indices))
+    steps = [Step(step=StepName.TASKS, at=now(), tasks=[task_fact(task.bundle, index, 0) for index in done])]
+    if not indices:
+        del runner.running[run]
+        steps.append(Step(step=StepName.DONE, at=now(), reason=Reason.EXITED))
+    await runner.report(task, *steps)
+
+
+def _fails_once(task: RunTask, index: int) -> int | None:
+    assert task.bundle
+    return None if index in {7, 23} else int(index == 11 and index not in task.bundle.attempts)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["older", "lost"])
+async def test_tasks_of_arrays_are_brought_forward_and_none_runs_twice(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, tmp_path: Path, *, lost: bool
+) -> None:
+    settings.scheduler.watch.silence = 1.0
+    runner.decide_task = lambda _task, _index: None
+    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    async with run_scheduler(settings):
+        old = await user.submit(array={"count": 50})
+        await user.until_counts(old.id, running=50)
+        _copy(database, tmp_path / "backup.db")
+        await _finish(runner, f"{old.id}.1")
+        await _finish(runner, f"{old.id}.2", 5, 6)
+        await user.until_counts(old.id, running=44)
+        runner.decide_task = _fails_once
+        items = [f"word {number}" for number in range(50)]
+        new = await user.submit(argv=["echo", "{item}"], array={"items": items}, retries={"max": 1, "backoff": 0.05})
+        narrow = await user.submit(array={"count": 50, "max_running": 2})
+        waits = await user.submit(array={"items": items}, hold=True, argv=["echo", "{item}"])
+        await user.cancel_tasks(waits.id, "10-19")
+        await user.until_counts(new.id, running=2, succeeded=48)
+        await user.until_counts(narrow.id, running=2, failed=1, succeeded=21)
+        await user.cancel_tasks(narrow.id, "49")
+        ended = await user.until((await user.submit(array={"count": 3})).id)
+        jobs = [old, new, narrow, waits, ended]
+        before = {job.id: (await user.get(job.id), await user.tasks(job.id)) for job in jobs}
+        await _until_said(database)
+    told = await _moves(bus)
+    await client.get_workflow_handle(new.id).terminate(reason="a test")
+    _lose(database) if lost else _put_back(tmp_path / "backup.db", database)
+    async with run_scheduler(settings):
+        await user.until(old.id, S.RUNNING)
+        assert {job.id: (await user.get(job.id), await user.tasks(job.id)) for job in jobs} == before
+        assert await _moves(bus) == told
+        runner.decide_task = lambda _task, _index: 0
+        await user.start(waits.id)
+        for run in list(runner.running):
+            await _finish(runner, run)
+        for job in (old, new):
+            assert (await user.until(job.id)).state is S.SUCCEEDED
+        counts = [(await user.until(job.id)).tasks for job in (old, new, narrow, waits)]
+        found = [(each.succeeded, each.failed, each.canceled) for each in counts if each]
+        assert found == [(50, 0, 0), (50, 0, 0), (48, 1, 1), (40, 0, 10)]
+        assert [task.item for task in await user.tasks(waits.id)] == items
+    ran = Counter(
+        (task.workload_id, index, task.bundle.attempts.get(index, 1))
+        for task in runner.tasks
+        if task.bundle
+        for index in Ranges.parse(task.bundle.indices)
+    )
+    assert set(ran.values()) == {1}
+    assert len(ran) == 50 + 51 + 49 + 40 + 3
+    assert set((await _moves(bus)).values()) == {1}
+
+
+def _shown(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule without the moments at which its runs began: told is when they were submitted."""
+    return schedule.model_dump(exclude={"recent_runs": {"__all__": {"at"}}})
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["older", "lost"])
+async def test_batches_and_schedules_are_brought_forward(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path, *, lost: bool
+) -> None:
+    user, keeper, database = User(bus), Keeper(bus), tmp_path / "db" / "scheduler.db"
+    jobs = [{"key": "one", "argv": ["true"]}, {"key": "two", "argv": ["true"], "after": [{"key": "one"}]}]
+    create = CreateBatch(
+        batch_id=workload_id("bat"), principal=ADA, spec=BatchSpec.model_validate({"name": "both", "jobs": jobs})
+    )
+    look = GetBatch(principal=ADA, batch_id=create.batch_id)
+    async with run_scheduler(settings):
+        changed, gone = await keeper.create(name="old", paused=True), await keeper.create(name="gone", paused=True)
+        _copy(database, tmp_path / "backup.db")
+        await keeper.replace(changed.id, name="new", paused=True, every="200d")
+        await keeper.delete(gone.id)
+        fresh = await keeper.create(name="fresh", paused=True, request_hash="a")
+        runs = [await keeper.trigger(schedule) for schedule in (changed.id, fresh.id, fresh.id)]
+        await bus.order(create, Context.start("user:ada"), wait=10, answer=Batch)
+        made: Batch = await bus.ask(look)
+        ids = [member.job_id for member in made.jobs] + [run.job_id for run in runs]
+        found = [await user.until(job) for job in ids]
+        before = [_shown(await keeper.get(one.id)) for one in (changed, fresh)], await bus.ask(look)
+        await _until_said(database)
+    _lose(database) if lost else _put_back(tmp_path / "backup.db", database)
+    async with run_scheduler(settings):
+        assert [await user.until(job) for job in ids] == found
+        assert ([_shown(await keeper.get(one.id)) for one in (changed, fresh)], await bus.ask(look)) == before
+        with pytest.raises(NotFoundError):
+            await keeper.get(gone.id)
+        again = await keeper.create(fresh.id, name="fresh", paused=True, request_hash="a")
+        with pytest.raises(MismatchError):
+            await keeper.create(fresh.id, name="other", request_hash="b")
+        assert again.runs == 2
+    assert sorted(task.workload_id for task in runner.tasks) == sorted(ids)

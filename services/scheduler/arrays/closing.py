@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +17,13 @@ from services.scheduler.records import Record
 
 from . import store
 from .tally import Tally
-from .verdicts import Retrying, Standing, judge
+from .verdicts import Retrying, Standing, Verdict, judge
 
-__all__ = ["close_bundle", "write_facts"]
+__all__ = ["close_bundle", "write_facts", "write_told"]
+
+Judge = Callable[[Record, TaskFact], Verdict]
+Changed = tuple[Record, TaskState, TaskFact]
+"""A task as it is now, where it stood before, and the fact as it is to be told."""
 
 _BEFORE = {TaskState.QUEUED.value, TaskState.RUNNING.value}
 
@@ -27,27 +32,54 @@ async def write_facts(
     connection: AsyncConnection, row: Record, tasks: Sequence[Record], facts: Sequence[TaskFact], tally: Tally
 ) -> list[TaskFact]:
     """Write what *facts* change of *tasks*, count it, and return the facts as they are to be told, without repeats."""
-    by_index = {task["index"]: task for task in tasks}
     retrying = _retrying(row)
-    told: list[TaskFact] = []
-    changed: dict[int, Record] = {}
+
+    def verdict(task: Record, fact: TaskFact) -> Verdict:
+        canceling = task["canceling"] or row["cancel_requested"]
+        return judge(fact, Standing(task["attempt"], task["blameless"], canceling), retrying)
+
+    changes = _change(tasks, facts, verdict)
+    for _, old, fresh in changes:
+        tally.move(old, fresh.new_state)
+    await _save(connection, changes)
+    return [fresh for _, _, fresh in changes]
+
+
+async def write_told(
+    connection: AsyncConnection, row: Record, tasks: Sequence[Record], facts: Sequence[TaskFact]
+) -> None:
+    """Write what was told of *tasks* once: what becomes of each was decided then."""
+    retrying = _retrying(row)
+
+    def verdict(task: Record, fact: TaskFact) -> Verdict:
+        canceling = fact.state is TaskState.CANCELED
+        judged = judge(fact, Standing(task["attempt"], task["blameless"], canceling), retrying)
+        return replace(judged, state=fact.state, again=fact.again)
+
+    await _save(connection, _change(tasks, facts, verdict))
+
+
+def _change(tasks: Sequence[Record], facts: Sequence[TaskFact], verdict: Judge) -> list[Changed]:
+    """Change *tasks* as *facts* say; repeats change nothing."""
+    by_index = {task["index"]: task for task in tasks}
+    changes: list[Changed] = []
     for fact in facts:
         task = by_index.get(fact.index)
         if task is None or task["attempt"] != fact.attempt or task["state"] not in _BEFORE:
             continue
-        old = TaskState(task["state"])
+        old, fresh = TaskState(task["state"]), fact
         if fact.state is TaskState.RUNNING:
             if old is TaskState.RUNNING:
                 continue
             task.update(state=TaskState.RUNNING.value, started_at=fact.started_at)
-            fresh = fact
         else:
-            fresh = _end(task, fact, retrying, canceling=task["canceling"] or row["cancel_requested"])
-        tally.move(old, fresh.new_state)
-        changed[fact.index] = task
-        told.append(fresh)
-    await store.change_tasks(connection, list(changed.values()))
-    return told
+            fresh = _end(task, fact, verdict(task, fact))
+        changes.append((task, old, fresh))
+    return changes
+
+
+async def _save(connection: AsyncConnection, changes: Sequence[Changed]) -> None:
+    await store.change_tasks(connection, list({task["index"]: task for task, _, _ in changes}.values()))
 
 
 async def close_bundle(
@@ -66,8 +98,7 @@ def _retrying(row: Record) -> Retrying:
     return Retrying(max=int(wishes.get("max", 0)), backoff=float(wishes.get("backoff", 5.0)))
 
 
-def _end(task: Record, fact: TaskFact, retrying: Retrying, *, canceling: bool) -> TaskFact:
-    verdict = judge(fact, Standing(task["attempt"], task["blameless"], canceling), retrying)
+def _end(task: Record, fact: TaskFact, verdict: Verdict) -> TaskFact:
     finished = fact.finished_at or now()
     logs = [item.model_dump(mode="json") for item in fact.logs]
     task.update(

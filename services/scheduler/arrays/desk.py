@@ -25,6 +25,7 @@ from services.scheduler.store import find, open_journey
 from . import store
 from .bundling import array_of, room_for
 from .closing import close_bundle
+from .handing import make_bundle, withdraw
 from .keeping import Keeping
 from .packing import Packing
 from .tally import Tally
@@ -165,7 +166,9 @@ async def _make_bundles(work: Work, journey: Journey) -> None:
         if not part:
             break
         number += 1
-        groups.append(TaskGroup(indices=await _make_bundle(work, row, number, share, part), state=TaskState.QUEUED))
+        groups.append(
+            TaskGroup(indices=await make_bundle(work.connection, row, number, share, part), state=TaskState.QUEUED)
+        )
     await store.change_array(connection, row["id"], position=position, bundle=number)
     if groups:
         tally = Tally(work, journey)
@@ -184,60 +187,10 @@ def _fresh(numbers: Ranges, position: int, withdrawn: Ranges, limit: int) -> tup
     return position, found
 
 
-async def _make_bundle(work: Work, row: Record, number: int, share: int | None, part: list[Record]) -> str:
-    indices = str(Ranges.of(item["index"] for item in part))
-    await store.add_bundle(
-        work.connection,
-        {
-            "workload_id": row["id"],
-            "bundle": number,
-            "backend": row["backend"],
-            "indices": indices,
-            "share": share,
-            "sent": False,
-            "ended": False,
-            "seen_at": now(),
-            "allocation": None,
-        },
-    )
-    again = [item for item in part if "attempt" in item]
-    for item in again:
-        item.update(state=TaskState.QUEUED.value, attempt=item["attempt"] + 1, bundle=number, not_before=None)
-        item.update(started_at=None, finished_at=None, usage=None)
-    await store.change_tasks(work.connection, again)
-    await store.add_tasks(work.connection, [_new(item, number) for item in part if "attempt" not in item])
-    return indices
-
-
-def _new(item: Record, bundle: int) -> Record:
-    return {
-        **item,
-        "state": TaskState.QUEUED.value,
-        "attempt": 1,
-        "blameless": 0,
-        "bundle": bundle,
-        "canceling": False,
-        "message": "",
-    }
-
-
 async def _cancel_pending(work: Work, journey: Journey) -> None:
     """Cancel what waits: tasks that never had their turn, and those that would have had another attempt."""
-    row, connection = journey.row, work.connection
-    kept, tally = await store.find_array(connection, row["id"]), Tally(work, journey)
-    waiting = await store.due_tasks(connection, row["id"], None, limit=row["tasks"]["total"])
-    for item in waiting:
-        item.update(state=TaskState.CANCELED.value, reason=Reason.CANCELED.value, not_before=None, finished_at=now())
-    await store.change_tasks(connection, waiting)
-    withdrawn = Ranges.parse(kept["withdrawn"]) if kept["withdrawn"] else Ranges(())
-    numbers = array_of(row).tasks
-    never = Ranges.of(index for index in numbers.after(kept["position"]) if index not in withdrawn)
-    await store.change_array(connection, row["id"], withdrawn=str(withdrawn | never))
-    groups = [
-        TaskGroup(indices=str(part), state=TaskState.CANCELED, reason=Reason.CANCELED)
-        for part in (never, Ranges.of(item["index"] for item in waiting))
-        if part.runs
-    ]
+    groups = await withdraw(work.connection, journey.row, None, now())
+    tally = Tally(work, journey)
     tally.move(TaskState.PENDING, TaskState.CANCELED, sum(group.size for group in groups))
     tally.tell(groups=groups)
 

@@ -9,14 +9,13 @@ from contracts.errors import ConflictError, InvalidError
 from contracts.model import now
 from contracts.ranges import Ranges
 from contracts.spec import JobSpec
-from contracts.states import Reason
-from contracts.tasks import TaskGroup, TaskState
+from contracts.tasks import TaskState
 from services.chassis.unit import Work
 from services.scheduler.journey import Journey
 from services.scheduler.records import Record
 
 from . import store
-from .bundling import array_of
+from .handing import withdraw
 from .tally import Tally
 
 __all__ = ["cancel_tasks", "read_tasks", "spec_of_failed"]
@@ -39,22 +38,11 @@ def read_tasks(text: str, array: ArraySpec) -> Ranges:
 async def cancel_tasks(work: Work, journey: Journey, wanted: Ranges) -> str:
     """Cancel those of *wanted* that wait, note that the others are to end, and return these."""
     row, connection = journey.row, work.connection
-    tally, kept, groups = Tally(work, journey), await store.find_array(connection, row["id"]), []
-    never = _not_begun(array_of(row).tasks, kept, wanted)
-    if never.runs:
-        withdrawn = Ranges.parse(kept["withdrawn"]) | never if kept["withdrawn"] else never
-        await store.change_array(connection, row["id"], withdrawn=str(withdrawn))
-        groups.append(TaskGroup(indices=str(never), state=TaskState.CANCELED, reason=Reason.CANCELED))
-    waiting = [item for item in await store.due_tasks(connection, row["id"], None, _MANY) if item["index"] in wanted]
-    for item in waiting:
-        item.update(state=TaskState.CANCELED.value, reason=Reason.CANCELED.value, not_before=None, finished_at=now())
-    if waiting:
-        indices = str(Ranges.of(item["index"] for item in waiting))
-        groups.append(TaskGroup(indices=indices, state=TaskState.CANCELED, reason=Reason.CANCELED))
+    tally, groups = Tally(work, journey), await withdraw(connection, journey.row, wanted, now())
     running = [item for item in await store.tasks_in_hand(connection, row["id"]) if item["index"] in wanted]
     for item in running:
         item["canceling"] = True
-    await store.change_tasks(connection, [*waiting, *running])
+    await store.change_tasks(connection, running)
     if not (groups or running):
         raise ConflictError("these tasks have ended already")
     tally.move(TaskState.PENDING, TaskState.CANCELED, sum(group.size for group in groups))
@@ -62,12 +50,6 @@ async def cancel_tasks(work: Work, journey: Journey, wanted: Ranges) -> str:
     tally.tell(groups=groups, canceling=ending)
     await journey.save()
     return ending
-
-
-def _not_begun(numbers: Ranges, kept: Record, wanted: Ranges) -> Ranges:
-    left = numbers.after(kept["position"]) & wanted
-    withdrawn = Ranges.parse(kept["withdrawn"]) if kept["withdrawn"] else None
-    return Ranges.of(index for index in left if index not in withdrawn) if withdrawn else left
 
 
 async def spec_of_failed(connection: AsyncConnection, row: Record, spec: JobSpec) -> JobSpec:

@@ -20,6 +20,7 @@ __all__ = [
     "change_bundle",
     "change_tasks",
     "due_tasks",
+    "end_bundles",
     "find_array",
     "find_bundle",
     "find_task",
@@ -69,6 +70,12 @@ async def change_bundle(connection: AsyncConnection, workload_id: str, bundle: i
     """Write some columns."""
     which = (bundles.c.workload_id == workload_id, bundles.c.bundle == bundle)
     await connection.execute(update(bundles).where(*which).values(**values))
+
+
+async def end_bundles(connection: AsyncConnection, workload_id: str) -> None:
+    """Have all bundles of an array ended: it has nothing under way any more."""
+    which = (bundles.c.workload_id == workload_id, bundles.c.ended.is_(False))
+    await connection.execute(update(bundles).where(*which).values(ended=True))
 
 
 async def silent_bundles(connection: AsyncConnection, since: datetime, limit: int = 1000) -> Sequence[RowMapping]:

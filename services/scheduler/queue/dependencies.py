@@ -44,9 +44,12 @@ class Footing:
     """One that ended the wrong way, so that this can never start."""
 
 
-async def look_up(connection: AsyncConnection, workload_id: str, after: Sequence[After], who: Principal) -> Footing:
+async def look_up(
+    connection: AsyncConnection, workload_id: str, after: Sequence[After], who: Principal | None
+) -> Footing:
     """Return how those stand that a new workload waits for; refuses what *who* may not see as if it were not there.
 
+    Without *who* it was let in long ago, and is not refused any more: one that is not there has not ended.
     Their rows are locked: none of them ends between this look and the commit without seeing who waits.
     """
     footing = Footing()
@@ -54,11 +57,12 @@ async def look_up(connection: AsyncConnection, workload_id: str, after: Sequence
         return footing
     statement = select(workloads).where(workloads.c.id.in_([item.job for item in after])).with_for_update()
     found = {row["id"]: dict(row) for row in (await connection.execute(statement)).mappings()}
-    _require_there(workload_id, after, found, who)
+    if who is not None:
+        _require_there(workload_id, after, found, who)
     for item in after:
-        row = found[item.job]
-        state = WorkloadState(row["state"])
-        if not state.is_terminal:
+        row = found.get(item.job)
+        state = WorkloadState(row["state"]) if row else WorkloadState.ACCEPTED
+        if row is None or not state.is_terminal:
             footing.unmet.append(item)
         elif item.on.is_met(state):
             footing.not_before = _later(footing.not_before, row["finished_at"], item.delay)

@@ -43,6 +43,9 @@ READY = "ready"
 
 _ON_ITS_WAY = frozenset({WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.QUEUED})
 _STARTED = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
+_WAITING = frozenset({WorkloadState.ACCEPTED, WorkloadState.HELD})
+_LEFT = frozenset({WorkloadState.QUEUED, WorkloadState.FAILED})
+"""Where the first step of a workflow takes a workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +119,24 @@ class Dispatcher:
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
-    async def admit(self, work: Work, ticket: Ticket) -> None:
-        """Take a workload that has just been let in: it goes at once, or waits. Its row must be written before."""
+    async def admit(self, work: Work, ticket: Ticket, *, again: bool = False) -> None:
+        """Take a workload that has just been let in: it goes at once, or waits. Its row must be written before.
+
+        One that was let in *again*, as its place got lost, is not refused, and goes in its turn.
+        """
         await self._prepare(work)
         self.books.discharge(ticket.id)  # its row is written: if everything was counted just now, so was this
         moment, key = now(), ticket.key
         stage = Stage.of(held=ticket.held, unmet=ticket.unmet, not_before=ticket.not_before, moment=moment)
-        if stage is Stage.READY and not self._lanes and self.limit_on(key, ticket.demand) is None:
+        at_once = stage is Stage.READY and not again and not self._lanes
+        if at_once and self.limit_on(key, ticket.demand) is None:
             backend = self.rooms.choose(key.backends, ticket.demand)
             if backend is not None:
                 self.books.charge(ticket.id, Charge(key.owner, key.project, backend, ticket.demand))
                 _start(work, Going(ticket.id, backend, ticket.start))
                 return
-        self._require_place(key.owner)
+        if not again:
+            self._require_place(key.owner)
         entry = await table.put(work.connection, ticket, stage, moment)
         self._waiting[key.owner] += 1
         if stage is Stage.READY:
@@ -207,11 +215,20 @@ class Dispatcher:
         moved = [fact for fact in work.facts if isinstance(fact, Moved)]
         if self._is_stale:
             await self._load(work.connection)
+            await self._take_out_strays(work, moved)
         else:
+            await self._take_out_strays(work, moved)
             for fact in moved:
                 self._count(fact)
         if self._lanes:
             await self._let_go(work)
+
+    async def _take_out_strays(self, work: Work, moved: Sequence[Moved]) -> None:
+        """Take out what goes although it waits here: a restored table may not know that it was let go."""
+        for fact in moved:
+            leaves = fact.old in _WAITING and fact.new in _LEFT
+            if leaves and self.books.get(fact.row["id"]) is None and await self.withdraw(work, fact.row["id"]):
+                self._count(fact)
 
     def _count(self, fact: Moved) -> None:
         row = fact.row

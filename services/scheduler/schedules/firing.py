@@ -21,7 +21,7 @@ from services.scheduler.tables import schedule_runs, schedules
 
 from . import store
 from .records import new_run, principal_of, spec_of, to_run
-from .words import mirror
+from .words import fire_message, mirror
 
 __all__ = ["Firing", "changed"]
 
@@ -90,7 +90,9 @@ class Firing:
             workload_id=run["job_id"], principal=principal_of(row), spec=job, schedule_id=row["id"]
         )
         try:
-            await self._workloads.submit(command, Delivery(f"fire-{run['job_id']}", workload_context(run["job_id"])))
+            await self._workloads.submit(
+                command, Delivery(fire_message(run["job_id"]), workload_context(run["job_id"]))
+            )
         except RefusedError as refusal:
             return refusal.detail or "refused"
         except UnavailableError as error:

@@ -217,5 +217,6 @@ def _created(row: Record) -> ScheduleCreated:
         project=row["project"],
         spec=spec_of(row),
         principal=principal_of(row),
+        request_hash=row["request_hash"],
         at=row["created_at"],
     )

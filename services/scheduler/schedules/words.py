@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.model import Model
 
-__all__ = ["SCHEDULES_SINK", "About", "ended", "mirror"]
+__all__ = ["SCHEDULES_SINK", "About", "ended", "fire_message", "mirror"]
 
 SCHEDULES_SINK = "schedules"
 """The sink of the outbox for what Temporal must know of schedules."""
@@ -24,3 +24,8 @@ def mirror(schedule_id: str) -> tuple[str, str, About]:
 def ended(job_id: str) -> tuple[str, str, About]:
     """Return the row that tells the run of a schedule that its job has ended."""
     return SCHEDULES_SINK, f"ended/{job_id}", About(id=job_id)
+
+
+def fire_message(job_id: str) -> str:
+    """Return the name under which the inbox knows that the run of a schedule submitted its job."""
+    return f"fire-{job_id}"
