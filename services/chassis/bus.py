@@ -362,17 +362,19 @@ def _json_of(raw: bytes) -> bytes:
     answer = answer_of(raw)
     if answer is not None:
         return answer
-    reply = Reply[Any].model_validate_json(raw, extra="ignore")
-    if reply.problem:
-        raise error_of(reply.problem)
-    return to_json(reply.answer)
+    return to_json(_good_answer(raw))
 
 
 def _read_reply(raw: bytes, answer: Any) -> Any:
-    reply = Reply[Any].model_validate_json(raw, extra="ignore")
-    if reply.problem:
-        raise error_of(reply.problem)
-    return _adapter(answer).validate_python(reply.answer, extra="ignore")
+    return _adapter(answer).validate_python(_good_answer(raw), extra="ignore")
+
+
+def _good_answer(raw: bytes) -> Any:
+    """Return what a reply brings; raises the problem of a bad one."""
+    found = Reply[Any].model_validate_json(raw, extra="ignore")
+    if found.problem:
+        raise error_of(found.problem)
+    return found.answer
 
 
 @cache

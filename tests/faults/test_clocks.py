@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 
 from tests.faults.drill import Drill
@@ -14,7 +12,6 @@ _SKEWED = ("scheduler", "runner", "accounting")
 """Not storage: an S3 server refuses signatures of a clock that is more than 15 minutes away from its own."""
 
 
-@pytest.mark.skipif(find_spec("time_machine") is None, reason="time-machine is not installed; `make install` does it")
 @pytest.mark.parametrize("skew", [_HOUR, -_HOUR], ids=["ahead", "behind"])
 def test_work_goes_on_when_clocks_jump(fault_stack: FaultStack, drill: Drill, skew: int) -> None:
     drill.upload("owner", f"{drill.name}/in.bin", b"noon" * 1000)
