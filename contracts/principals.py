@@ -35,6 +35,8 @@ class Principal(Model):
     projects: dict[str, Level] = {}
     """The projects (VOs) they belong to, the first one being the default."""
     roles: frozenset[Role] = frozenset()
+    token: str | None = Field(default=None, max_length=256)
+    """The identifier of the Shunter token they came with, to which something may have been granted."""
 
     @property
     def default_project(self) -> str | None:

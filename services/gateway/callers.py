@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from contracts.envelope import Context
 from contracts.principals import Principal
 
+from .auth.passport import Passport
+
 __all__ = ["TRACE", "Caller"]
 
 TRACE = "shunter.traceparent"
@@ -15,12 +17,18 @@ TRACE = "shunter.traceparent"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The principal of a request and the context of whatever it causes."""
+    """Who asks, how we know them, and the context of whatever it causes."""
 
-    principal: Principal
+    passport: Passport
     context: Context
 
     @classmethod
-    def of(cls, principal: Principal, traceparent: str) -> Caller:
+    def of(cls, passport: Passport, traceparent: str) -> Caller:
         """Begin a chain of messages for a request."""
-        return cls(principal, Context.start(f"user:{principal.subject}", traceparent=traceparent))
+        actor = f"user:{passport.principal.subject}"
+        return cls(passport, Context.start(actor, traceparent=traceparent))
+
+    @property
+    def principal(self) -> Principal:
+        """Return who asks."""
+        return self.passport.principal

@@ -34,7 +34,7 @@ def _settings(*, local: bool) -> IdentitySettings:
 async def test_a_token_names_its_user_everywhere(local: bool) -> None:
     door = open_door(_settings(local=local))
     for word in ("Bearer secret", "bearer secret", "BEARER  secret "):
-        principal = await door.identify(_connection("192.0.2.7", authorization=word))
+        principal = (await door.identify(_connection("192.0.2.7", authorization=word))).principal
         assert (principal.subject, principal.roles) == ("ada", frozenset({Role.AUDITOR}))
         assert principal.projects == {"vision": Level.ADMIN}
 
@@ -58,7 +58,7 @@ async def test_without_credentials_only_this_machine_comes_in_and_only_in_local_
         ("::1", "127.0.0.1"),
         ("::ffff:127.0.0.1", "x.localhost"),
     ):
-        assert (await door.identify(_connection(client, host=host))).is_admin
+        assert (await door.identify(_connection(client, host=host))).principal.is_admin
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def process_of(request: Request) -> Process:
 async def services_of(request: Request) -> Factory:
     """Find out who asks, and make what serves them."""
     process = process_of(request)
-    principal = await process.door.identify(request)
+    passport = await process.door.identify(request)
     refuse_unknown(request)
-    return Factory(process, Caller.of(principal, request.scope[TRACE]))
+    return Factory(process, Caller.of(passport, request.scope[TRACE]))
 
 
 Services = Annotated[Factory, Depends(services_of)]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from starlette.requests import HTTPConnection
 
 from contracts.errors import UnauthenticatedError
-from contracts.principals import Principal
+
+from .passport import Passport
 
 __all__ = ["Authenticator", "Door"]
 
@@ -17,7 +18,7 @@ class Authenticator(ABC):
     """One way in."""
 
     @abstractmethod
-    async def authenticate(self, connection: HTTPConnection) -> Principal | None:
+    async def authenticate(self, connection: HTTPConnection) -> Passport | None:
         """Say who asks; None if these credentials are of another way.
 
         Raises `UnauthenticatedError` for credentials of this way that are wrong, and `ForbiddenError` where this way
@@ -26,16 +27,16 @@ class Authenticator(ABC):
 
 
 class Door:
-    """Finds the principal of a request by the first way in that knows them."""
+    """Finds the passport of a request by the first way in that knows them."""
 
     def __init__(self, ways: Sequence[Authenticator]) -> None:
         self._ways = ways
 
-    async def identify(self, connection: HTTPConnection) -> Principal:
+    async def identify(self, connection: HTTPConnection) -> Passport:
         """Return who asks, or raise `UnauthenticatedError`."""
         for way in self._ways:
-            if principal := await way.authenticate(connection):
-                return principal
+            if passport := await way.authenticate(connection):
+                return passport
         if "authorization" in connection.headers:
             raise UnauthenticatedError("the credentials are not valid here")
         raise UnauthenticatedError("who are you? send a token: `Authorization: Bearer …`")

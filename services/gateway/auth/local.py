@@ -12,11 +12,14 @@ from contracts.errors import ForbiddenError
 from contracts.principals import Principal, Role
 
 from .authenticator import Authenticator
+from .passport import Passport
 
 __all__ = ["LOCAL", "LocalMode"]
 
 LOCAL = Principal(subject="local", issuer="local", roles=frozenset({Role.ADMIN}))
 """Who asks in local mode."""
+
+_PASSPORT = Passport(LOCAL, "local")
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers that say the client is behind a proxy: then the loopback address says nothing about them."""
@@ -25,7 +28,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 class LocalMode(Authenticator):
     """Knows requests without credentials that come from this machine."""
 
-    async def authenticate(self, connection: HTTPConnection) -> Principal | None:
+    async def authenticate(self, connection: HTTPConnection) -> Passport | None:
         """Return the local admin, or refuse who is not local."""
         if "authorization" in connection.headers:
             return None
@@ -37,7 +40,7 @@ class LocalMode(Authenticator):
         origin = connection.headers.get("origin")
         if not _names_loopback(f"//{connection.headers.get('host', '')}") or (origin and not _names_loopback(origin)):
             raise ForbiddenError("local mode answers requests for a loopback name only: send a token")
-        return LOCAL
+        return _PASSPORT
 
 
 @lru_cache(maxsize=256)

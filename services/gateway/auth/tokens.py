@@ -12,6 +12,7 @@ from contracts.principals import Principal
 from services.gateway.settings import StaticUser
 
 from .authenticator import Authenticator
+from .passport import Passport
 
 __all__ = ["StaticTokens"]
 
@@ -23,20 +24,24 @@ class StaticTokens(Authenticator):
         self._known = [
             (
                 user.token_sha256.encode(),
-                Principal(subject=user.subject, issuer="static", projects=user.projects, roles=user.roles),
+                Passport(_principal_of(user), "static"),
             )
             for user in users
         ]
 
-    async def authenticate(self, connection: HTTPConnection) -> Principal | None:
+    async def authenticate(self, connection: HTTPConnection) -> Passport | None:
         """Return the user whose token this is; a token of nobody here may belong to another way."""
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         digest = sha256(token.strip().encode()).hexdigest().encode()
         found = None
-        for known, principal in self._known:
+        for known, passport in self._known:
             # Every hash is compared, so that the time says nothing about who is listed.
             if hmac.compare_digest(known, digest):
-                found = principal
+                found = passport
         return found
+
+
+def _principal_of(user: StaticUser) -> Principal:
+    return Principal(subject=user.subject, issuer="static", projects=user.projects, roles=user.roles)
