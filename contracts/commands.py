@@ -7,9 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from .batches import BatchId, BatchSpec
+from .command import NO_TARGET, Command
 from .files import PartDone
+from .hook_commands import HOOK_COMMANDS
 from .ids import WorkloadId
-from .model import Message, Timestamp
+from .model import Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
 from .schedules import ScheduleId, ScheduleSpec
@@ -36,21 +38,6 @@ __all__ = [
     "SubmitWorkload",
     "TriggerSchedule",
 ]
-
-
-NO_TARGET = "none"
-"""The last token of the subject of a command that is about nothing in particular: such commands know no order."""
-
-
-class Command(Message):
-    """A wish. Its subject is `commands.<service>.<noun>.<verb>.<id>`, computed in `contracts.subjects`."""
-
-    service: ClassVar[str]
-
-    @property
-    def target_id(self) -> str:
-        """Return the token that ends the subject; commands of one target are handled in order."""
-        return NO_TARGET
 
 
 class _WorkloadCommand(Command):
@@ -237,5 +224,6 @@ COMMANDS: tuple[type[Command], ...] = (
     DeleteSchedule,
     CompleteUpload,
     DeleteFile,
+    *HOOK_COMMANDS,
 )
 """Every command there is."""

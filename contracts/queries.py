@@ -9,12 +9,14 @@ from pydantic import Field
 from .batches import BatchId
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .operations import Diagnosis
 from .principals import Principal
 from .query import Query, Reply
+from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
 from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
@@ -288,37 +290,6 @@ class FreezeInputs(Query):
     inputs: list[Input]
 
 
-class RunDownloads(Model):
-    """A URL for each target."""
-
-    urls: dict[str, str]
-
-
-class DownloadRunInputs(Query):
-    """A runner asks for the URLs of its frozen inputs, by its ticket."""
-
-    name: ClassVar[str] = "run.download"
-    service: ClassVar[str] = "storage"
-    answer: ClassVar[Any] = RunDownloads
-
-    ticket: str
-    inputs: list[FrozenInput]
-
-
-class OpenRunUpload(Query):
-    """A runner asks to store an output or a log, by its ticket. Answered with an `UploadPlan`."""
-
-    name: ClassVar[str] = "run.upload"
-    service: ClassVar[str] = "storage"
-    answer: ClassVar[Any] = UploadPlan
-
-    ticket: str
-    path: FilePath
-    """Below the job's folder: `outputs/…` or `logs/<attempt>/…`."""
-    size: int = Field(ge=0, le=5 * 2**40)
-    sha256: Sha256
-
-
 class SumUsage(Query):
     """Sum up what was used."""
 
@@ -395,5 +366,6 @@ QUERIES: tuple[type[Query], ...] = (
     ReplayLog,
     CheckHealth,
     Diagnose,
+    *HOOK_QUERIES,
 )
 """Every question there is."""

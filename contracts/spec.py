@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from .arrays import ArraySpec, check_places, fill, has_place
+from .hooks import Callback
 from .ids import WorkloadId
 from .model import Model, Timestamp
 from .resources import Resources, Span
@@ -173,6 +174,8 @@ class JobSpec(Model):
     """Not before this moment; with a time zone."""
     after: list[After] = Field(default=[], max_length=1000)
     """What has to end before."""
+    callback: Callback | None = None
+    """Whom to tell of its moves."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],

@@ -47,6 +47,8 @@ class ChassisSettings(BaseSettings):
     log: LogSettings = LogSettings()
     ticket_key: SecretStr = SecretStr("")
     """Signs the tickets of uploads and runs; the same for all services of a site, at least 32 characters."""
+    sealing_key: SecretStr = SecretStr("")
+    """Seals what users keep with us as a secret; by default a key that is derived from `ticket_key`."""
     drain: float = Field(default=15.0, ge=0, le=600)
     """Seconds that a service takes at most to finish what it holds."""
     farewell: float = Field(default=0.0, ge=0, le=60)

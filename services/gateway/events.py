@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from contracts.envelope import Envelope, type_of
 from contracts.errors import InvalidError, UnavailableError
-from contracts.events import EVENTS, FileDeleted, FileStored, WorkloadAccepted
+from contracts.events import EVENTS
 from contracts.principals import Principal
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
 from services.chassis.policy import is_visible, scope_of
+from services.chassis.reader import Entry, StreamReader
+from services.chassis.showing import shown
 
 from .closing import Closing
-from .reader import Entry, StreamReader
 from .sse import sse_event
 
 __all__ = ["EventFilter", "EventService", "Seen"]
@@ -28,7 +28,6 @@ _PREFIX = "org.shunter."
 _MOST_LOOKED_AT = 20_000
 """Events that are read for one page, however few of them are shown."""
 
-_KEYED = frozenset({type_of(FileStored), type_of(FileDeleted)})
 _WAIT = 15.0
 
 log = structlog.get_logger(__name__)
@@ -124,27 +123,4 @@ class EventService:
             return None
         if not is_visible(self._scope, envelope.owner, envelope.project) or not wanted.wants(envelope):
             return None
-        return Seen(entry.sequence, _without_keys(envelope))
-
-
-def _without_items(array: dict[str, Any]) -> dict[str, Any]:
-    """Leave out megabytes that each task shows its own part of."""
-    items = array.get("items")
-    return array if items is None else {**array, "items": None, "count": len(items), "listed": True}
-
-
-def _without_keys(envelope: Envelope) -> Envelope:
-    """Leave out which objects hold the bytes of files: that is storage's own."""
-    data: dict[str, Any] = envelope.data
-    if envelope.type in _KEYED:
-        data = {name: value for name, value in data.items() if name != "key"}
-    elif envelope.type == type_of(WorkloadAccepted) and isinstance(data.get("inputs"), list):
-        known = [item for item in data["inputs"] if isinstance(item, dict)]
-        inputs = [{name: value for name, value in item.items() if name != "key"} for item in known]
-        data = {**data, "inputs": inputs}
-        spec = data.get("spec")
-        if isinstance(spec, dict) and spec.get("array"):
-            data["spec"] = {**spec, "array": _without_items(spec["array"])}
-    else:
-        return envelope
-    return envelope.model_copy(update={"data": data})
+        return Seen(entry.sequence, shown(envelope))

@@ -15,11 +15,11 @@ from contracts.runs import Stream
 from contracts.subjects import event_subject, log_subject
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
+from services.chassis.reader import Entry, StreamReader
 
 from .closing import Closing
 from .jobs import JobService
 from .logs import Archive, offset_of, read_offset
-from .reader import Entry, StreamReader
 from .sse import sse_event
 from .watch import Watch, watching
 

@@ -18,8 +18,8 @@ from contracts.tasks import Task, pack_path
 from contracts.workloads import OutputFile, Workload
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
+from services.chassis.reader import Entry, StreamReader
 
-from .reader import Entry, StreamReader
 from .transfer import Transfer
 
 __all__ = ["Archive", "LogService", "LogSource", "archived_log", "offset_of", "read_offset"]

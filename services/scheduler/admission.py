@@ -17,6 +17,7 @@ from .arrays.admitting import freeze
 from .backends.registry import Backends
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
+from .webhooks.gate import HookGate
 
 __all__ = ["Admission", "Admitted", "admitted_before"]
 
@@ -39,17 +40,19 @@ class Admitted:
 
     @property
     def kept(self) -> JobSpec:
-        """Return the spec as records carry it: the items of an array lie elsewhere."""
-        array = self.spec.array
-        return self.spec if array is None else self.spec.model_copy(update={"array": array.kept()})
+        """Return the spec as records carry it: the items of an array lie elsewhere, and so do secrets."""
+        array, callback = self.spec.array, self.spec.callback
+        spec = self.spec if callback is None else self.spec.model_copy(update={"callback": callback.hidden()})
+        return spec if array is None else spec.model_copy(update={"array": array.kept()})
 
 
 class Admission:
     """Checks who pays, whether any backend can hold it, and that its inputs are there; freezes them."""
 
-    def __init__(self, *, backends: Backends, ask: Ask) -> None:
+    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate) -> None:
         self._backends = backends
         self._ask = ask
+        self._gate = gate
 
     async def admit(
         self, spec: JobSpec, principal: Principal, *, items: list[str] | None = None, items_of: str | None = None
@@ -72,6 +75,8 @@ class Admission:
 
     async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
+        if spec.callback is not None:
+            self._gate.require(spec.callback, "callback.")
         return billed, tuple(await require_possible(billed, self._backends))
 
     async def freeze_rest(self, row: Record) -> list[FrozenInput]:

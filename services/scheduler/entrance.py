@@ -30,8 +30,9 @@ from .queue.dispatcher import Dispatcher
 from .queue.lanes import LaneKey
 from .queue.table import Ticket
 from .records import Record, to_workload
-from .tables import arrays, transitions, workloads
+from .tables import arrays, callbacks, transitions, workloads
 from .temporal import StartJob
+from .webhooks.words import listen
 from .workflows.words import JobInput
 
 __all__ = ["Arrival", "Entrance", "TurnedAwayError", "enroll", "new_row", "start_of"]
@@ -96,6 +97,8 @@ class Entrance:
         spec = arrival.admitted.spec
         footing = await look_up(work.connection, row["id"], spec.after, arrival.principal)
         work.send(_accepted(row, arrival.admitted))
+        if spec.callback is not None:
+            work.defer(*listen(row["id"]))
         if footing.broken or spec.hold:
             await self._move_at_once(work, row, footing)
         if footing.broken:
@@ -138,6 +141,8 @@ async def enroll(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> li
     await connection.execute(insert(transitions), [_first_move(row) for row in rows])
     if kept := [_kept_of(arrival) for arrival in arrivals if arrival.admitted.spec.array]:
         await connection.execute(insert(arrays), kept)
+    if told := [_callback_of(arrival) for arrival in arrivals if arrival.admitted.spec.callback]:
+        await connection.execute(insert(callbacks), told)
     return rows
 
 
@@ -154,6 +159,19 @@ def _row_of(arrival: Arrival) -> Record:
     row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
     row.update(created_at=arrival.at, updated_at=arrival.at)
     return row
+
+
+def _callback_of(arrival: Arrival) -> Record:
+    spec = arrival.admitted.spec
+    assert spec.callback is not None
+    return {
+        "workload_id": arrival.workload_id,
+        "owner": arrival.owner,
+        "project": spec.project,
+        "callback": spec.callback.model_dump(mode="json"),
+        "closed": False,
+        "created_at": arrival.at,
+    }
 
 
 def _kept_of(arrival: Arrival) -> Record:

@@ -21,6 +21,16 @@ from contracts.commands import (
     SubmitWorkload,
     TriggerSchedule,
 )
+from contracts.hook_commands import (
+    CreateSubscription,
+    DeleteSubscription,
+    PauseSubscription,
+    Redeliver,
+    ReplaceSubscription,
+    ResumeSubscription,
+    TestSubscription,
+)
+from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -44,6 +54,7 @@ from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
 from .schedules.service import ScheduleService
+from .webhooks.service import HookService
 
 __all__ = ["register"]
 
@@ -70,6 +81,7 @@ def register(bus: Bus, parts: Parts) -> None:
             StartWorkload: service.start,
             RetryWorkload: service.retry,
             **_many_commands(batches, schedules),
+            **_hook_commands(parts.hooks.service),
         }
     )
     bus.answer_queries(
@@ -79,6 +91,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
             **_many_queries(batches, schedules),
+            **_hook_queries(parts.hooks.service),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
@@ -106,6 +119,27 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
         ListBatches: batches.page,
         GetSchedule: schedules.get,
         ListSchedules: schedules.page,
+    }
+
+
+def _hook_commands(hooks: HookService) -> dict[type[Any], CommandHandler]:
+    return {
+        CreateSubscription: hooks.create,
+        ReplaceSubscription: hooks.replace,
+        PauseSubscription: hooks.pause,
+        ResumeSubscription: hooks.resume,
+        DeleteSubscription: hooks.delete,
+        TestSubscription: hooks.test,
+        Redeliver: hooks.redeliver,
+    }
+
+
+def _hook_queries(hooks: HookService) -> dict[type[Any], QueryHandler]:
+    return {
+        GetSubscription: hooks.get,
+        ListSubscriptions: hooks.page,
+        GetDelivery: hooks.get_delivery,
+        ListDeliveries: hooks.delivery_page,
     }
 
 

@@ -51,7 +51,9 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.dispatcher.load()
         await parts.agreement.agree()
         working = _work(frame, settings.scheduler.temporal, parts)
-        await _serve(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run())
+        await _serve(
+            frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()
+        )
 
 
 async def _serve(frame: Frame, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:
@@ -85,9 +87,10 @@ async def _work(frame: Frame, temporal: TemporalSettings, parts: Parts) -> None:
     worker = make_worker(client, temporal.task_queue, *parts.activities)
     parts.sink.use(client)
     parts.mirror.use(client)
+    parts.hooks.use(client)
     there.set()
     log.info("temporal.connected", address=temporal.address)
-    comparing = asyncio.create_task(parts.mirror.run())
+    comparing = asyncio.gather(parts.mirror.run(), parts.hooks.lines.run())
     try:
         with suppress(asyncio.CancelledError):
             await worker.run()

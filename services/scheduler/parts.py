@@ -9,6 +9,7 @@ from services.chassis.tickets import Tickets
 from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .activities.schedule import ScheduleActivities
+from .activities.webhook import HookActivities
 from .admission import Admission
 from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
@@ -30,6 +31,7 @@ from .service import WorkloadService
 from .settings import SchedulerSettings
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .watch import RunWatch
+from .webhooks.parts import HookParts
 
 __all__ = ["Parts"]
 
@@ -43,7 +45,8 @@ class Parts:
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
-        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask)
+        self.hooks = HookParts(frame, settings)
+        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         entrance = Entrance(dispatcher)
         self.batches = BatchService(unit=unit, admission=admission, entrance=entrance, workloads=self.service)
@@ -66,6 +69,7 @@ class Parts:
             JobActivities(unit=unit, backends=backends, tickets=self.tickets, freeze_rest=admission.freeze_rest),
             ScheduleActivities(firing=self.firing),
             ArrayActivities(self.desk),
+            HookActivities(self.hooks.deliverer),
         )
 
     def connect(self, frame: Frame) -> None:
@@ -73,5 +77,6 @@ class Parts:
         frame.sinks[TEMPORAL_SINK] = self.sink
         frame.sinks[SCHEDULES_SINK] = self.mirror
         frame.sinks[ENDS_SINK] = self.dependencies
+        self.hooks.connect(frame)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
             frame.doctor.add(probe.__name__, probe)

@@ -32,6 +32,8 @@ from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_json, to_transition, to_workload
 from .temporal import TEMPORAL_SINK, Signal
+from .webhooks.records import callback_of
+from .webhooks.store import find_callback
 from .workflows.words import Cancellation, Recall
 
 __all__ = ["WorkloadService"]
@@ -83,7 +85,8 @@ class WorkloadService:
         if not WorkloadState(old["state"]).is_terminal:
             raise ConflictError(f"{old['id']} is {old['state']}; only what has ended can be retried")
         # What it waited for is over; somebody wants it to run now.
-        spec = to_workload(old).spec.model_copy(update={"hold": False, "start_at": None, "after": []})
+        spec = await self._with_secret(old, to_workload(old).spec)
+        spec = spec.model_copy(update={"hold": False, "start_at": None, "after": []})
         owner = Principal(subject=old["owner"], projects={old["project"]: Level.MEMBER} if old["project"] else {})
         return await self._let_in(
             delivery,
@@ -97,6 +100,14 @@ class WorkloadService:
                 retry_of=old["id"],
             ),
         )
+
+    async def _with_secret(self, old: Record, spec: JobSpec) -> JobSpec:
+        """Return the spec of a workload with the secret that its record does not hold."""
+        if spec.callback is None:
+            return spec
+        async with self._unit.looking_up() as connection:
+            told = await find_callback(connection, old["id"])
+        return spec.model_copy(update={"callback": callback_of(told)}) if told else spec
 
     async def _admit_again(self, old: Record, spec: JobSpec, owner: Principal, tasks: str) -> Admitted:
         if spec.array is None and tasks == "all":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from services.chassis.settings import ChassisSettings, Server
 
@@ -18,6 +19,7 @@ __all__ = [
     "Schedules",
     "TemporalSettings",
     "Watch",
+    "Webhooks",
 ]
 
 
@@ -56,6 +58,45 @@ class Schedules(BaseModel):
     """How many schedules one user may have that can still make jobs."""
 
 
+HostPattern = Annotated[
+    str, StringConstraints(to_lower=True, pattern=r"^(\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9a-fA-F:.]+)$")
+]
+"""A host, an address, `*.example.org` for all below a name, or `*` for every host that is not ours to protect."""
+
+
+class Webhooks(BaseModel):
+    """Where users may have events sent to, and how often that is tried."""
+
+    allow: list[HostPattern] = []
+    """Hosts; by default none."""
+    http: bool = False
+    """Whether `http://` is allowed beside `https://`."""
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = [443]
+    """Empty: every port."""
+    networks: list[IPv4Network | IPv6Network] = []
+    """Networks that are private or of this machine, and allowed all the same. A gateway in local mode takes whoever
+    comes from its own machine for an admin: never allow that machine there."""
+    ca_file: Path | None = None
+    """Whose certificates are believed, beside the usual ones."""
+    timeout: float = Field(default=10.0, gt=0, le=60)
+    """Seconds that one try may take, from the look-up of the name to the answer."""
+    answer_limit: int = Field(default=64 * 2**10, ge=0)
+    """Bytes that are read of an answer; what it says beyond its status is of no interest."""
+    attempts: int = Field(default=16, ge=1, le=100)
+    """Tries, after which an event is a dead letter."""
+    first_pause: float = Field(default=2.0, gt=0)
+    """Seconds before the second try; each further pause is twice as long."""
+    longest_pause: float = Field(default=3600.0, gt=0)
+    per_host: int = Field(default=4, ge=1)
+    """Events that are sent to one host at a time, so that a slow one leaves room for the others."""
+    kept: float = Field(default=14.0, gt=0, le=365)
+    """Days that deliveries are kept after they ended, dead letters too. Events that are older are not sent."""
+    per_owner: int = Field(default=100, ge=0)
+    """How many subscriptions one user may have."""
+    look: float = Field(default=10.0, gt=0)
+    """Seconds between two looks whether anybody wants to be told of anything."""
+
+
 class QueueSettings(BaseModel):
     """How what waits is let go."""
 
@@ -89,6 +130,7 @@ class SchedulerSection(BaseModel):
     backends: list[BackendSettings] = [BackendSettings()]
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
+    webhooks: Webhooks = Webhooks()
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
 

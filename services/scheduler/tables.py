@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, false
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 
@@ -11,9 +25,13 @@ __all__ = [
     "arrays",
     "batches",
     "bundles",
+    "callbacks",
+    "deliveries",
     "dependencies",
+    "hook_position",
     "schedule_runs",
     "schedules",
+    "subscriptions",
     "tasks",
     "transitions",
     "waiting",
@@ -234,3 +252,87 @@ theirs; `not_before` is when the next attempt of a pending one may begin."""
 
 Index("ix_tasks_state", tasks.c.workload_id, tasks.c.state, tasks.c.index)
 Index("ix_tasks_bundle", tasks.c.workload_id, tasks.c.bundle)
+
+callbacks = Table(
+    "callbacks",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("callback", JSON, nullable=False),
+    Column("closed", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Moment, nullable=False),
+)
+"""Whom a workload's moves are told, with the sealed secret that its record does not hold; closed at its end."""
+
+_heard = callbacks.c.closed.is_(False)
+Index("ix_callbacks_open", callbacks.c.created_at, sqlite_where=_heard, postgresql_where=_heard)
+
+subscriptions = Table(
+    "subscriptions",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("owner", String(256), nullable=False),
+    Column("name", String(128)),
+    Column("spec", JSON, nullable=False),
+    Column("principal", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+"""`principal` says what may be seen; a subscription that was deleted stays, so nothing brings it back."""
+
+Index("ix_subscriptions_owner_seq", subscriptions.c.owner, subscriptions.c.seq)
+Index("ix_subscriptions_state", subscriptions.c.state)
+
+deliveries = Table(
+    "deliveries",
+    METADATA,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("line", String(256), nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("owner", String(256), nullable=False),
+    Column("project", String(64)),
+    Column("subscription_id", String(64)),
+    Column("workload_id", String(64)),
+    Column("event_id", String(128), nullable=False),
+    Column("event_type", String(128), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("content_type", String(128), nullable=False),
+    Column("body", LargeBinary),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text, nullable=False),
+    Column("next_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("target", "key"),
+)
+"""Events on their way. Those of one `line` go one after the other; `key` is the same for what is to be sent once."""
+
+Index("ix_deliveries_owner_seq", deliveries.c.owner, deliveries.c.seq)
+Index("ix_deliveries_state_updated", deliveries.c.state, deliveries.c.updated_at)
+_on_its_way = deliveries.c.state == "waiting"
+Index(
+    "ix_deliveries_waiting",
+    deliveries.c.line,
+    deliveries.c.seq,
+    sqlite_where=_on_its_way,
+    postgresql_where=_on_its_way,
+)
+
+hook_position = Table(
+    "hook_position",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""One row: up to where the event log was looked through for what is to be delivered."""

@@ -11,8 +11,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from .activities.array import ArrayActivities
 from .activities.job import JobActivities
 from .activities.schedule import ScheduleActivities
+from .activities.webhook import HookActivities
 from .workflows.job import JobWorkflow
 from .workflows.schedule import ScheduledRun
+from .workflows.webhook import DeliveryLine
 
 __all__ = ["make_worker", "workflow_runner"]
 
@@ -34,16 +36,18 @@ def make_worker(
     activities: JobActivities,
     schedules: ScheduleActivities,
     arrays: ArrayActivities,
+    hooks: HookActivities,
 ) -> Worker:
     """Return a worker for all workflows and activities of this service."""
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[JobWorkflow, ScheduledRun],
+        workflows=[JobWorkflow, ScheduledRun, DeliveryLine],
         activities=[
             *(activities.submit_attempt, activities.cancel_attempt, activities.move),
             *(arrays.hand_out_tasks, arrays.recall_tasks, arrays.conclude_array),
             *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
+            hooks.deliver_line,
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=_CACHED,

@@ -18,7 +18,7 @@ from httpx_sse import aconnect_sse
 from contracts.errors import UnavailableError
 from contracts.ids import workload_id
 from contracts.states import WorkloadState
-from services.gateway.reader import StreamReader
+from services.chassis.reader import StreamReader
 from tests.support.chassis import NatsProcess, until
 from tests.support.gateway import Site, as_user, run_gateway, run_site
 from tests.support.servers import free_ports

@@ -27,6 +27,7 @@ from contracts.events import (
     WorkloadMoved,
     WorkloadTasksMoved,
 )
+from contracts.hook_events import SubscriptionChanged, SubscriptionCreated, SubscriptionDeleted
 from contracts.model import now
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
@@ -34,12 +35,12 @@ from services.chassis.errors import translated
 from services.chassis.unit import EVENT_SINK, UnitOfWork, Work, upsert_for
 from services.scheduler.tables import METADATA
 
-from . import others, tasks, workloads
+from . import others, subscriptions, tasks, workloads
 
 __all__ = ["catch_up"]
 
 _STREAM = "EVENTS"
-_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule")]
+_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule", "subscription")]
 _MARGIN = timedelta(minutes=10)
 """Clocks differ, and what was said last need not have been made last."""
 _BATCH = 500
@@ -57,6 +58,9 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     ScheduleChanged: others.change_schedule,
     ScheduleDeleted: others.delete_schedule,
     ScheduleFired: others.note_run,
+    SubscriptionCreated: subscriptions.create,
+    SubscriptionChanged: subscriptions.change,
+    SubscriptionDeleted: subscriptions.delete,
 }
 
 log = structlog.get_logger(__name__)

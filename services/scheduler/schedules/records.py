@@ -11,6 +11,7 @@ from contracts.ids import workload_id_from
 from contracts.model import now
 from contracts.principals import Level, Principal
 from contracts.schedules import RunOutcome, Schedule, ScheduleRun, ScheduleSpec, ScheduleState, schedule_job_key
+from contracts.secrets import without_secrets
 from services.scheduler.records import Record
 
 from .timing import next_runs
@@ -60,7 +61,7 @@ def to_schedule(row: Row, runs: Sequence[Row] = (), *, shown: int = _SHOWN) -> S
         id=row["id"],
         owner=row["owner"],
         project=row["project"],
-        spec=spec,
+        spec=without_secrets(spec),
         state=state,
         revision=row["revision"],
         runs=row["runs"],

@@ -22,6 +22,7 @@ from contracts.model import now
 from contracts.principals import Principal
 from contracts.queries import GetSchedule, ListSchedules, SchedulePage
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec, ScheduleState
+from contracts.secrets import keep_secret
 from services.chassis.bus import Delivery
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
@@ -80,6 +81,7 @@ class ScheduleService:
                 return to_schedule(found)
             if command.revision is not None and command.revision != found["revision"]:
                 raise ConflictError(f"{found['id']} has been changed meanwhile: revision {found['revision']}")
+            spec = spec.model_copy(update={"job": keep_secret(spec.job, spec_of(found).job)})
             if spec.max_runs is not None and spec.max_runs <= found["runs"]:
                 raise InvalidError.of("max_runs", f"it has run {found['runs']} times already")
             fresh = new_row(found["id"], Principal(subject=found["owner"]), spec, "")

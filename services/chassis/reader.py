@@ -20,8 +20,9 @@ from nats.js.errors import APIError
 
 from contracts.errors import UnavailableError
 from contracts.ids import message_id
-from services.chassis.bus import Bus
-from services.chassis.errors import translated
+
+from .bus import Bus
+from .errors import translated
 
 __all__ = ["Entry", "StreamReader"]
 

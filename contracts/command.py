@@ -1,0 +1,23 @@
+"""What every command is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .model import Message
+
+__all__ = ["NO_TARGET", "Command"]
+
+NO_TARGET = "none"
+"""The last token of the subject of a command that is about nothing in particular: such commands know no order."""
+
+
+class Command(Message):
+    """A wish. Its subject is `commands.<service>.<noun>.<verb>.<id>`, computed in `contracts.subjects`."""
+
+    service: ClassVar[str]
+
+    @property
+    def target_id(self) -> str:
+        """Return the token that ends the subject; commands of one target are handled in order."""
+        return NO_TARGET

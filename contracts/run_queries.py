@@ -1,0 +1,46 @@
+"""What runners ask of storage, by their tickets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from .files import Sha256, UploadPlan
+from .model import Model
+from .query import Query
+from .runs import FrozenInput
+from .spec import FilePath
+
+__all__ = ["DownloadRunInputs", "OpenRunUpload", "RunDownloads"]
+
+
+class RunDownloads(Model):
+    """A URL for each target."""
+
+    urls: dict[str, str]
+
+
+class DownloadRunInputs(Query):
+    """A runner asks for the URLs of its frozen inputs, by its ticket."""
+
+    name: ClassVar[str] = "run.download"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = RunDownloads
+
+    ticket: str
+    inputs: list[FrozenInput]
+
+
+class OpenRunUpload(Query):
+    """A runner asks to store an output or a log, by its ticket. Answered with an `UploadPlan`."""
+
+    name: ClassVar[str] = "run.upload"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = UploadPlan
+
+    ticket: str
+    path: FilePath
+    """Below the job's folder: `outputs/…` or `logs/<attempt>/…`."""
+    size: int = Field(ge=0, le=5 * 2**40)
+    sha256: Sha256

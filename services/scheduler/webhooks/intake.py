@@ -1,0 +1,132 @@
+"""Takes events into the table of deliveries: those that came together, in one transaction with the place in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.envelope import Context, Envelope
+from contracts.model import now
+from services.chassis.reader import Entry
+from services.chassis.unit import UnitOfWork, upsert_for
+from services.scheduler.records import Record
+from services.scheduler.tables import callbacks, deliveries
+
+from . import store
+from .formats import JobFacts, state_of
+from .matching import CallbackTarget, SubscriptionTarget
+from .store import Position
+from .words import start_line
+
+__all__ = ["HookIntake"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Found:
+    rows: list[Record] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Workloads that have ended, of which nothing more will be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    callbacks: dict[str, CallbackTarget]
+    subscriptions: list[SubscriptionTarget]
+    facts: dict[str, JobFacts]
+
+
+class HookIntake:
+    """Finds out what is to be sent. Whom to tell is asked of the tables: another replica may have let a job in."""
+
+    def __init__(self, *, unit: UnitOfWork, kept: timedelta) -> None:
+        self._unit = unit
+        self._kept = kept
+        self._place: Position | None = None
+
+    async def take(self, entries: Sequence[Entry]) -> int:
+        """Write down what is to be sent of some events, which follow each other; returns how much that is."""
+        async with self._unit.looking_up() as connection:
+            targets = await _targets(connection, entries)
+        found, place = self._look_through(entries, targets)
+        self._place = place or self._place
+        if found.rows or found.closed:
+            await self._write(found)
+        return len(found.rows)
+
+    async def settle(self) -> None:
+        """Write down the place in the log, if nothing else has since it moved."""
+        if self._place is not None:
+            await self._write(_Found())
+
+    def _look_through(self, entries: Sequence[Entry], targets: _Targets) -> tuple[_Found, Position | None]:
+        found, place = _Found(), None
+        too_old = now() - self._kept
+        for entry in entries:
+            noun, about = _names_of(entry)
+            wanting = [one for one in targets.subscriptions if one.may_want(noun)]
+            callback = targets.callbacks.get(about)
+            if not wanting and callback is None:
+                continue
+            try:
+                envelope = Envelope.from_bytes(entry.data)
+            except ValidationError:
+                log.warning("hooks.unreadable_event", sequence=entry.sequence)
+                continue
+            facts = targets.facts.get(about, JobFacts())
+            if envelope.time > too_old:
+                found.rows += _drafts([*wanting, *([callback] if callback else [])], envelope, facts)
+            state = state_of(envelope)
+            if callback is not None and state is not None and state.is_terminal:
+                found.closed.append(about)
+        if entries:
+            place = Position(entries[-1].sequence, now())
+        return found, place
+
+    async def _write(self, found: _Found) -> None:
+        async with self._unit.begin(Context.start("service:scheduler")) as work:
+            if found.rows:
+                statement = upsert_for(work.connection)(deliveries).on_conflict_do_nothing()
+                await work.connection.execute(statement, found.rows)
+            for line, owner in {row["line"]: row["owner"] for row in found.rows}.items():
+                work.defer(*start_line(line, owner))
+            if found.closed:
+                this = callbacks.c.workload_id.in_(found.closed)
+                await work.connection.execute(update(callbacks).where(this).values(closed=True))
+            if self._place is not None:
+                await store.keep_position(work.connection, self._place)
+        self._place = None
+
+
+def _drafts(
+    targets: Sequence[SubscriptionTarget | CallbackTarget], envelope: Envelope, facts: JobFacts
+) -> Iterator[Record]:
+    for target in targets:
+        row = target.draft(envelope, facts)
+        if row is not None:
+            yield row
+
+
+def _names_of(entry: Entry) -> tuple[str, str]:
+    """Return the noun of an event and what it is about, from its subject: most need not be read."""
+    parts = entry.subject.split(".")
+    return parts[1], parts[-1]
+
+
+async def _targets(connection: AsyncConnection, entries: Sequence[Entry]) -> _Targets:
+    about = {parts[-1] for entry in entries if (parts := entry.subject.split("."))[1] == "workload"}
+    told = {job: CallbackTarget(row) for job, row in (await store.open_callbacks(connection, about)).items()}
+    served = [SubscriptionTarget(row) for row in await store.active_subscriptions(connection)]
+    asked = about if any(one.wants_facts for one in served) else {job for job in told if _is_special(told[job])}
+    return _Targets(told, served, await store.facts_of(connection, asked))
+
+
+def _is_special(target: CallbackTarget) -> bool:
+    return target.callback.format != "cloudevents"
