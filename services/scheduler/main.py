@@ -90,12 +90,13 @@ async def _work(frame: Frame, temporal: TemporalSettings, parts: Parts) -> None:
     parts.hooks.use(client)
     there.set()
     log.info("temporal.connected", address=temporal.address)
-    comparing = asyncio.gather(parts.mirror.run(), parts.hooks.lines.run())
+    comparing = [asyncio.create_task(part.run()) for part in (parts.mirror, parts.hooks.lines)]
     try:
         with suppress(asyncio.CancelledError):
             await worker.run()
     finally:
-        comparing.cancel()
+        for task in comparing:
+            task.cancel()
 
 
 async def _serve_and_leave(settings: SchedulerSettings) -> None:

@@ -133,6 +133,12 @@ class User:
         answer: Workload = await self.order(command)
         return answer
 
+    async def order_retry(self, job: str) -> Workload:
+        """Run an ended job again."""
+        command = RetryWorkload(workload_id=job, principal=self._principal, new_id=workload_id())
+        answer: Workload = await self.order(command)
+        return answer
+
     async def tasks(self, job: str, *states: TaskState, limit: int = 1000) -> list[Task]:
         """Look at the tasks of an array, page by page."""
         found: list[Task] = []
