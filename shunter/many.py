@@ -10,6 +10,7 @@ from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 
 from .calls import batches, schedules
 from .calls.call import Call
+from .hooks import AsyncHooks, Hooks
 from .models import BatchList, BatchSubmission, ScheduleList
 
 __all__ = ["AsyncMany", "Many"]
@@ -17,7 +18,7 @@ __all__ = ["AsyncMany", "Many"]
 T = TypeVar("T")
 
 
-class Many(ABC):
+class Many(Hooks, ABC):
     """Many jobs, for the client."""
 
     @abstractmethod
@@ -76,7 +77,7 @@ class Many(ABC):
         return self._send(schedules.delete_schedule(schedule_id))
 
 
-class AsyncMany(ABC):
+class AsyncMany(AsyncHooks, ABC):
     """The same, awaited."""
 
     @abstractmethod

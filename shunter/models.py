@@ -10,6 +10,7 @@ from pydantic import Field
 from contracts.batches import Batch
 from contracts.envelope import Envelope
 from contracts.files import FileRecord, Folder
+from contracts.hook_queries import DeliveryPage, SubscriptionPage
 from contracts.model import Model
 from contracts.principals import Principal
 from contracts.queries import BackendView, BatchPage, SchedulePage
@@ -20,6 +21,7 @@ __all__ = [
     "BackendList",
     "BatchList",
     "BatchSubmission",
+    "DeliveryList",
     "EventItem",
     "EventPage",
     "FileList",
@@ -31,6 +33,7 @@ __all__ = [
     "OutputList",
     "ScheduleList",
     "Submission",
+    "SubscriptionList",
     "TaskLogPage",
     "TaskLogView",
     "WhoAmI",
@@ -103,6 +106,14 @@ class BatchSubmission(Model):
 
 class ScheduleList(SchedulePage):
     """Some schedules, newest first."""
+
+
+class SubscriptionList(SubscriptionPage):
+    """Some subscriptions, newest first."""
+
+
+class DeliveryList(DeliveryPage):
+    """Some deliveries, newest first."""
 
 
 class FileView(FileRecord):

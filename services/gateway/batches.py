@@ -7,7 +7,9 @@ from contracts.commands import CancelBatch, CreateBatch
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import now
 from contracts.queries import BatchPage, GetBatch, ListBatches
+from contracts.secrets import replace_secrets
 from services.chassis.bus import Bus
+from services.chassis.sealing import Sealer
 
 from .callers import Caller
 from .jobs import hash_of
@@ -23,10 +25,11 @@ _LONGEST = 60.0
 class BatchService:
     """Submits, shows and ends batches for one caller. None means: the command is kept and will be handled later."""
 
-    def __init__(self, *, bus: Bus, caller: Caller, wait: float) -> None:
+    def __init__(self, *, bus: Bus, caller: Caller, wait: float, sealer: Sealer) -> None:
         self._bus = bus
         self._caller = caller
         self._wait = wait
+        self._sealer = sealer
 
     async def create(self, spec: BatchSpec, *, key: str | None, wait: float | None) -> tuple[str, Batch | None, bool]:
         """Hand jobs in; returns the id, the record, and whether an earlier request with the same key had made it."""
@@ -36,7 +39,10 @@ class BatchService:
         jobs_of(batch_id, spec)
         asked_at = now()
         command = CreateBatch(
-            batch_id=batch_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
+            batch_id=batch_id,
+            principal=principal,
+            spec=replace_secrets(spec, self._sealer.seal),
+            request_hash=hash_of(replace_secrets(spec, self._sealer.mark)) if key else "",
         )
         seconds = min(self._wait + len(spec.jobs) / 50, _LONGEST) if wait is None else wait
         batch: Batch | None = await self._bus.order(command, self._caller.context, wait=seconds, answer=Batch)

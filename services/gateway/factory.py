@@ -10,6 +10,7 @@ from contracts.runs import Stream
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
+from services.chassis.sealing import Sealer
 
 from .auth.authenticator import Door
 from .batches import BatchService
@@ -19,6 +20,7 @@ from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
+from .hooks import HookService
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
@@ -42,6 +44,7 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    sealer: Sealer
 
 
 class Factory:
@@ -56,18 +59,39 @@ class Factory:
         """Return the service for jobs."""
         process = self._process
         return JobService(
-            bus=process.bus, caller=self.caller, closing=process.closing, wait=process.settings.submit_wait
+            bus=process.bus,
+            caller=self.caller,
+            closing=process.closing,
+            wait=process.settings.submit_wait,
+            sealer=process.sealer,
         )
 
     def batches(self) -> BatchService:
         """Return the service for batches."""
         process = self._process
-        return BatchService(bus=process.bus, caller=self.caller, wait=process.settings.submit_wait)
+        return BatchService(
+            bus=process.bus, caller=self.caller, wait=process.settings.submit_wait, sealer=process.sealer
+        )
 
     def schedules(self) -> ScheduleService:
         """Return the service for schedules."""
         process = self._process
-        return ScheduleService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
+        return ScheduleService(
+            bus=process.bus,
+            caller=self.caller,
+            wait=max(process.settings.submit_wait, 1.0),
+            sealer=process.sealer,
+        )
+
+    def hooks(self) -> HookService:
+        """Return the service for subscriptions and deliveries."""
+        process = self._process
+        return HookService(
+            bus=process.bus,
+            caller=self.caller,
+            wait=max(process.settings.submit_wait, 1.0),
+            sealer=process.sealer,
+        )
 
     def logs(self) -> LogService:
         """Return the service for logs."""

@@ -27,6 +27,7 @@ from contracts.queries import (
     ListWorkloads,
     TaskPage,
 )
+from contracts.secrets import replace_secrets
 from contracts.spec import JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
@@ -34,6 +35,7 @@ from contracts.tasks import Task, TaskState
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
+from services.chassis.sealing import Sealer
 
 from .callers import Caller
 from .closing import Closing
@@ -86,18 +88,22 @@ class Until:
 class JobService:
     """Submits, shows and steers jobs for one caller."""
 
-    def __init__(self, *, bus: Bus, caller: Caller, closing: Closing, wait: float) -> None:
+    def __init__(self, *, bus: Bus, caller: Caller, closing: Closing, wait: float, sealer: Sealer) -> None:
         self._bus = bus
         self._caller = caller
         self._closing = closing
         self._wait = wait
+        self._sealer = sealer
 
     async def submit(self, spec: JobSpec, *, key: str | None, wait: float | None) -> Submitted:
         """Hand a job in; raises the scheduler's refusal. Without *key* each call makes another job."""
         principal = self._caller.principal
         job_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = SubmitWorkload(
-            workload_id=job_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
+            workload_id=job_id,
+            principal=principal,
+            spec=replace_secrets(spec, self._sealer.seal),
+            request_hash=hash_of(replace_secrets(spec, self._sealer.mark)) if key else "",
         )
         return await self._make(job_id, command, key=key, wait=wait)
 

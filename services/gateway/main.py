@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import uvloop
 
+from services.chassis.sealing import Sealer
 from services.chassis.service import Frame, open_frame
 
 from .app import create_app
@@ -40,6 +41,7 @@ async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
+            sealer=Sealer.of(settings),
         )
 
 

@@ -15,7 +15,9 @@ from contracts.ids import workload_id, workload_id_from
 from contracts.model import now
 from contracts.queries import GetSchedule, ListSchedules, SchedulePage
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
+from contracts.secrets import replace_secrets
 from services.chassis.bus import Bus
+from services.chassis.sealing import Sealer
 
 from .callers import Caller
 from .jobs import hash_of
@@ -28,10 +30,11 @@ _PREFIX = "sch"
 class ScheduleService:
     """Makes, shows and steers schedules for one caller. None means: the scheduler is away, the command is kept."""
 
-    def __init__(self, *, bus: Bus, caller: Caller, wait: float) -> None:
+    def __init__(self, *, bus: Bus, caller: Caller, wait: float, sealer: Sealer) -> None:
         self._bus = bus
         self._caller = caller
         self._wait = wait
+        self._sealer = sealer
 
     async def create(
         self, spec: ScheduleSpec, *, key: str | None, wait: float | None
@@ -41,7 +44,10 @@ class ScheduleService:
         schedule_id = workload_id_from(principal.subject, key, _PREFIX) if key else workload_id(_PREFIX)
         asked_at = now()
         command = CreateSchedule(
-            schedule_id=schedule_id, principal=principal, spec=spec, request_hash=hash_of(spec) if key else ""
+            schedule_id=schedule_id,
+            principal=principal,
+            spec=replace_secrets(spec, self._sealer.seal),
+            request_hash=hash_of(replace_secrets(spec, self._sealer.mark)) if key else "",
         )
         schedule = await self._order(command, wait)
         return schedule_id, schedule, bool(key and schedule and schedule.created_at < asked_at)
@@ -49,8 +55,9 @@ class ScheduleService:
     async def replace(self, schedule_id: str, spec: ScheduleSpec, revision: int | None) -> Schedule | None:
         """Let a schedule be another one."""
         principal = self._caller.principal
+        sealed = replace_secrets(spec, self._sealer.seal)
         return await self._order(
-            ReplaceSchedule(schedule_id=schedule_id, principal=principal, spec=spec, revision=revision)
+            ReplaceSchedule(schedule_id=schedule_id, principal=principal, spec=sealed, revision=revision)
         )
 
     async def pause(self, schedule_id: str) -> Schedule | None:

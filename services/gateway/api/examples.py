@@ -64,6 +64,17 @@ SPECS: dict[str, Example] = {
             "outputs": [{"path": "result-{index}.json"}],
         },
     ),
+    "told": Example(
+        summary="Somebody is told of its end",
+        value={
+            "argv": ["python", "train.py"],
+            "callback": {
+                "url": "https://hooks.example.org/shunter",
+                "secret": "a long random word",
+                "events": ["succeeded", "failed", "canceled", "lost"],
+            },
+        },
+    ),
     "held": Example(summary="Wait for a start", value={"argv": ["true"], "hold": True, "labels": {"team": "vision"}}),
 }
 
