@@ -11,6 +11,7 @@ import typer
 from .commands import (
     audit,
     batches,
+    deliveries,
     doctor,
     facts,
     files,
@@ -21,6 +22,7 @@ from .commands import (
     stack,
     steering,
     submission,
+    subscriptions,
     tasks,
     usage,
     waiting,
@@ -81,6 +83,8 @@ _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
+app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
+app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)

@@ -111,6 +111,21 @@ def _identity(users: dict[str, dict[str, str]]) -> dict[str, Any]:
     }
 
 
+def _webhooks(*, demo: bool) -> dict[str, Any]:
+    """Say where events may be sent: nowhere, until the operator says so; on a demo stack to this machine.
+
+    There the gateway is not in local mode, so that nobody gains anything by having something sent to it.
+    """
+    if not demo:
+        return {"allow": []}
+    return {
+        "allow": [_HOST, "localhost"],
+        "http": True,
+        "ports": [],
+        "networks": ["127.0.0.0/8", "::1/128"],
+    }
+
+
 def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[str, str]]) -> dict[str, Any]:
     def listen(name: str) -> dict[str, Any]:
         return {"host": _HOST, "port": plan[name]}
@@ -137,6 +152,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
                 "task_queue": "shunter-workloads",
             },
             "backends": [{"name": "local", "kind": "local"}],
+            "webhooks": _webhooks(demo=bool(users)),
         },
         "storage": {
             "health": listen("storage"),

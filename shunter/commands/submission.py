@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, given, outputs_of
+from .wishes import array_of, callback_of, given, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,9 @@ def submit(
     priority: wishes.Priority = None,
     start_at: wishes.StartAt = None,
     after: wishes.After = None,
+    callback: wishes.Callback = None,
+    callback_events: wishes.CallbackEvents = None,
+    callback_secret: wishes.CallbackSecret = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -76,6 +79,7 @@ def submit(
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     many = array_of(array, items_from, max_running)
     when = given(array=many, priority=priority, start_at=_moment(start_at), after=after)
+    known |= given(callback=callback_of(callback, callback_events, callback_secret))
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
     raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
 
@@ -86,7 +90,7 @@ def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: 
             options["after"] = _after(client, options["after"])
         batch, specs = _read(file, options)
         if how.dry_run:
-            return _show_dry([batch] if batch else specs, as_json=how.as_json)
+            return _show_dry(_shown(batch, specs), as_json=how.as_json)
         return _send_batch(client, batch, how) if batch else _send_each(client, specs, how)
 
 
@@ -131,6 +135,13 @@ def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSp
     if not documents:
         return [to_spec(options)]
     return [to_spec(merge(document.value, options), document) for document in documents]
+
+
+def _shown(batch: BatchSpec | None, specs: Sequence[JobSpec]) -> Sequence[JobSpec | BatchSpec]:
+    """Return what would be sent, as it may be shown."""
+    from contracts.secrets import without_secrets
+
+    return [without_secrets(batch)] if batch else [without_secrets(spec) for spec in specs]
 
 
 def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> ExitCode:

@@ -14,6 +14,9 @@ __all__ = [
     "Argv",
     "Array",
     "Backend",
+    "Callback",
+    "CallbackEvents",
+    "CallbackSecret",
     "Cpus",
     "DryRun",
     "Env",
@@ -39,6 +42,7 @@ __all__ = [
     "Wait",
     "Walltime",
     "array_of",
+    "callback_of",
     "given",
     "outputs_of",
 ]
@@ -67,6 +71,11 @@ Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` a
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
 After = Annotated[_Words, typer.Option("--after", help="When it has ended: `JOB[:success|failure|any][+DELAY]`.")]
+Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of its moves.")]
+CallbackEvents = Annotated[_Words, typer.Option("--callback-event", help="Only this state; may be repeated.")]
+CallbackSecret = Annotated[
+    Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
+]
 Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
 ItemsFrom = Annotated[
     _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
@@ -91,6 +100,13 @@ def _is_nothing(value: object) -> bool:
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
     return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
+
+
+def callback_of(url: str | None, events: Sequence[str] | None, secret: Path | None) -> dict[str, Any]:
+    """Return the callback that the options ask for, `{}` if they ask for none."""
+    from .subscriptions import read_secret
+
+    return given(url=url, events=list(events or ()), secret=read_secret(secret))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from contracts.files import PartDone
 from contracts.schedules import ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
+from contracts.subscriptions import DeliveryState, SubscriptionSpec
 from contracts.tasks import TaskState
 from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, jobs, operations, records, schedules, tasks
+from shunter.calls import batches, files, hooks, jobs, operations, records, schedules, tasks
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -31,6 +32,9 @@ SHA = "0" * 64
 BATCH = "bat-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
 SCHEDULE = "sch-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
 NIGHTLY = ScheduleSpec(name="nightly", cron="30 2 * * *", job=JobSpec(argv=["true"]))
+SUBSCRIPTION = "sub-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
+DELIVERY = "dlv-0193e7a4c2d87b1e9f5a3c6d8e0f1a2b"
+HOOK = SubscriptionSpec(url="https://hooks.example.org/", secret="s")
 MOMENT = datetime(2026, 11, 20, tzinfo=UTC)
 
 FILTER = jobs.JobFilter(
@@ -80,6 +84,19 @@ CALLS: dict[str, Call[Any]] = {
     "resume": schedules.resume_schedule(SCHEDULE),
     "trigger": schedules.trigger_schedule(SCHEDULE),
     "delete a schedule": schedules.delete_schedule(SCHEDULE),
+    "make a subscription": hooks.create_subscription(HOOK),
+    "change a subscription": hooks.replace_subscription(SUBSCRIPTION, HOOK, revision=2),
+    "list subscriptions": hooks.list_subscriptions(name="ci-bot", owner="ada", cursor="c"),
+    "subscription": hooks.get_subscription(SUBSCRIPTION),
+    "pause a subscription": hooks.pause_subscription(SUBSCRIPTION),
+    "resume a subscription": hooks.resume_subscription(SUBSCRIPTION),
+    "test a subscription": hooks.test_subscription(SUBSCRIPTION),
+    "delete a subscription": hooks.delete_subscription(SUBSCRIPTION),
+    "list deliveries": hooks.list_deliveries(
+        [DeliveryState.DEAD], subscription=SUBSCRIPTION, job=JOB, owner="ada", cursor="c"
+    ),
+    "delivery": hooks.get_delivery(DELIVERY),
+    "redeliver": hooks.redeliver(DELIVERY),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),

@@ -20,6 +20,7 @@ from contracts.queries import QUERIES, Query, Reply
 from contracts.runs import ControlReply, ControlRun, RunReport, RunTask, RunTicket
 from contracts.schedules import Schedule, ScheduleSpec
 from contracts.spec import JobSpec
+from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.usage import ReplayReport, UsageSummary
 from contracts.workloads import Workload
 from tests.support.ledger import breaks_between
@@ -29,6 +30,7 @@ RUN_MESSAGES: tuple[type[Message], ...] = (RunTask, RunReport, ControlRun)
 RECORDS: tuple[type[Model], ...] = (
     *(Envelope, Problem, JobSpec, Workload, FileRecord, UploadPlan, DownloadUrl, UsageSummary, ReplayReport),
     *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec, Batch, BatchSpec),
+    *(Subscription, SubscriptionSpec, Delivery),
 )
 
 

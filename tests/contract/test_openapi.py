@@ -18,9 +18,10 @@ from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 from contracts.spec import JobSpec
+from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import batch_examples, examples, schedule_examples
+from services.gateway.api import batch_examples, examples, hook_examples, schedule_examples
 from services.gateway.api.events import EventPage
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
@@ -114,6 +115,9 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (Batch, batch_examples.BATCH),
         (Schedule, schedule_examples.SCHEDULE),
         (ScheduleRun, schedule_examples.RUN),
+        (Subscription, hook_examples.SUBSCRIPTION),
+        (Delivery, hook_examples.DELIVERY),
+        (Delivery, hook_examples.PING),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -139,6 +143,12 @@ def test_the_examples_of_batches_can_be_submitted() -> None:
 def test_the_examples_of_schedules_can_be_made(name: str) -> None:
     example = cast(dict[str, Any], schedule_examples.SCHEDULES[name])
     ScheduleSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", list(hook_examples.SUBSCRIPTIONS))
+def test_the_examples_of_subscriptions_can_be_made(name: str) -> None:
+    example = cast(dict[str, Any], hook_examples.SUBSCRIPTIONS[name])
+    SubscriptionSpec.model_validate(example["value"])
 
 
 def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:

@@ -77,6 +77,7 @@ class Receiver:
     port: int = 0
     sent: int = 0
     """Bytes that were answered."""
+    _open: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         """Return where it listens."""
@@ -101,7 +102,11 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        with suppress(OSError, asyncio.IncompleteReadError):
+        this = asyncio.current_task()
+        assert this is not None
+        self._open.add(this)
+        # A task that ends as cancelled would be complained of by asyncio's streams.
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
@@ -109,7 +114,15 @@ class Receiver:
                 got = Got(head[0].split(" ")[1], headers, body)
                 self.got.append(got)
                 await self._say(self.answer(got), writer)
-        writer.close()
+        self._open.discard(this)
+        writer.transport.abort()  # an answer without end is never all sent
+
+    async def hang_up(self) -> None:
+        """Close every connection."""
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open)
+        await asyncio.sleep(0)  # the transports hear of it in the next turn
 
     async def _say(self, says: Says, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(says.pause)
@@ -133,6 +146,7 @@ async def run_receiver() -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         server.close()
+        await receiver.hang_up()
 
 
 def allowing(settings: SchedulerSettings, **webhooks: Any) -> SchedulerSettings:

@@ -24,6 +24,8 @@ COMMANDS = [
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
+    *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
+    *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
@@ -55,7 +57,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit", "parked", "schedule", "batch"}:
+    if name in {"files", "audit", "parked", "schedule", "batch", "subscriptions", "deliveries"}:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)
