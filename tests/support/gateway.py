@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
@@ -68,7 +69,7 @@ async def run_gateway(
         temporal_ui="http://127.0.0.1:8233",
         identity=IdentitySettings(local=local, users=_users()),
     )
-    settings = GatewaySettings(nats=nats, gateway=section)
+    settings = GatewaySettings(nats=nats, gateway=section, ticket_key=SecretStr("k" * 40))
     settings.log.level = "warning"
     async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
         await frame.bus.start()

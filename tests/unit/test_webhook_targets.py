@@ -237,7 +237,7 @@ async def test_a_target_that_is_down_or_talks_nonsense_is_unreachable() -> None:
 async def test_plain_http_where_tls_is_spoken_is_unreachable() -> None:
     async with run_receiver() as receiver:
         with pytest.raises(UnreachableError, match=r"certificate|no answer"):
-            await _post(receiver.url().replace("http://", "https://"), HERE)
+            await _post(receiver.url().replace("http://", "https://"), {**HERE, "timeout": 1})
 
 
 async def test_retry_after_is_read() -> None:

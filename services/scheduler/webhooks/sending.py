@@ -77,7 +77,10 @@ class Sender:
 
         url = httpcore.URL(scheme=address.scheme, host=_ascii(address), port=address.port, target=address.target)
         own = [("host", _authority(address)), ("content-length", str(len(body)))]
-        async with pool.stream("POST", url, headers=[*own, *headers], content=body) as response:
+        # A connection that is being made is closed by its own limits, and forgotten where it is cut off from outside.
+        limits = {"connect": self._settings.timeout * 0.45, "pool": self._settings.timeout}
+        stream = pool.stream("POST", url, headers=[*own, *headers], content=body, extensions={"timeout": limits})
+        async with stream as response:
             found = Answer(response.status, read_retry_after(_header(response, b"retry-after")))
             read = 0
             async for piece in response.aiter_stream():
