@@ -55,8 +55,7 @@ def submit(
     start_at: wishes.StartAt = None,
     after: wishes.After = None,
     callback: wishes.Callback = None,
-    callback_events: wishes.CallbackEvents = None,
-    callback_secret: wishes.CallbackSecret = None,
+    secret: wishes.CallbackSecret = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -67,19 +66,16 @@ def submit(
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
-
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
     from .specs import pairs, read_inputs
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room)
-    where = given(placement=given(backend=backend), retries=given(max=retries))
+    words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room, priority=priority)
+    where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    many = array_of(array, items_from, max_running)
-    when = given(array=many, priority=priority, start_at=_moment(start_at), after=after)
-    known |= given(callback=callback_of(callback, callback_events, callback_secret))
+    when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
     raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
 

@@ -15,7 +15,6 @@ __all__ = [
     "Array",
     "Backend",
     "Callback",
-    "CallbackEvents",
     "CallbackSecret",
     "Cpus",
     "DryRun",
@@ -72,7 +71,6 @@ Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; l
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
 After = Annotated[_Words, typer.Option("--after", help="When it has ended: `JOB[:success|failure|any][+DELAY]`.")]
 Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of its moves.")]
-CallbackEvents = Annotated[_Words, typer.Option("--callback-event", help="Only this state; may be repeated.")]
 CallbackSecret = Annotated[
     Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
 ]
@@ -102,11 +100,11 @@ def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -
     return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
 
 
-def callback_of(url: str | None, events: Sequence[str] | None, secret: Path | None) -> dict[str, Any]:
+def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
     """Return the callback that the options ask for, `{}` if they ask for none."""
     from .subscriptions import read_secret
 
-    return given(url=url, events=list(events or ()), secret=read_secret(secret))
+    return given(url=url, secret=read_secret(secret))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

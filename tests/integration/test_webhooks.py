@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import yaml
+from sqlalchemy import update
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.hook_commands import DeleteSubscription, PauseSubscription, ResumeSubscription
 from contracts.hook_events import DeliveryDead, DeliveryRedelivered, SubscriptionCreated
+from contracts.states import WorkloadState
 from contracts.subjects import event_subject
 from contracts.subscriptions import DeliveryState, SubscriptionState
 from services.chassis.bus import Bus
+from services.chassis.database import make_engine
 from services.chassis.reader import StreamReader
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
+from services.scheduler.tables import deliveries
 from services.scheduler.temporal import connect
+from services.scheduler.webhooks.sending import sign
 from tests.support.hooks import Got, Hooker, Receiver, Says, allowing, run_receiver, sealed
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, BOB, User, run_scheduler, scheduler_settings
@@ -265,3 +274,116 @@ async def test_nothing_is_lost_when_the_scheduler_dies(
         await Hooker(bus).until(len(LIFE), states=[DeliveryState.DELIVERED])
     assert receiver.words() == LIFE
     assert len({one.headers["ce-id"] for one in receiver.got}) == len(LIFE)
+
+
+def _config(settings: SchedulerSettings, folder: Path) -> Path:
+    """Write the settings of a scheduler that is a process of its own."""
+    written = settings.model_dump(mode="json", exclude={"ticket_key"}, exclude_none=True)
+    path = folder / "shunter.yaml"
+    path.write_text(yaml.safe_dump({**written, "ticket_key": settings.ticket_key.get_secret_value()}))
+    return path
+
+
+@asynccontextmanager
+async def _process(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.scheduler.main"),
+        env={**os.environ, "SHUNTER_CONFIG": str(config)},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_a_scheduler_that_is_killed_while_it_sends_sends_the_same_again(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.answer = lambda _: Says(pause=0.7)
+    config = await asyncio.to_thread(_config, settings, tmp_path)
+    async with _process(config) as process:
+        job = await User(bus).submit(callback={"url": receiver.url()})
+        await receiver.until(2)  # the second one is on its way, and what came of it will not be written down
+        process.kill()
+        await process.wait()
+    async with _process(config):
+        await Hooker(bus).until(len(LIFE), seconds=60, states=[DeliveryState.DELIVERED])
+        assert (await User(bus).until(job.id)).state is WorkloadState.SUCCEEDED
+    assert receiver.words() == LIFE
+    told = [one.headers["ce-id"] for one in receiver.got]
+    assert len(set(told)) == len(LIFE) < len(told)
+    assert receiver.got[1].body == receiver.got[2].body
+    assert len({one.headers["shunter-delivery"] for one in receiver.got}) == len(LIFE)
+
+
+async def test_a_table_that_was_lost_knows_again_whom_to_tell(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, receiver: Receiver
+) -> None:
+    async with run_scheduler(settings):
+        made = await Hooker(bus).create(url=receiver.url("/sub"), secret=sealed(SECRET), states=["succeeded"])
+        gone = await Hooker(bus).create(url=receiver.url("/gone"))
+        await Hooker(bus).replace(made.id, url=receiver.url("/sub"), states=["succeeded"], name="renamed")
+        await Hooker(bus).steer(DeleteSubscription, gone.id)
+        callback = {"url": receiver.url("/job"), "secret": sealed(SECRET), "events": ["succeeded"]}
+        job = await User(bus).submit(hold=True, callback=callback)
+        await User(bus).until(job.id, WorkloadState.HELD)
+    path = Path(settings.database_url.partition("///")[2])
+    await asyncio.to_thread(lambda: [each.unlink() for each in path.parent.glob(f"{path.name}*")])
+    async with run_scheduler(settings):
+        (known,) = await Hooker(bus).all()
+        assert (known.id, known.spec.name, known.signed) == (made.id, "renamed", True)
+        await User(bus).start(job.id)
+        (of_job,) = await receiver.until(1, path="/job")
+        (of_subscription,) = await receiver.until(1, path="/sub")
+    assert all(one.headers["x-hub-signature-256"] == sign(SECRET, one.body) for one in (of_job, of_subscription))
+    assert of_job.event["id"] == of_subscription.event["id"]
+
+
+async def test_what_waits_is_sent_when_temporal_has_lost_the_line(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, receiver: Receiver
+) -> None:
+    settings.scheduler.webhooks.attempts = 50
+    settings.scheduler.webhooks.first_pause = 3600
+    receiver.answer = lambda _: Says(503)
+    async with run_scheduler(settings):
+        job = await User(bus).submit(callback={"url": receiver.url(), "events": ["accepted"]})
+        (waiting,) = await Hooker(bus).until(1, states=[DeliveryState.WAITING])
+        await receiver.until(1)
+    client = await connect(settings.scheduler.temporal)
+    await client.get_workflow_handle(f"hook/{job.id}").terminate()
+    settings.scheduler.webhooks.first_pause = 0.1
+    receiver.answer = lambda _: Says()
+    engine = make_engine(settings.database_url)
+    async with engine.begin() as connection:
+        await connection.execute(update(deliveries).values(next_at=None))
+    await engine.dispose()
+    async with run_scheduler(settings):
+        (done,) = await Hooker(bus).until(1, states=[DeliveryState.DELIVERED])
+    assert done.id == waiting.id
+
+
+async def test_nobody_reads_the_log_where_nobody_wants_to_be_told(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, receiver: Receiver
+) -> None:
+    async def readers() -> int:
+        found = await bus.jetstream.consumers_info("EVENTS")
+        return len([one for one in found if one.config.durable_name is None])
+
+    async with run_scheduler(settings):
+        await User(bus).until((await User(bus).submit()).id)
+        assert await readers() == 0
+        told = await User(bus).submit(callback={"url": receiver.url()})
+        await receiver.until(len(LIFE))
+        assert await readers() == 1
+        async with asyncio.timeout(20):
+            while True:
+                if not await readers():
+                    break
+                await asyncio.sleep(0.1)
+        again = await User(bus).submit(callback={"url": receiver.url("/again")})
+        await receiver.until(len(LIFE), path="/again")
+    assert receiver.words("/") == receiver.words("/again") == LIFE
+    assert told.id != again.id

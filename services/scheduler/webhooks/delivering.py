@@ -39,8 +39,8 @@ __all__ = ["Deliverer"]
 
 _BUDGET = 20.0
 """Seconds after which a step ends even if more is due: it is somebody else's turn, and Temporal sees that we live."""
-_BUSY = 0.5
-"""Seconds until another look where a host has as many requests as it may have."""
+_BUSY, _LONGEST_BUSY = 0.5, 30.0
+"""Seconds until another look where a host has as many requests as it may have; longer, the more were turned away."""
 _GONE = 410
 _AGENT = "Shunter-Webhook/1"
 
@@ -79,6 +79,7 @@ class Deliverer:
         self._targets = targets
         self._settings = settings
         self._busy: Counter[str] = Counter()
+        self._turned_away: Counter[str] = Counter()
 
     async def run(self, line: str) -> float | None:
         """Send what is due; returns the seconds until more is, None if nothing is left that may go."""
@@ -117,7 +118,7 @@ class Deliverer:
         """Try once; returns the seconds before whatever comes next on this line."""
         address = read_url(target.url)
         if self._busy[address.host] >= self._settings.per_host:
-            return _BUSY
+            return self._turn_away(address.host)
         with self._at_work(address.host):
             outcome = await self._try(row, target)
         attempts = row["attempts"] + 1
@@ -139,12 +140,18 @@ class Deliverer:
     @contextmanager
     def _at_work(self, host: str) -> Iterator[None]:
         self._busy[host] += 1
+        self._turned_away[host] = max(0, self._turned_away[host] - 1)
         try:
             yield
         finally:
             self._busy[host] -= 1
             if not self._busy[host]:
-                del self._busy[host]
+                del self._busy[host], self._turned_away[host]
+
+    def _turn_away(self, host: str) -> float:
+        """Return when to come again: all who wait for a slow host would else do nothing but ask."""
+        self._turned_away[host] += 1
+        return min(_LONGEST_BUSY, _BUSY * (1 + self._turned_away[host] / self._settings.per_host))
 
     async def _try(self, row: Record, target: _Target) -> _Outcome:
         # What was allowed when it was asked for need not be allowed any more.

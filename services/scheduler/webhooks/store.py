@@ -24,6 +24,7 @@ __all__ = [
     "active_subscriptions",
     "count_by_state",
     "count_of",
+    "count_overdue",
     "delivery_page",
     "facts_of",
     "find",
@@ -182,11 +183,23 @@ async def delivery_page(
     return await _page(connection, statement, deliveries, before, query.limit)
 
 
+async def count_overdue(connection: AsyncConnection, since: datetime) -> int:
+    """Return how many deliveries should have been tried before *since* and were not."""
+    due = func.coalesce(deliveries.c.next_at, deliveries.c.created_at) < since
+    first = select(func.min(deliveries.c.seq)).where(_WAITING, _served()).group_by(deliveries.c.line)
+    statement = select(func.count()).where(deliveries.c.seq.in_(first), due)
+    return int((await connection.execute(statement)).scalar_one())
+
+
+def _served() -> ColumnElement[bool]:
+    """Say that a delivery belongs to a callback, or to a subscription that is not paused."""
+    paused = select(subscriptions.c.id).where(~_ACTIVE)
+    return or_(deliveries.c.subscription_id.is_(None), deliveries.c.subscription_id.not_in(paused))
+
+
 async def lines_waiting(connection: AsyncConnection, target: str | None = None) -> list[tuple[str, str]]:
     """Return the lines on which something waits and may go, and whose they are."""
-    paused = select(subscriptions.c.id).where(~_ACTIVE)
-    served = or_(deliveries.c.subscription_id.is_(None), deliveries.c.subscription_id.not_in(paused))
-    statement = select(deliveries.c.line, func.min(deliveries.c.owner)).where(_WAITING, served)
+    statement = select(deliveries.c.line, func.min(deliveries.c.owner)).where(_WAITING, _served())
     if target is not None:
         statement = statement.where(deliveries.c.target == target)
     found = await connection.execute(statement.group_by(deliveries.c.line).order_by(func.min(deliveries.c.seq)))

@@ -20,6 +20,7 @@ __all__ = ["Upkeep"]
 
 _EVERY = 600.0
 """Seconds."""
+_OVERDUE = timedelta(minutes=10)
 
 _STANDING = prometheus_client.Gauge("shunter_deliveries_standing", "Deliveries that did not arrive", ["state"])
 
@@ -54,21 +55,11 @@ class Upkeep:
                 return pruned
 
     async def deliveries(self) -> list[Finding]:
-        """Say whether there are dead letters: the probe of the doctor."""
+        """Say whether there are dead letters, and whether what is due is sent: the probe of the doctor."""
+        async with self._unit.reading() as connection:
+            overdue = await store.count_overdue(connection, now() - _OVERDUE)
         dead = (await self._count()).get(DeliveryState.DEAD.value, 0)
-        if not dead:
-            return []
-        return [
-            Finding(
-                code="deliveries-dead",
-                severity=Severity.WARNING,
-                part="webhooks",
-                what=f"{dead} events could not be delivered to their targets and are not tried any more",
-                evidence=[f"dead={dead}"],
-                cause="targets that are down, refuse what they are sent, or are not allowed here any more",
-                remedy="shunter deliveries ls --state dead; when the targets are well: shunter deliveries redeliver ID",
-            )
-        ]
+        return [*([_dead(dead)] if dead else []), *([_overdue(overdue)] if overdue else [])]
 
     async def _count(self) -> dict[str, int]:
         async with self._unit.reading() as connection:
@@ -76,3 +67,27 @@ class Upkeep:
         for state in (DeliveryState.WAITING, DeliveryState.DEAD):
             _STANDING.labels(state.value).set(counts.get(state.value, 0))
         return counts
+
+
+def _dead(count: int) -> Finding:
+    return Finding(
+        code="deliveries-dead",
+        severity=Severity.WARNING,
+        part="webhooks",
+        what=f"{count} events could not be delivered to their targets and are not tried any more",
+        evidence=[f"dead={count}"],
+        cause="targets that are down, refuse what they are sent, or are not allowed here any more",
+        remedy="shunter deliveries ls --state dead; when the targets are well: shunter deliveries redeliver ID",
+    )
+
+
+def _overdue(count: int) -> Finding:
+    return Finding(
+        code="deliveries-overdue",
+        severity=Severity.WARNING,
+        part="webhooks",
+        what=f"{count} targets should have been tried again {_OVERDUE.total_seconds() / 60:.0f} minutes ago",
+        evidence=[f"overdue={count}"],
+        cause="Temporal was away, or a target is too slow for what is sent to it; lost lines begin again by themselves",
+        remedy="shunter deliveries ls --state waiting; if it stays so: restart the scheduler",
+    )
