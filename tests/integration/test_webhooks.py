@@ -333,6 +333,7 @@ async def test_a_table_that_was_lost_knows_again_whom_to_tell(
     path = Path(settings.database_url.partition("///")[2])
     await asyncio.to_thread(lambda: [each.unlink() for each in path.parent.glob(f"{path.name}*")])
     async with run_scheduler(settings):
+        await User(bus).until(job.id, WorkloadState.HELD)  # it is there again
         (known,) = await Hooker(bus).all()
         assert (known.id, known.spec.name, known.signed) == (made.id, "renamed", True)
         await User(bus).start(job.id)
