@@ -68,7 +68,10 @@ async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        serving.cancel()
+        # Python 3.11's `wait_for`, which nats-py waits by, loses a cancel that comes while what it awaits arrives.
+        while not serving.done():
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=20)
         await asyncio.gather(serving, return_exceptions=True)
 
 
