@@ -71,6 +71,12 @@ async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> Asy
         yield User(bus)
 
 
+def _remove(path: Path) -> None:
+    """Remove a database with what lies beside it."""
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
 def _files_with(word: bytes, folder: Path) -> list[Path]:
     """Return the files below a folder that hold a word: databases, streams, logs."""
     return [path for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
@@ -331,7 +337,7 @@ async def test_a_table_that_was_lost_knows_again_whom_to_tell(
         job = await User(bus).submit(hold=True, callback=callback)
         await User(bus).until(job.id, WorkloadState.HELD)
     path = Path(settings.database_url.partition("///")[2])
-    await asyncio.to_thread(lambda: [each.unlink() for each in path.parent.glob(f"{path.name}*")])
+    await asyncio.to_thread(_remove, path)
     async with run_scheduler(settings):
         await User(bus).until(job.id, WorkloadState.HELD)  # it is there again
         (known,) = await Hooker(bus).all()
