@@ -24,8 +24,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import NotFoundError, OverQuotaError
+from contracts.commands import ShareFolder, ShareWorkload
+from contracts.errors import InvalidError, NotFoundError, OverQuotaError
 from contracts.grants import MOST_GRANTS, Grant, GrantPage, Right
+from contracts.model import now
 from contracts.principals import Principal
 
 from .cursors import read_cursor, write_cursor
@@ -33,7 +35,7 @@ from .database import Moment
 from .policy import Power, grantees_of, power_by
 from .unit import upsert_for
 
-__all__ = ["Grants", "add_grants_table", "require_found"]
+__all__ = ["Grants", "add_grants_table", "renewed", "require_found"]
 
 _KIND = "g"
 """Of the cursors of lists of grants."""
@@ -200,6 +202,26 @@ class Grants:
     def _place(self, owner: str, resource: str, grantee: str) -> tuple[Any, ...]:
         table = self.table.c
         return (table.owner == owner, table.resource == resource, table.grantee == grantee)
+
+
+def renewed(known: Grant | None, wish: ShareWorkload | ShareFolder, resource: str, owner: str) -> Grant:
+    """Return the grant that a wish makes; one that there was keeps who made it and when."""
+    moment = now()
+    if wish.grantee == f"user:{owner}":
+        raise InvalidError.of("grantee", f"it belongs to {owner}: nothing need be granted")
+    if wish.expires_at is not None and wish.expires_at <= moment:
+        raise InvalidError.of("expires_at", "must lie in the future")
+    if known is not None and known.is_good_at(moment):
+        return known.model_copy(update={"right": wish.right, "expires_at": wish.expires_at})
+    return Grant(
+        resource=resource,
+        owner=owner,
+        grantee=wish.grantee,
+        right=wish.right,
+        created_at=moment,
+        created_by=wish.principal.subject,
+        expires_at=wish.expires_at,
+    )
 
 
 def require_found(grant: Grant | None, grantee: str, at: datetime) -> Grant:

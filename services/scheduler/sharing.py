@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contracts.commands import ShareWorkload, UnshareWorkload
-from contracts.errors import InvalidError
 from contracts.events import WorkloadUnshared
 from contracts.grants import Grant, GrantPage, WorkloadGrants, WorkloadsSharedWith, job_resource
 from contracts.model import now
 from services.chassis.bus import Delivery
-from services.chassis.grants import require_found
+from services.chassis.grants import renewed, require_found
 from services.chassis.policy import Power, grantees_of, power_over
 from services.chassis.unit import UnitOfWork, Work
 
@@ -32,7 +31,7 @@ class SharingService:
                 return await self._as_it_is(command)
             row = await self._owned(work, command)
             known = await GRANTS.find(work.connection, row["owner"], row["id"], command.grantee)
-            grant = _granted(command, row, known)
+            grant = renewed(known, command, job_resource(row["id"]), row["owner"])
             if grant == known:
                 return grant
             if known is None:
@@ -84,24 +83,6 @@ class SharingService:
             row = await require_on(connection, found, command.principal, command.workload_id, Power.OWN)
             grant = await GRANTS.find(connection, row["owner"], row["id"], command.grantee)
         return require_found(grant, command.grantee, now())
-
-
-def _granted(command: ShareWorkload, row: Record, known: Grant | None) -> Grant:
-    moment = now()
-    if command.grantee == f"user:{row['owner']}":
-        raise InvalidError.of("grantee", f"{row['id']} belongs to {row['owner']}: nothing need be granted")
-    if command.expires_at is not None and command.expires_at <= moment:
-        raise InvalidError.of("expires_at", "must lie in the future")
-    good = known is not None and known.is_good_at(moment)
-    return Grant(
-        resource=job_resource(row["id"]),
-        owner=row["owner"],
-        grantee=command.grantee,
-        right=command.right,
-        created_at=known.created_at if known and good else moment,
-        created_by=known.created_by if known and good else command.principal.subject,
-        expires_at=command.expires_at,
-    )
 
 
 def _unshared(row: Record, grant: Grant) -> WorkloadUnshared:

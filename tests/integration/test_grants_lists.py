@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import pytest_asyncio
@@ -51,8 +51,9 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asyn
 
 
 def _grant(job: str, grantee: str) -> Grant:
-    known = {"resource": job_resource(job), "owner": f"user{_IDS.index(job) % 100}", "grantee": grantee}
-    return Grant(**known, right=Right.READ, created_at=now(), created_by="ann")
+    owner, resource = f"user{_IDS.index(job) % 100}", job_resource(job)
+    moment = now()
+    return Grant(resource=resource, owner=owner, grantee=grantee, right=Right.READ, created_at=moment, created_by="ann")
 
 
 class _Statements:
@@ -60,7 +61,7 @@ class _Statements:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine.sync_engine
-        self.said: list[tuple[str, object]] = []
+        self.said: list[tuple[str, Any]] = []
 
     def __enter__(self) -> Self:
         event.listen(self._engine, "before_cursor_execute", self._hear)
@@ -69,20 +70,21 @@ class _Statements:
     def __exit__(self, *_: object) -> None:
         event.remove(self._engine, "before_cursor_execute", self._hear)
 
-    def _hear(self, _c: object, _cursor: object, statement: str, values: object, *_: object) -> None:
+    def _hear(self, *heard: Any) -> None:
+        _connection, _cursor, statement, values, *_ = heard
         self.said.append((statement, values))
 
     async def plans(self, connection: AsyncConnection) -> list[str]:
         """Return how SQLite would answer each."""
         found = []
         for statement, values in list(self.said):
-            rows = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).all()  # type: ignore[arg-type]
-            found.append("; ".join(row[3] for row in rows))
+            rows = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings()
+            found.append("; ".join(row["detail"] for row in rows))
         return found
 
 
-async def _page(connection: AsyncConnection, who: Principal, **asked: object) -> list[str]:
-    query = ListWorkloads(principal=who, **asked)  # type: ignore[arg-type]
+async def _page(connection: AsyncConnection, who: Principal, **asked: Any) -> list[str]:
+    query = ListWorkloads(principal=who, **asked)
     words = await shared_words(connection, query)
     shown, _ = await store.page(connection, query, scope_of(who), None, words)
     return [row["id"] for row in shown]
@@ -112,7 +114,9 @@ async def test_who_has_grants_gets_them_by_index_and_in_order(engine: AsyncEngin
         plans = await statements.plans(connection)
     assert found == _IDS[::10][::-1][:20]
     assert not any("SCAN" in plan or "TEMP B-TREE FOR ORDER" in plan for plan in plans), plans
-    assert sum("ix_grants_place" in plan for plan in plans) == 6
+    joined = [plan for plan in plans if "grants" in plan and "workloads" in plan]
+    assert len(joined) == 4
+    assert all("grants USING INDEX ix_grants_place (grantee=?" in plan for plan in joined)
 
 
 @pytest.mark.asyncio(loop_scope="module")
