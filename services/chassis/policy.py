@@ -16,6 +16,7 @@ __all__ = [
     "bill_to",
     "grantees_of",
     "is_visible",
+    "longest_url",
     "owner_or_self",
     "power_by",
     "power_over",
@@ -37,6 +38,9 @@ class Power(IntEnum):
     OWN = 3
     """Share it, delete it."""
 
+
+_LONGEST_LENT = 900.0
+"""Seconds that a URL of another one's file is good for: nobody can take it back."""
 
 _POWERS = {Right.READ: Power.READ, Right.CONTROL: Power.CONTROL}
 
@@ -105,6 +109,11 @@ def require_visible(
 ) -> None:
     """Refuse what is not theirs, where nothing can be granted; what one may not see does not exist."""
     require_power(power_over(principal, owner, project), Power.CONTROL if to_change else Power.READ, what)
+
+
+def longest_url(principal: Principal, owner: str, wanted: float) -> float:
+    """Return how many seconds a URL of a file of *owner*'s may be good for."""
+    return wanted if power_over(principal, owner, None) is Power.OWN else min(wanted, _LONGEST_LENT)
 
 
 def require_operator(principal: Principal) -> None:

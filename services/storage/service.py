@@ -15,6 +15,7 @@ from contracts.model import now
 from contracts.principals import Principal
 from contracts.queries import DownloadFile, FilePage, FreezeInputs, Frozen, GetFile, ListFiles
 from contracts.runs import FrozenInput
+from services.chassis.policy import longest_url
 from services.chassis.unit import UnitOfWork, Work
 
 from .listing import Listing, list_page, successor
@@ -26,9 +27,6 @@ __all__ = ["FileService"]
 
 _BATCH = 1000
 """Files deleted in one transaction; a folder may hold any number."""
-
-_LONGEST_SHARED = 900.0
-"""Seconds that the URL of another one's file is good for: nobody can take it back."""
 
 _NAMED = 20
 """Missing inputs that are named in one refusal."""
@@ -58,8 +56,7 @@ class FileService:
     async def download(self, query: DownloadFile) -> DownloadUrl:
         """Return a URL that gives the file under its own name, for a while."""
         file = await self._find(query.principal, query.owner, query.path)
-        longest = query.expires if file.owner == query.principal.subject else min(query.expires, _LONGEST_SHARED)
-        span = timedelta(seconds=max(1.0, longest))
+        span = timedelta(seconds=max(1.0, longest_url(query.principal, file.owner, query.expires)))
         expires_at = now() + span
         headers: dict[str, str | list[str] | tuple[str]] = {
             "response-content-disposition": _attachment(file.path),
