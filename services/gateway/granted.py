@@ -113,7 +113,7 @@ class Granted:
         except UnavailableError as error:
             if not patient:
                 raise
-            log.warning("events.grants_unknown", query=ask.name, detail=error.detail)
+            log.warning("grants.unknown", query=ask.name, detail=error.detail)
             self._not_before = time.monotonic() + _AGAIN_AFTER
             return False
         self._as_of[ask] = as_of
@@ -127,7 +127,7 @@ class Granted:
                 self._keep(grant)
             if (cursor := page.next_cursor) is None:
                 return
-        log.warning("events.too_many_grants", subject=self._principal.subject, known=_MOST)
+        log.warning("grants.too_many", subject=self._principal.subject, known=_MOST)
 
     def _keep(self, grant: Grant) -> None:
         place = (grant.owner, grant.resource)
