@@ -172,8 +172,9 @@ class WorkloadService:
     async def page(self, query: ListWorkloads) -> Written:
         """Return a page of what the principal may see, newest first, written."""
         before = None if query.cursor is None else read_cursor(query.cursor, "w")
-        async with self._unit.reading() as connection:
+        async with self._unit.looking_up() as connection:
             words = await shared_words(connection, query)
+        async with self._unit.reading() as connection:
             shown, more = await store.page(connection, query, scope_of(query.principal), before, words)
         cursor = write_cursor(shown[-1]["seq"], "w") if more else None
         return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": cursor}))

@@ -30,6 +30,9 @@ _MOST_OF_PAGE = 3 * 2**20
 # Statements of every job's way are built once: building one costs more than SQLite takes to run it.
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
 _FOR_CHANGE = _BY_ID.with_for_update()
+_LONG = [func.length(cast(workloads.c[name], Text)) for name in ("spec", "inputs", "outputs", "logs")]
+_SIZES = select(workloads.c.seq, sum(_LONG[1:], _LONG[0])).order_by(workloads.c.seq.desc())
+_ALL = select(workloads).order_by(workloads.c.seq.desc())
 _HISTORY = select(transitions).where(transitions.c.workload_id == bindparam("wanted")).order_by(transitions.c.revision)
 
 _IN_HAND = (WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING)
@@ -88,9 +91,7 @@ async def page(
     What is granted to one of *words* belongs to the list too. There are fewer rows where they would not fit into one
     message.
     """
-    columns = (workloads.c.spec, workloads.c.inputs, workloads.c.outputs, workloads.c.logs)
-    size = sum((func.length(cast(column, Text)) for column in columns[1:]), func.length(cast(columns[0], Text)))
-    whole = _narrowed(select(workloads.c.seq, size), query, before).order_by(workloads.c.seq.desc())
+    whole = _narrowed(_SIZES, query, before)
     wanted = [] if query.shared else [_in_scope(whole, scope)]
     # One statement for each word: each goes through an index in the order of the list, and stops at the limit.
     wanted += [_granted(whole, word, scope, before) for word in words]
@@ -101,8 +102,8 @@ async def page(
     fitting = _fitting([sizes[seq] for seq in found[: query.limit]])
     if not fitting:
         return [], False
-    rows = select(workloads).where(workloads.c.seq.in_(found[:fitting]))
-    shown = (await connection.execute(rows.order_by(workloads.c.seq.desc()))).mappings().all()
+    rows = _ALL.where(workloads.c.seq.in_(found[:fitting]))
+    shown = (await connection.execute(rows)).mappings().all()
     return shown, len(found) > fitting
 
 
