@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from .batches import BatchId, BatchMember
 from .files import Sha256
+from .grants import Grant
 from .ids import WorkloadId
 from .model import Message, Timestamp
 from .principals import Principal
@@ -23,6 +24,8 @@ __all__ = [
     "Event",
     "FileDeleted",
     "FileStored",
+    "FolderShared",
+    "FolderUnshared",
     "MessageDropped",
     "MessageParked",
     "MessageResent",
@@ -33,7 +36,9 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadShared",
     "WorkloadTasksMoved",
+    "WorkloadUnshared",
 ]
 
 
@@ -115,6 +120,25 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class WorkloadShared(_WorkloadEvent):
+    """Somebody else may read or control a workload. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.shared"
+
+    grant: Grant
+    at: Timestamp
+
+
+class WorkloadUnshared(_WorkloadEvent):
+    """A grant on a workload was taken back. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.unshared"
+
+    grant: Grant
+    """As it was."""
+    at: Timestamp
 
 
 class BatchCreated(Event):
@@ -243,6 +267,30 @@ class FileDeleted(Event):
         return self.key.rsplit("/", 1)[-1] or "none"
 
 
+class _FolderEvent(Event):
+    owner: str
+    path: str
+    grant: Grant
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the owner: paths make no good subjects."""
+        return self.owner
+
+
+class FolderShared(_FolderEvent):
+    """Somebody else may read a folder, or write into it."""
+
+    name: ClassVar[str] = "folder.shared"
+
+
+class FolderUnshared(_FolderEvent):
+    """A grant on a folder was taken back; `grant` says how it was."""
+
+    name: ClassVar[str] = "folder.unshared"
+
+
 class CommandRefused(Event):
     """A service said no."""
 
@@ -310,6 +358,8 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadShared,
+    WorkloadUnshared,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
@@ -318,6 +368,8 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    FolderShared,
+    FolderUnshared,
     CommandRefused,
     MessageParked,
     MessageResent,
