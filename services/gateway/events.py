@@ -25,6 +25,7 @@ from contracts.events import (
 from contracts.principals import Principal
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
+from services.chassis.errors import translated
 from services.chassis.policy import is_visible, scope_of
 
 from .closing import Closing
@@ -112,7 +113,8 @@ class EventService:
             return found, reader.place or await self._next_sequence()
 
     async def _next_sequence(self) -> int:
-        return int((await self._bus.jetstream.stream_info("EVENTS")).state.last_seq) + 1
+        with translated("NATS"):
+            return int((await self._bus.jetstream.stream_info("EVENTS")).state.last_seq) + 1
 
     async def follow(self, wanted: EventFilter, *, start: int | datetime | None) -> AsyncGenerator[bytes, None]:
         """Give events as they are said, as server-sent events, until the gateway stops."""
