@@ -9,6 +9,7 @@ from pydantic import Field
 from .batches import BatchId
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .glances import GlanceWorkloads
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
@@ -19,7 +20,7 @@ from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
-from .tasks import Task, TaskState
+from .task_queries import GetTask, ListTasks, TaskPage
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -130,39 +131,6 @@ class ListWorkloads(Query):
     batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
-
-
-class TaskPage(Model):
-    """Some tasks of an array, by their number."""
-
-    items: list[Task]
-    next_cursor: str | None = None
-
-
-class ListTasks(Query):
-    """Give me a page of the tasks of an array."""
-
-    name: ClassVar[str] = "task.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = TaskPage
-
-    principal: Principal
-    workload_id: WorkloadId
-    limit: int = Field(default=100, ge=1, le=1000)
-    cursor: str | None = None
-    states: list[TaskState] = []
-
-
-class GetTask(Query):
-    """Give me one task of an array."""
-
-    name: ClassVar[str] = "task.get"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = Task
-
-    principal: Principal
-    workload_id: WorkloadId
-    index: int
 
 
 class BackendView(Model):
@@ -376,6 +344,7 @@ QUERIES: tuple[type[Query], ...] = (
     GetHistory,
     ExplainWorkload,
     ListWorkloads,
+    GlanceWorkloads,
     GetBatch,
     ListBatches,
     GetSchedule,

@@ -21,6 +21,7 @@ from contracts.commands import (
     SubmitWorkload,
     TriggerSchedule,
 )
+from contracts.glances import GlanceWorkloads
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -78,6 +79,7 @@ def register(bus: Bus, parts: Parts) -> None:
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
+            GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,

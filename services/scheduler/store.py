@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.glances import Glance, GlanceWorkloads
 from contracts.queries import ListWorkloads
 from contracts.states import TERMINAL, WorkloadState
 from services.chassis.policy import Scope
@@ -18,7 +19,7 @@ from .journey import Journey
 from .records import Record
 from .tables import transitions, workloads
 
-__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs", "standing_still"]
+__all__ = ["count_by_backend", "find", "glance", "history", "open_journey", "page", "silent_runs", "standing_still"]
 
 _MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
 """States that last only as long as a step takes."""
@@ -30,6 +31,8 @@ _MOST_OF_PAGE = 3 * 2**20
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
 _FOR_CHANGE = _BY_ID.with_for_update()
 _HISTORY = select(transitions).where(transitions.c.workload_id == bindparam("wanted")).order_by(transitions.c.revision)
+
+_GLANCED = tuple(workloads.c[name] for name in Glance.model_fields)
 
 _IN_HAND = (WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING)
 
@@ -96,6 +99,23 @@ async def page(
     rows = select(workloads).where(workloads.c.seq.in_([row[0] for row in found[:fitting]]))
     shown = (await connection.execute(rows.order_by(workloads.c.seq.desc()))).mappings().all()
     return shown, len(found) > fitting
+
+
+async def glance(
+    connection: AsyncConnection, query: GlanceWorkloads, scope: Scope, before: int | None
+) -> tuple[Sequence[RowMapping], int | None]:
+    """Return the few facts of up to `limit` workloads, newest first, and the number of the last if there are more."""
+    statement = select(*_GLANCED, workloads.c.seq).order_by(workloads.c.seq.desc()).limit(query.limit + 1)
+    visible = _visible(scope)
+    wanted = [visible] if visible is not None else []
+    if query.ids:
+        wanted.append(workloads.c.id.in_(query.ids))
+    if query.has_label is not None:
+        wanted.append(workloads.c.labels[query.has_label].as_string().is_not(None))
+    if before is not None:
+        wanted.append(workloads.c.seq < before)
+    found = (await connection.execute(statement.where(*wanted))).mappings().all()
+    return found[: query.limit], found[query.limit - 1]["seq"] if len(found) > query.limit else None
 
 
 def _fitting(sizes: Sequence[int]) -> int:
