@@ -147,6 +147,9 @@ class BackendView(Model):
     gpus: int = 0
     gpus_free: int = 0
     gpu_models: list[str] = []
+    largest_cpus: float | None = None
+    """What one job can have: of its largest node."""
+    largest_gpus: int | None = None
     running: int = 0
     queued: int = 0
     capabilities: list[str] = []

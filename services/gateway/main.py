@@ -40,6 +40,7 @@ async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
+            seal_key=settings.ticket_key,
         )
 
 

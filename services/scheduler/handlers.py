@@ -120,6 +120,8 @@ def _view(standing: Standing) -> BackendView:
             **{name: getattr(room, name) for name in ("cpus", "cpus_free", "memory", "memory_free")},
             **{name: getattr(room, name) for name in ("gpus", "gpus_free", "running", "queued")},
             "gpu_models": list(room.gpu_models),
+            "largest_cpus": room.largest_cpus,
+            "largest_gpus": room.largest_gpus,
         }
     )
     return BackendView(
