@@ -10,6 +10,7 @@ import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import RowMapping
 
+from contracts.glances import Glance
 from contracts.model import Model, rfc3339
 from contracts.runs import FrozenInput
 from contracts.spec import Input
@@ -21,6 +22,7 @@ Record = dict[str, Any]
 """A row of `workloads`, as a transaction reads and changes it."""
 
 _FIELDS = tuple(Workload.model_fields)
+_GLANCED = tuple(Glance.model_fields)
 _AS_WE_WRITE = orjson.OPT_PASSTHROUGH_DATETIME
 _INPUTS = TypeAdapter(list[FrozenInput])
 
@@ -56,7 +58,7 @@ def with_inputs(row: RowMapping | Record, inputs: list[FrozenInput]) -> Record:
 
 def to_glance(row: RowMapping) -> bytes:
     """Return the few facts of a workload that a list shows, written."""
-    return orjson.dumps(dict(row), default=_moment, option=_AS_WE_WRITE)
+    return orjson.dumps({name: row[name] for name in _GLANCED}, default=_moment, option=_AS_WE_WRITE)
 
 
 def _written(items: Sequence[Model]) -> list[dict[str, Any]]:
