@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from services.gateway.settings import DIALECT_NAMES
+
 from .ports import PortPlan
 from .servers import TEMPORAL_NAMESPACE
 
@@ -91,6 +93,7 @@ def _demo(plan: PortPlan, users: dict[str, dict[str, str]]) -> dict[str, Any]:
         "gateway": f"http://{_HOST}:{plan['gateway']}",
         "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
         "s3": f"http://{_HOST}:{plan['s3']}",
+        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name}" for name in DIALECT_NAMES},
         "users": users,
     }
 

@@ -10,7 +10,11 @@ from contracts.files import Sha256
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+__all__ = ["DIALECT_NAMES", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+
+
+DIALECT_NAMES = ("psik",)
+"""Other systems' APIs that are spoken here, each below its name."""
 
 
 class StaticUser(BaseModel):
