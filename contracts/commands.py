@@ -14,7 +14,7 @@ from .model import Message, Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
 from .schedules import ScheduleId, ScheduleSpec
-from .spec import FilePath, JobSpec
+from .spec import FilePath, Input, JobSpec
 from .workloads import Kind
 
 __all__ = [
@@ -105,6 +105,9 @@ class StartWorkload(_WorkloadCommand):
     """Let a held workload go, as far as nothing else holds it up. Answered with the `Workload`."""
 
     name: ClassVar[str] = "workload.start"
+
+    inputs: list[Input] = Field(default=[], max_length=10_000)
+    """Files that it is to have besides those of its spec, as they are now; one with the same place is there instead."""
 
 
 class RetryWorkload(_WorkloadCommand):

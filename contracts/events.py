@@ -115,6 +115,8 @@ class WorkloadMoved(_WorkloadEvent):
     """Given when the attempt gives it back: the segment closes."""
     outputs: list[OutputFile] = []
     logs: list[OutputFile] = []
+    inputs: list[FrozenInput] | None = None
+    """Given when its start brought files: all inputs that it has from now on."""
 
     @property
     def subject_fact(self) -> str:

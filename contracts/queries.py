@@ -10,6 +10,7 @@ from .batches import BatchId
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
@@ -20,7 +21,7 @@ from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
-from .tasks import Task, TaskState
+from .task_queries import GetTask, ListTasks, TaskPage
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -139,39 +140,6 @@ class ListWorkloads(Query):
     """Only those that others share with the principal, or only the others."""
 
 
-class TaskPage(Model):
-    """Some tasks of an array, by their number."""
-
-    items: list[Task]
-    next_cursor: str | None = None
-
-
-class ListTasks(Query):
-    """Give me a page of the tasks of an array."""
-
-    name: ClassVar[str] = "task.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = TaskPage
-
-    principal: Principal
-    workload_id: WorkloadId
-    limit: int = Field(default=100, ge=1, le=1000)
-    cursor: str | None = None
-    states: list[TaskState] = []
-
-
-class GetTask(Query):
-    """Give me one task of an array."""
-
-    name: ClassVar[str] = "task.get"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = Task
-
-    principal: Principal
-    workload_id: WorkloadId
-    index: int
-
-
 class BackendView(Model):
     """A cluster as users see it. Figures are none where the backend does not say."""
 
@@ -186,6 +154,9 @@ class BackendView(Model):
     gpus: int = 0
     gpus_free: int = 0
     gpu_models: list[str] = []
+    largest_cpus: float | None = None
+    """What one job can have: of its largest node."""
+    largest_gpus: int | None = None
     running: int = 0
     queued: int = 0
     capabilities: list[str] = []
@@ -361,6 +332,7 @@ QUERIES: tuple[type[Query], ...] = (
     ListWorkloads,
     WorkloadGrants,
     WorkloadsSharedWith,
+    GlanceWorkloads,
     GetBatch,
     ListBatches,
     GetSchedule,

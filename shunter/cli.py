@@ -74,7 +74,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add(_STACK, stack.up, stack.down, stack.service, stack.backup, stack.restore)
+_add(_STACK, stack.up, stack.down, stack.service, stack.gateway, stack.backup, stack.restore)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)

@@ -31,6 +31,8 @@ from .api import (
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
 from .bodies import PlainBodies
+from .dialects.registry import make_dialects
+from .dialects.signs import Crossing, Signpost
 from .edge import Edge
 from .factory import Process
 
@@ -78,8 +80,8 @@ with a `code` for programs and `errors[]` for fields. What is not yours does not
 """
 
 
-def create_app(process: Process) -> FastAPI:
-    """Return the application that serves from what was made at the start."""
+def create_app(process: Process, *, only: str | None = None) -> FastAPI:
+    """Return the application that serves from what was made at the start; *only* one dialect, if one is named."""
     app = FastAPI(
         title="Shunter",
         version=shunter_version(),
@@ -89,16 +91,20 @@ def create_app(process: Process) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked of the environment by every request
+        openapi_url=None if only else "/openapi.json",
     )
     settings = process.settings
     app.state.process = process
     add_problem_handlers(app)
-    for router in (*_ROUTERS, reference_page()):
+    dialects = make_dialects(process, only=only)
+    for router in () if only else (*_ROUTERS, reference_page()):
         # Side by side: an included router is walked through twice for each request.
         app.router.routes.extend(router.routes)
     app.add_middleware(PlainBodies, wait=settings.body_wait)
+    app.add_middleware(Crossing)
     closing = getattr(process, "closing", None)
     app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
+    app.add_middleware(Signpost, dialects=dialects)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -219,7 +219,8 @@ def _trace_of(scope: Scope) -> str:
 
 
 def _count(scope: Scope, answer: _Answer) -> None:
-    route = getattr(scope.get("route"), "path", "unknown")
+    found = getattr(scope.get("route"), "path", None)
+    route = "unknown" if found is None else scope.get("root_path", "") + found
     method = scope["method"] if scope["method"] in _METHODS else "other"
     requests, seconds = _figures(method, route, answer.status)
     requests.inc()

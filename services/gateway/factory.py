@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from contracts.runs import Stream
 from contracts.workloads import Workload
@@ -12,6 +13,7 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 
 from .auth.authenticator import Door
+from .auth.desk import TokenDesk
 from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
@@ -32,6 +34,9 @@ from .transfer import Transfer
 __all__ = ["Factory", "Process"]
 
 
+_NO_KEY = SecretStr("")
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """Made at the start, closed at the end."""
@@ -43,6 +48,10 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    tokens: TokenDesk | None = None
+    """Gives out tokens; none where the site has none of its own."""
+    seal_key: SecretStr = _NO_KEY
+    """Seals what is kept for somebody and must not be read by anybody; empty where nothing can be sealed."""
 
 
 class Factory:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+__all__ = ["DIALECT_NAMES", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+
+
+DIALECT_NAMES = ("psik",)
+"""Other systems' APIs that are spoken here, each below its name."""
 
 
 class StaticUser(BaseModel):
@@ -44,6 +48,8 @@ class GatewaySection(BaseModel):
     body_wait: float = Field(default=30.0, gt=0, le=3600)
     """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()
+    dialects: dict[str, dict[str, JsonValue]] = {}
+    """Settings of other systems' APIs that are spoken here, by their names; each reads its own."""
 
 
 class GatewaySettings(ChassisSettings):

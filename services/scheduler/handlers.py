@@ -23,6 +23,7 @@ from contracts.commands import (
     TriggerSchedule,
     UnshareWorkload,
 )
+from contracts.glances import GlanceWorkloads
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -86,6 +87,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListWorkloads: service.page,
             WorkloadGrants: parts.sharing.given,
             WorkloadsSharedWith: parts.sharing.received,
+            GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
@@ -126,6 +128,8 @@ def _view(standing: Standing) -> BackendView:
             **{name: getattr(room, name) for name in ("cpus", "cpus_free", "memory", "memory_free")},
             **{name: getattr(room, name) for name in ("gpus", "gpus_free", "running", "queued")},
             "gpu_models": list(room.gpu_models),
+            "largest_cpus": room.largest_cpus,
+            "largest_gpus": room.largest_gpus,
         }
     )
     return BackendView(

@@ -12,7 +12,6 @@ from contracts.events import WorkloadShared
 from contracts.grants import Grant, job_resource
 from contracts.model import now
 from contracts.principals import Principal
-from contracts.queries import ListWorkloads
 from services.chassis.grants import Grants
 from services.chassis.policy import Power, is_visible, power_over, require_power, scope_of, sees_all
 from services.chassis.unit import Work
@@ -60,11 +59,11 @@ async def visible_among(
     return visible
 
 
-async def shared_words(connection: AsyncConnection, query: ListWorkloads) -> list[str]:
+async def shared_words(connection: AsyncConnection, principal: Principal, *, shared: bool | None = None) -> list[str]:
     """Return by which words something is shared with whoever asks for a list, if that belongs into it."""
-    if query.shared is False or (query.shared is None and sees_all(query.principal)):
+    if shared is False or (shared is None and sees_all(principal)):
         return []
-    return await GRANTS.words_with_any(connection, query.principal, now())
+    return await GRANTS.words_with_any(connection, principal, now())
 
 
 async def write_grant(connection: AsyncConnection, workload_id: str, grant: Grant) -> None:

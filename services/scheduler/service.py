@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import orjson
 
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, InvalidError, MismatchError
+from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError
 from contracts.events import WorkloadCancelRequested
+from contracts.glances import GlanceWorkloads
 from contracts.model import now
 from contracts.principals import Level, Principal
 from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
+from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
@@ -33,7 +35,7 @@ from .arrays.views import ArrayViews
 from .entrance import Arrival, Entrance
 from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
-from .records import Record, to_json, to_transition, to_workload
+from .records import Record, to_glance, to_json, to_transition, to_workload
 from .rights import pass_on, require_on, shared_words
 from .temporal import TEMPORAL_SINK, Signal
 from .workflows.words import Cancellation, Recall
@@ -146,6 +148,7 @@ class WorkloadService:
 
     async def start(self, command: StartWorkload, delivery: Delivery) -> Workload:
         """Let a held workload go, as far as nothing else holds it up."""
+        inputs = await self._inputs_at_start(command) if command.inputs else None
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 return to_workload(await self._visible(command.principal, command.workload_id))
@@ -154,11 +157,23 @@ class WorkloadService:
                 raise ConflictError(f"{command.workload_id} is not held: {journey.state}")
             if await self._dispatcher.release(work, command.workload_id):
                 message = f"released by {command.principal.subject}"
-                journey.move(WorkloadState.ACCEPTED, at=now(), reason=Reason.RELEASED, message=message)
+                journey.move(WorkloadState.ACCEPTED, at=now(), reason=Reason.RELEASED, message=message, inputs=inputs)
                 await journey.save()
+            elif inputs is not None:
+                raise ConflictError(f"{command.workload_id} was let in by an older release and takes no more inputs")
             else:  # it was let in by an older release, whose workflows waited themselves
                 work.defer(TEMPORAL_SINK, f"signal/{command.workload_id}", Signal(start=True))
             return to_workload(journey.row)
+
+    async def _inputs_at_start(self, command: StartWorkload) -> list[FrozenInput]:
+        """Freeze what a start brings, and return all inputs that the workload has then."""
+        row = await self._visible(command.principal, command.workload_id, Power.CONTROL)
+        if row["owner"] != command.principal.subject:
+            raise ForbiddenError("only its owner may give a job more of the owner's files")
+        frozen = await self._admission.freeze_more(row, command.inputs)
+        if WorkloadState(row["state"]) is not WorkloadState.HELD:
+            raise ConflictError(f"{command.workload_id} is not held: {row['state']}")
+        return frozen
 
     # --- queries ------------------------------------------------------------------------------------------------
 
@@ -177,11 +192,22 @@ class WorkloadService:
         """Return a page of what the principal may see, newest first, written."""
         before = None if query.cursor is None else read_cursor(query.cursor, "w")
         async with self._unit.looking_up() as connection:
-            words = await shared_words(connection, query)
+            words = await shared_words(connection, query.principal, shared=query.shared)
         async with self._unit.reading() as connection:
             shown, more = await store.page(connection, query, scope_of(query.principal), before, words)
         cursor = write_cursor(shown[-1]["seq"], "w") if more else None
         return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": cursor}))
+
+    async def glance(self, query: GlanceWorkloads) -> Written:
+        """Return a page of the little that lists show, newest first, written."""
+        before = None if query.cursor is None else read_cursor(query.cursor, "w")
+        async with self._unit.reading() as connection:
+            words = await shared_words(connection, query.principal)
+            shown, last = await store.glance(connection, query, scope_of(query.principal), before, words)
+        cursor = write_cursor(last, "w") if last is not None else None
+        return Written(
+            orjson.dumps({"items": [orjson.Fragment(to_glance(row)) for row in shown], "next_cursor": cursor})
+        )
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.glances import Glance, GlanceWorkloads
 from contracts.model import now
 from contracts.queries import ListWorkloads
 from contracts.states import TERMINAL, WorkloadState
@@ -19,7 +20,7 @@ from .journey import Journey
 from .records import Record
 from .tables import grants, transitions, workloads
 
-__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs", "standing_still"]
+__all__ = ["count_by_backend", "find", "glance", "history", "open_journey", "page", "silent_runs", "standing_still"]
 
 _MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
 """States that last only as long as a step takes."""
@@ -34,6 +35,8 @@ _LONG = [func.length(cast(workloads.c[name], Text)) for name in ("spec", "inputs
 _SIZES = select(workloads.c.seq, sum(_LONG[1:], _LONG[0])).order_by(workloads.c.seq.desc())
 _ALL = select(workloads).order_by(workloads.c.seq.desc())
 _HISTORY = select(transitions).where(transitions.c.workload_id == bindparam("wanted")).order_by(transitions.c.revision)
+
+_GLANCED = tuple(workloads.c[name] for name in Glance.model_fields)
 
 _IN_HAND = (WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING)
 
@@ -105,6 +108,28 @@ async def page(
     rows = _ALL.where(workloads.c.seq.in_(found[:fitting]))
     shown = (await connection.execute(rows)).mappings().all()
     return shown, len(found) > fitting
+
+
+async def glance(
+    connection: AsyncConnection, query: GlanceWorkloads, scope: Scope, before: int | None, words: Sequence[str] = ()
+) -> tuple[Sequence[RowMapping], int | None]:
+    """Return the few facts of up to `limit` workloads, newest first, and the number of the last if there are more.
+
+    What is granted to one of *words* is among them.
+    """
+    whole = select(*_GLANCED, workloads.c.seq).order_by(workloads.c.seq.desc())
+    if query.ids:
+        whole = whole.where(workloads.c.id.in_(query.ids))
+    if query.has_label is not None:
+        whole = whole.where(workloads.c.labels[query.has_label].as_string().is_not(None))
+    if before is not None:
+        whole = whole.where(workloads.c.seq < before)
+    rows: dict[int, RowMapping] = {}
+    for statement in [_in_scope(whole, scope), *(_granted(whole, word, scope, before) for word in words)]:
+        found = (await connection.execute(statement.limit(query.limit + 1))).mappings()
+        rows |= {row["seq"]: row for row in found}
+    shown = sorted(rows, reverse=True)[: query.limit]
+    return [rows[seq] for seq in shown], shown[-1] if len(rows) > query.limit else None
 
 
 def _fitting(sizes: Sequence[int]) -> int:

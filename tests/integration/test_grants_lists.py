@@ -85,7 +85,7 @@ class _Statements:
 
 async def _page(connection: AsyncConnection, who: Principal, **asked: Any) -> list[str]:
     query = ListWorkloads(principal=who, **asked)
-    words = await shared_words(connection, query)
+    words = await shared_words(connection, query.principal, shared=query.shared)
     shown, _ = await store.page(connection, query, scope_of(who), None, words)
     return [row["id"] for row in shown]
 

@@ -53,10 +53,10 @@ async def test_jobs_are_shared_and_listed_on_postgresql() -> None:
         await connection.execute(
             insert(workloads), [new_row(job, "ann", JobSpec(argv=["true"]), [], Kind.JOB, "", None)]
         )
-        assert await rights.shared_words(connection, query) == []
+        assert await rights.shared_words(connection, query.principal, shared=query.shared) == []
         await rights.write_grant(connection, job, _grant(job_resource(job)))
         await rights.write_grant(connection, job, _grant(job_resource(job), right=Right.CONTROL))
-        words = await rights.shared_words(connection, query)
+        words = await rights.shared_words(connection, query.principal, shared=query.shared)
         shown, more = await store.page(connection, query, scope_of(BOB), None, words)
         assert ([row["id"] for row in shown], more) == ([job], False)
         found = await store.find(connection, job)

@@ -18,7 +18,7 @@ from tests.support.rest import JOB_ID, FakeServer, job, problem
 from tests.support.terminal import Terminal
 
 COMMANDS = [
-    *("up", "down", "service", "backup", "restore"),
+    *("up", "down", "service", "gateway", "backup", "restore"),
     *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
     *("hold", "release", "explain"),
     *("batch", "batch list", "batch show", "batch cancel"),
@@ -31,7 +31,7 @@ COMMANDS = [
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
 ]
 
-WITHOUT_JSON = {"down", "service"}
+WITHOUT_JSON = {"down", "service", "gateway"}
 
 
 @pytest.fixture

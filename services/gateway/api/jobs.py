@@ -23,7 +23,7 @@ from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
 from .reading import body_of, headers_of, read_json
-from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
+from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish, StartWish
 
 __all__ = ["router"]
 
@@ -204,8 +204,10 @@ async def release_job(job_id: JobId, services: Services) -> Response:
     response_model=JobView | PendingJob,
     responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
 )
-async def start_job(job_id: JobId, services: Services) -> Response:
-    record = await services.jobs().start(job_id)
+async def start_job(
+    job_id: JobId, services: Services, wish: Annotated[StartWish | None, Body(openapi_examples=examples.START)] = None
+) -> Response:
+    record = await services.jobs().start(job_id, None if wish is None else wish.inputs)
     return _pending(job_id, services.linker, {}) if record is None else _show(record, services.linker, status=202)
 
 
