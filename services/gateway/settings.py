@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
+
+from .auth.oidc.settings import IssuerSettings, check_issuers
 
 __all__ = ["GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
 
@@ -28,6 +30,8 @@ class IdentitySettings(BaseModel):
     local: bool = True
     """Whether a request from this very machine that names nobody is the site's admin."""
     users: list[StaticUser] = []
+    issuers: Annotated[list[IssuerSettings], AfterValidator(check_issuers)] = []
+    """OpenID Connect: whose tokens are taken."""
 
 
 class GatewaySection(BaseModel):

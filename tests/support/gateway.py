@@ -57,6 +57,7 @@ async def run_gateway(
     submit_wait: float = 5.0,
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
+    identity: IdentitySettings | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials."""
     (port,) = free_ports(1)
@@ -66,7 +67,7 @@ async def run_gateway(
         max_body=max_body,
         body_wait=body_wait,
         temporal_ui="http://127.0.0.1:8233",
-        identity=IdentitySettings(local=local, users=_users()),
+        identity=identity or IdentitySettings(local=local, users=_users()),
     )
     settings = GatewaySettings(nats=nats, gateway=section)
     settings.log.level = "warning"

@@ -14,6 +14,10 @@ __all__ = ["open_door"]
 def open_door(settings: IdentitySettings) -> Door:
     """Return the door with every way in that the settings name, in the order in which they are tried."""
     ways: list[Authenticator] = [StaticTokens(settings.users)]
+    if settings.issuers:
+        from .oidc.authenticator import OidcTokens  # joserfc, where nobody else needs it
+
+        ways.append(OidcTokens(settings.issuers))
     if settings.local:
         ways.append(LocalMode())
     return Door(ways)
