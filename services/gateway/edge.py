@@ -33,6 +33,8 @@ _ALWAYS = (
     (b"x-frame-options", b"DENY"),
 )
 
+_BY_TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+
 _UNLESS_SET = (
     (b"cache-control", b"private, no-cache"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -84,7 +86,7 @@ class Edge:
             return
         trace = scope[TRACE] = _trace_of(scope)
         body = _Body(scope, receive, limit=_limit_of(scope, self._max_body), wait=self._body_wait)
-        answer = _Answer(send, trace, body, self._closing)
+        answer = _Answer(send, trace, body, self._closing, secure=scope.get("scheme") == "https")
         try:
             await self._admit(scope, body, answer)
         except ClientDisconnect:
@@ -154,11 +156,13 @@ class _Body:
 class _Answer:
     """Adds our headers to an answer, and remembers how it began."""
 
-    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing) -> None:
+    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing, *, secure: bool) -> None:
         self._send = send
         self._body = body
         self._closing = closing
         self._own = [*_ALWAYS, (b"traceparent", trace.encode()), (b"x-request-id", trace[3:35].encode())]
+        if secure:
+            self._own.append(_BY_TLS_ONLY)
         self._started = time.perf_counter()
         self.status = 0
         self.seconds = 0.0

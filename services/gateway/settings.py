@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
@@ -12,16 +13,41 @@ from services.chassis.settings import ChassisSettings, Server
 
 from .auth.oidc.settings import IssuerSettings, check_issuers
 
-__all__ = ["GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+__all__ = ["CertificateSettings", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
 
 
 class StaticUser(BaseModel):
     """Somebody whose token the site's operator wrote down, as a hash."""
 
     subject: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]*$", max_length=256)]
-    token_sha256: Sha256
+    token_sha256: Sha256 | None = None
+    """None for somebody who comes in by another way, such as a certificate."""
     projects: dict[str, Level] = {}
     roles: frozenset[Role] = frozenset()
+
+
+class CertificateSettings(BaseModel):
+    """What a client's certificate says of its user; the authorities are `listen.tls.client_ca`."""
+
+    user: Literal["uid", "cn", "email"] = "cn"
+    """Where the name stands: in the subject, or among its alternative names, which must hold one address."""
+    match: str = "(?P<user>.+)"
+    """What the whole of it must be like; the group `user` is the name here."""
+    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*:)?$")
+    """Stands before each name."""
+    listed_only: bool = False
+    """Whether only those come in who are among `users`."""
+
+    @field_validator("match")
+    @classmethod
+    def _check_match(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if set(groups) != {"user"}:
+            raise ValueError("must have one group of a name, `user`")
+        return value
 
 
 class IdentitySettings(BaseModel):
@@ -32,6 +58,8 @@ class IdentitySettings(BaseModel):
     users: list[StaticUser] = []
     issuers: Annotated[list[IssuerSettings], AfterValidator(check_issuers)] = []
     """OpenID Connect: whose tokens are taken."""
+    certificates: CertificateSettings | None = None
+    """Whether clients' certificates name users, and how."""
 
 
 class GatewaySection(BaseModel):

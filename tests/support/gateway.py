@@ -13,7 +13,7 @@ import httpx
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
 from services.chassis.service import open_frame
-from services.chassis.settings import NatsSettings, Server
+from services.chassis.settings import NatsSettings, Server, Tls
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.main import open_process
@@ -58,11 +58,13 @@ async def run_gateway(
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
     identity: IdentitySettings | None = None,
+    tls: Tls | None = None,
+    socket: Path | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials."""
     (port,) = free_ports(1)
     section = GatewaySection(
-        listen=Server(port=port),
+        listen=Server(port=port, tls=tls, socket=socket),
         submit_wait=submit_wait,
         max_body=max_body,
         body_wait=body_wait,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.gateway.settings import IdentitySettings
 
 from .authenticator import Authenticator, Door
+from .certificates import Certificates
 from .local import LocalMode
 from .tokens import StaticTokens
 
@@ -18,6 +19,8 @@ def open_door(settings: IdentitySettings) -> Door:
         from .oidc.authenticator import OidcTokens  # joserfc, where nobody else needs it
 
         ways.append(OidcTokens(settings.issuers))
+    if settings.certificates:
+        ways.append(Certificates(settings.certificates, settings.users))
     if settings.local:
         ways.append(LocalMode())
     return Door(ways)
