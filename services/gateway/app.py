@@ -92,8 +92,8 @@ def create_app(process: Process) -> FastAPI:
         app.include_router(router)
     app.include_router(reference_page())
     app.add_middleware(PlainBodies, wait=settings.body_wait)
-    closing = getattr(process, "closing", None)
-    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
+    closing, guard = getattr(process, "closing", None), getattr(process, "guard", None)
+    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing, guard=guard)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -19,6 +19,7 @@ from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
+from .guard.guard import Guard
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
@@ -42,6 +43,7 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    guard: Guard
 
 
 class Factory:

@@ -12,6 +12,7 @@ from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
 from .auth.oidc.settings import IssuerSettings, check_issuers
+from .guard.settings import GuardSettings
 
 __all__ = ["CertificateSettings", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
 
@@ -76,6 +77,7 @@ class GatewaySection(BaseModel):
     body_wait: float = Field(default=30.0, gt=0, le=3600)
     """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()
+    limits: GuardSettings = GuardSettings()
 
 
 class GatewaySettings(ChassisSettings):

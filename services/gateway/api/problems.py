@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,11 +21,13 @@ from contracts.errors import (
     ForbiddenError,
     InvalidError,
     ShunterError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
 from contracts.model import Model
 from services.gateway.callers import TRACE
+from services.gateway.guard.guard import CODE
 
 __all__ = ["PROBLEM_JSON", "ProblemDocument", "add_problem_handlers", "problem_response", "problems"]
 
@@ -39,6 +42,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MISMATCH: 422,
     ErrorCode.OVER_QUOTA: 429,
     ErrorCode.TOO_LARGE: 413,
+    ErrorCode.TOO_MANY: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
@@ -50,7 +54,7 @@ _CODE: dict[int, ErrorCode] = {
     409: ErrorCode.CONFLICT,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
-    429: ErrorCode.OVER_QUOTA,
+    429: ErrorCode.TOO_MANY,
     503: ErrorCode.UNAVAILABLE,
 }
 
@@ -69,6 +73,7 @@ _TITLES: dict[ErrorCode, str] = {
     ErrorCode.MISMATCH: "The idempotency key was used for another request",
     ErrorCode.OVER_QUOTA: "It would exceed the quota",
     ErrorCode.TOO_LARGE: "The body is too large",
+    ErrorCode.TOO_MANY: "Too many requests",
     ErrorCode.UNAVAILABLE: "Not available now",
     ErrorCode.INTERNAL: "Something went wrong here",
 }
@@ -105,6 +110,7 @@ def _respond(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    scope[CODE] = code
     document = ProblemDocument(
         type=f"urn:shunter:problem:{code}",
         title=_TITLES[code] if status == _STATUS[code] else HTTPStatus(status).phrase,
@@ -130,6 +136,8 @@ def _headers_of(error: ShunterError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="shunter"'}
     if error.code is ErrorCode.UNAVAILABLE:
         return {"Retry-After": str(max(1, round(error.retry_after or 2.0)))}
+    if error.code is ErrorCode.TOO_MANY:
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after or 1.0)))}
     return {}
 
 
@@ -169,9 +177,11 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def problems(*kinds: type[ShunterError]) -> dict[int | str, dict[str, Any]]:
     """Declare for OpenAPI how a route may refuse; what every route may answer is always in it."""
-    always: set[type[ShunterError]] = {InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError}
+    always: set[type[ShunterError]] = {
+        *(InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError, TooManyRequestsError)
+    }
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in sorted(always | set(kinds), key=lambda kind: _STATUS[kind.code]):
+    for kind in sorted(always | set(kinds), key=lambda kind: (_STATUS[kind.code], kind in kinds)):
         example = {
             "type": f"urn:shunter:problem:{kind.code}",
             "title": _TITLES[kind.code],
