@@ -14,7 +14,7 @@ from services.chassis.settings import ChassisSettings, Server
 from .auth.oidc.settings import IssuerSettings, check_issuers
 from .guard.settings import GuardSettings
 
-__all__ = ["CertificateSettings", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+__all__ = ["CertificateSettings", "CorsSettings", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
 
 
 class StaticUser(BaseModel):
@@ -63,6 +63,15 @@ class IdentitySettings(BaseModel):
     """Whether clients' certificates name users, and how."""
 
 
+class CorsSettings(BaseModel):
+    """Which web pages of elsewhere may ask, with a token of their user; nobody's cookies or certificates come along."""
+
+    origins: list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]] = []
+    """Such as `https://portal.example.org`; `*` is any page."""
+    max_age: int = Field(default=600, ge=0, le=86400)
+    """Seconds for which a browser remembers the answer."""
+
+
 class GatewaySection(BaseModel):
     """What only the gateway reads."""
 
@@ -78,6 +87,7 @@ class GatewaySection(BaseModel):
     """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()
     limits: GuardSettings = GuardSettings()
+    cors: CorsSettings = CorsSettings()
 
 
 class GatewaySettings(ChassisSettings):
