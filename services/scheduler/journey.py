@@ -169,6 +169,11 @@ class Journey:
             )
         )
 
+    def take_moves(self) -> list[dict[str, Any]]:
+        """Return the moves of a workload whose row somebody is about to write for the first time."""
+        moves, self._moves = self._moves, []
+        return moves
+
     async def save(self) -> None:
         """Write what changed; a workload that somebody else moved meanwhile is a conflict that is tried again."""
         if not (self._moves or self._changed):

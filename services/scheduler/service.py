@@ -16,6 +16,7 @@ from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
 from services.chassis.bus import Delivery
 from services.chassis.policy import require_visible, scope_of
+from services.chassis.together import Together
 from services.chassis.unit import UnitOfWork, Work
 
 from . import store
@@ -44,14 +45,14 @@ class WorkloadService:
         self._unit = unit
         self._admission = admission
         self._dispatcher = dispatcher
-        self._entrance = Entrance(dispatcher)
+        self._arrivals: Together[Arrival, Record] = Together(unit, Entrance(dispatcher).let_in_messages)
         self._keeping = Keeping()
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload:
+    async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
         # Only a request with a key can have come before, or a message that is delivered again.
         if command.request_hash or delivery.deliveries > 1:
@@ -74,7 +75,7 @@ class WorkloadService:
             ),
         )
 
-    async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload:
+    async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload | Written:
         """Run an ended workload again, as a new one with the same spec and owner."""
         known = await self._find(command.new_id)
         if known is not None:
@@ -218,10 +219,10 @@ class WorkloadService:
         )
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(cancel=Cancellation(message=message)))
 
-    async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload:
-        async with self._unit.handling(delivery.message_id, delivery.context) as work:
-            if work is not None:
-                return to_workload(await self._entrance.let_in(work, arrival))
+    async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload | Written:
+        row = await self._arrivals.do(delivery.message_id, delivery.context, arrival)
+        if row is not None:
+            return Written(to_json(row))
         known = await self._find(arrival.workload_id)
         if known is None:
             raise ConflictError("a message of this id was handled before, and it was another one")

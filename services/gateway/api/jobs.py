@@ -22,6 +22,7 @@ from .conditional import matches, revision_of, revision_tag
 from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
+from .reading import body_of, headers_of, read_json
 from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
 
 __all__ = ["router"]
@@ -56,6 +57,7 @@ UntilWord = Annotated[
     operation_id="submitJob",
     status_code=201,
     response_model=JobView,
+    openapi_extra={**body_of(JobSpec, examples.SPECS), **headers_of(_KEY, _PREFER)},
     responses=answers(
         ConflictError,
         MismatchError,
@@ -66,13 +68,10 @@ UntilWord = Annotated[
         more={200: ("The key was used before, for the same request: this is its job.", JobView), **_PENDING},
     ),
 )
-async def post_job(
-    spec: Annotated[JobSpec, Body(openapi_examples=examples.SPECS)],
-    services: Services,
-    idempotency_key: Annotated[str | None, _KEY] = None,
-    prefer: Annotated[str | None, _PREFER] = None,
-) -> Response:
-    key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
+async def post_job(request: Request, services: Services) -> Response:
+    headers = request.headers
+    key, preference = read_idempotency_key(headers.get("idempotency-key")), read_preference(headers.get("prefer"))
+    spec = await read_json(request, JobSpec)
     submitted = await services.jobs().submit(spec, key=key, wait=preference.wait)
     return _made(submitted, services.linker, preference.to_headers())
 
