@@ -26,7 +26,7 @@ COMMANDS = [
     *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
-    *("backends", "whoami", "doctor", "version"),
+    *("login", "logout", "backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
 ]
 

@@ -51,6 +51,7 @@ const provider = new Provider(issuer, {
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
+    revocation: { enabled: true },
     deviceFlow: {
       enabled: true,
       userCodeInputSource: async (ctx, form, _out, err) => page(ctx, `${err ? '<p>That code is not known.</p>' : ''}${form}<button type="submit" form="op.deviceInputForm">Go on</button>`),
