@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .fact import Event
 from .files import Sha256
+from .grants import Grant
 from .ids import WorkloadId
-from .model import Message, Timestamp
+from .model import Timestamp
 from .principals import Principal
+from .refusals import RequestRefused
 from .runs import FrozenInput
 from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
@@ -23,6 +26,8 @@ __all__ = [
     "Event",
     "FileDeleted",
     "FileStored",
+    "FolderShared",
+    "FolderUnshared",
     "MessageDropped",
     "MessageParked",
     "MessageResent",
@@ -34,22 +39,10 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadShared",
     "WorkloadTasksMoved",
+    "WorkloadUnshared",
 ]
-
-
-class Event(Message):
-    """A fact. Its subject is `events.<noun>.<fact>.<id>`."""
-
-    @property
-    def subject_id(self) -> str:
-        """Return what it is about; the last token of the subject."""
-        return "none"
-
-    @property
-    def subject_fact(self) -> str:
-        """Return the fact; by default the second word of the name."""
-        return self.name.partition(".")[2]
 
 
 class _WorkloadEvent(Event):
@@ -116,6 +109,25 @@ class WorkloadMoved(_WorkloadEvent):
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class WorkloadShared(_WorkloadEvent):
+    """Somebody else may read or control a workload. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.shared"
+
+    grant: Grant
+    at: Timestamp
+
+
+class WorkloadUnshared(_WorkloadEvent):
+    """A grant on a workload was taken back. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.unshared"
+
+    grant: Grant
+    """As it was."""
+    at: Timestamp
 
 
 class BatchCreated(Event):
@@ -244,6 +256,30 @@ class FileDeleted(Event):
         return self.key.rsplit("/", 1)[-1] or "none"
 
 
+class _FolderEvent(Event):
+    owner: str
+    path: str
+    grant: Grant
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the owner: paths make no good subjects."""
+        return self.owner
+
+
+class FolderShared(_FolderEvent):
+    """Somebody else may read a folder, or write into it."""
+
+    name: ClassVar[str] = "folder.shared"
+
+
+class FolderUnshared(_FolderEvent):
+    """A grant on a folder was taken back; `grant` says how it was."""
+
+    name: ClassVar[str] = "folder.unshared"
+
+
 class CommandRefused(Event):
     """A service said no."""
 
@@ -307,35 +343,12 @@ class MessageDropped(_ParkedEvent):
     name: ClassVar[str] = "message.dropped"
 
 
-class RequestRefused(Event):
-    """The gateway turned requests away: nobody known asked, they may not, or they came too often."""
-
-    name: ClassVar[str] = "request.refused"
-
-    principal: str | None = None
-    """Who asked, where that is known."""
-    address: str = ""
-    """Where they came from; empty where those of many places are told together."""
-    method: str = ""
-    route: str = ""
-    """The form of the path, such as `/v1/jobs/{job_id}`; empty where none was looked for."""
-    status: int
-    code: str
-    count: int = 1
-    """How many such requests there were in about a second."""
-    first_at: Timestamp
-    last_at: Timestamp
-
-    @property
-    def subject_id(self) -> str:
-        """Return why."""
-        return self.code
-
-
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadShared,
+    WorkloadUnshared,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
@@ -344,6 +357,8 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    FolderShared,
+    FolderUnshared,
     CommandRefused,
     MessageParked,
     MessageResent,

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .batches import BatchId
+from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
-from .operations import Diagnosis
 from .principals import Principal
 from .query import Query, Reply
 from .runs import FrozenInput
@@ -33,6 +34,8 @@ __all__ = [
     "DownloadRunInputs",
     "ExplainWorkload",
     "FilePage",
+    "FolderGrants",
+    "FoldersSharedWith",
     "FreezeInputs",
     "Frozen",
     "GetBatch",
@@ -59,7 +62,9 @@ __all__ = [
     "SchedulePage",
     "SumUsage",
     "TaskPage",
+    "WorkloadGrants",
     "WorkloadPage",
+    "WorkloadsSharedWith",
 ]
 
 
@@ -130,6 +135,8 @@ class ListWorkloads(Query):
     batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
+    shared: bool | None = None
+    """Only those that others share with the principal, or only the others."""
 
 
 class TaskPage(Model):
@@ -258,6 +265,8 @@ class OpenUpload(Query):
     """None lets storage compute it at completion."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
+    owner: str | None = None
+    """Whose file it shall be; by default the principal's."""
 
 
 class ResumeUpload(Query):
@@ -345,37 +354,13 @@ class ReplayLog(Query):
     principal: Principal
 
 
-class Health(Model):
-    """How a service or one of its parts fares."""
-
-    service: str
-    ready: bool
-    checks: dict[str, str] = {}
-    """Each dependency: `ok` or what is wrong."""
-    version: str = ""
-
-
-class CheckHealth(Query):
-    """Are you ready? Asked of every service under its own name."""
-
-    name: ClassVar[str] = "health.check"
-    service: ClassVar[str] = "any"
-    answer: ClassVar[Any] = Health
-
-
-class Diagnose(Query):
-    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
-
-    name: ClassVar[str] = "health.diagnose"
-    service: ClassVar[str] = "any"
-    answer: ClassVar[Any] = Diagnosis
-
-
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
     ExplainWorkload,
     ListWorkloads,
+    WorkloadGrants,
+    WorkloadsSharedWith,
     GetBatch,
     ListBatches,
     GetSchedule,
@@ -389,6 +374,8 @@ QUERIES: tuple[type[Query], ...] = (
     OpenUpload,
     ResumeUpload,
     FreezeInputs,
+    FolderGrants,
+    FoldersSharedWith,
     DownloadRunInputs,
     OpenRunUpload,
     SumUsage,

@@ -35,6 +35,7 @@ from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, 
 from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
+from .sharing import AsyncSharing
 from .transfers.metering import Progress
 from .wire import async_wire
 
@@ -68,6 +69,7 @@ class AsyncClient(AsyncMany):
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
+        self.sharing = AsyncSharing(self._send, self._carrier.sharing)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:

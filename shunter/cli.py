@@ -19,6 +19,7 @@ from .commands import (
     logs,
     parked,
     schedules,
+    sharing,
     stack,
     steering,
     submission,
@@ -86,7 +87,7 @@ _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
-_add(_DATA, usage.usage)
+_add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
 _add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)

@@ -27,6 +27,7 @@ from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
+from .sharing import SharingService
 from .transfer import Transfer
 
 __all__ = ["Factory", "Process"]
@@ -81,7 +82,7 @@ class Factory:
 
     def archive(self) -> Archive:
         """Return what jobs left behind."""
-        return Archive(bus=self._process.bus, transfer=self.transfer())
+        return Archive(bus=self._process.bus, transfer=self.transfer(), reader=self.caller.principal)
 
     def follower(self, workload: Workload, stream: Stream | None, position: Position) -> LogFollower:
         """Return what follows the output of one job."""
@@ -104,6 +105,11 @@ class Factory:
             transfer=self.transfer(),
             wait=max(process.settings.submit_wait, 1.0),
         )
+
+    def sharing(self) -> SharingService:
+        """Return the service for grants."""
+        process = self._process
+        return SharingService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def events(self) -> EventService:
         """Return the service for events."""

@@ -237,6 +237,7 @@ class JobService:
         created_before: datetime | None,
         schedule_id: str | None = None,
         batch_id: str | None = None,
+        shared: bool | None = None,
     ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
@@ -253,6 +254,7 @@ class JobService:
             created_before=created_before,
             schedule_id=schedule_id,
             batch_id=batch_id,
+            shared=shared,
         )
         return RecordPage(await self._bus.ask_json(query))
 

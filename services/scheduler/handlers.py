@@ -17,9 +17,11 @@ from contracts.commands import (
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
+    ShareWorkload,
     StartWorkload,
     SubmitWorkload,
     TriggerSchedule,
+    UnshareWorkload,
 )
 from contracts.queries import (
     BackendView,
@@ -34,6 +36,8 @@ from contracts.queries import (
     ListSchedules,
     ListTasks,
     ListWorkloads,
+    WorkloadGrants,
+    WorkloadsSharedWith,
 )
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
@@ -69,6 +73,8 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            ShareWorkload: parts.sharing.share,
+            UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
         }
     )
@@ -78,6 +84,8 @@ def register(bus: Bus, parts: Parts) -> None:
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
+            WorkloadGrants: parts.sharing.given,
+            WorkloadsSharedWith: parts.sharing.received,
             **_many_queries(batches, schedules),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,

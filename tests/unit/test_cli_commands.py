@@ -25,6 +25,7 @@ COMMANDS = [
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
+    *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("login", "logout", "backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),

@@ -41,6 +41,10 @@ BatchFilter = Annotated[
     str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
 ]
 
+SharedFilter = Annotated[
+    bool | None, Query(description="Only those that others share with you, or only the others; by default both.")
+]
+
 UntilWord = Annotated[
     str,
     Query(
@@ -98,6 +102,7 @@ async def list_jobs(
     created_before: Moment | None = None,
     schedule: ScheduleFilter = None,
     batch: BatchFilter = None,
+    shared: SharedFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -112,6 +117,7 @@ async def list_jobs(
         created_before=created_before,
         schedule_id=schedule,
         batch_id=batch,
+        shared=shared,
     )
     headers = next_link(request, page.next_cursor)
     return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
