@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .fact import Event
 from .files import Sha256
 from .grants import Grant
 from .ids import WorkloadId
-from .model import Message, Timestamp
+from .model import Timestamp
 from .principals import Principal
+from .refusals import RequestRefused
 from .runs import FrozenInput
 from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
@@ -29,6 +31,7 @@ __all__ = [
     "MessageDropped",
     "MessageParked",
     "MessageResent",
+    "RequestRefused",
     "ScheduleChanged",
     "ScheduleCreated",
     "ScheduleDeleted",
@@ -40,20 +43,6 @@ __all__ = [
     "WorkloadTasksMoved",
     "WorkloadUnshared",
 ]
-
-
-class Event(Message):
-    """A fact. Its subject is `events.<noun>.<fact>.<id>`."""
-
-    @property
-    def subject_id(self) -> str:
-        """Return what it is about; the last token of the subject."""
-        return "none"
-
-    @property
-    def subject_fact(self) -> str:
-        """Return the fact; by default the second word of the name."""
-        return self.name.partition(".")[2]
 
 
 class _WorkloadEvent(Event):
@@ -376,5 +365,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageParked,
     MessageResent,
     MessageDropped,
+    RequestRefused,
 )
 """Every event there is."""

@@ -15,6 +15,7 @@ from .commands import (
     facts,
     files,
     inspection,
+    login,
     logs,
     parked,
     schedules,
@@ -51,7 +52,10 @@ app = typer.Typer(
 def prepare(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Option(envvar="SHUNTER_URL", help="The server.", show_default="http://127.0.0.1:8800")
+        str | None,
+        typer.Option(
+            envvar="SHUNTER_URL", help="The server; also `unix:<path>`.", show_default="http://127.0.0.1:8800"
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -86,7 +90,7 @@ app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
+from .guard.guard import Guard
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
@@ -48,6 +49,7 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    guard: Guard
     tokens: TokenDesk | None = None
     """Gives out tokens; none where the site has none of its own."""
     seal_key: SecretStr = _NO_KEY

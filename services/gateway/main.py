@@ -13,9 +13,12 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.settings import Server
 
 from .app import create_app
+from .auth.watched import WatchedDoor
 from .auth.ways import open_door
 from .closing import Closing
 from .factory import Process
+from .guard.guard import Guard
+from .guard.refusals import Refusals
 from .links import Linker
 from .settings import GatewaySettings
 
@@ -32,16 +35,21 @@ _COLLECT_AFTER = 20_000
 async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator[Process]:
     """Make what lives as long as the process."""
     # Proxies of the environment are for the outside world; the store is ours.
-    async with httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http:
+    guard = Guard(settings.gateway.limits, Refusals(frame.bus.announce))
+    async with (
+        httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http,
+        guard.refusals.telling(),
+    ):
         yield Process(
             settings=settings.gateway,
             bus=frame.bus,
             http=http,
-            door=open_door(settings.gateway.identity),
+            door=WatchedDoor(open_door(settings.gateway.identity), guard),
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
             seal_key=settings.ticket_key,
+            guard=guard,
         )
 
 
