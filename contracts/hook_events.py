@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .event import Event
+from .fact import Event
 from .ids import WorkloadId
 from .model import Timestamp
 from .principals import Principal

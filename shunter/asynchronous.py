@@ -27,7 +27,7 @@ from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
-from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pending, job_id_of, uses_proxies
+from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .many import AsyncMany
@@ -35,7 +35,9 @@ from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, 
 from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
+from .sharing import AsyncSharing
 from .transfers.metering import Progress
+from .wire import async_wire
 
 __all__ = ["AsyncClient"]
 
@@ -67,12 +69,8 @@ class AsyncClient(AsyncMany):
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
-        self._http = httpx.AsyncClient(
-            base_url=self.connection.url,
-            headers=headers_for(self.connection.token),
-            transport=transport,
-            trust_env=uses_proxies(self.connection.url),
-        )
+        self.sharing = AsyncSharing(self._send, self._carrier.sharing)
+        self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,9 +16,11 @@ from .commands import (
     facts,
     files,
     inspection,
+    login,
     logs,
     parked,
     schedules,
+    sharing,
     stack,
     steering,
     submission,
@@ -52,7 +54,10 @@ app = typer.Typer(
 def prepare(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Option(envvar="SHUNTER_URL", help="The server.", show_default="http://127.0.0.1:8800")
+        str | None,
+        typer.Option(
+            envvar="SHUNTER_URL", help="The server; also `unix:<path>`.", show_default="http://127.0.0.1:8800"
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -75,7 +80,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add(_STACK, stack.up, stack.down, stack.service, stack.backup, stack.restore)
+_add(_STACK, stack.up, stack.down, stack.service, stack.gateway, stack.backup, stack.restore)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
@@ -86,10 +91,10 @@ app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
-_add(_DATA, usage.usage)
+_add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,24 @@ class Secrets:
         return self._kept[name]
 
 
-def write_configuration(data: Path, plan: PortPlan, *, demo: bool) -> None:
-    """Write `shunter.yaml` and, with *demo*, `demo.json`; without it a left-over `demo.json` goes."""
+def write_configuration(
+    data: Path, plan: PortPlan, *, demo: bool, dialects: Sequence[str] = (), oidc: bool = False
+) -> None:
+    """Write `shunter.yaml` and, with *demo*, `demo.json`; without it a left-over `demo.json` goes.
+
+    With *oidc* the demo users have accounts at an issuer too.
+    """
+    from .sign_in import as_demo, as_settings
+
     kept = Secrets(data)
     users = {name: _credentials(kept, name) for name in DEMO_USERS} if demo else {}
     settings = _settings(data, plan, kept, users)
+    if oidc:
+        settings["gateway"]["identity"]["issuers"] = as_settings(plan)
     write_private(config_path(data), _HEADER + yaml.safe_dump(settings, sort_keys=False))
     if demo:
-        write_private(demo_path(data), json.dumps(_demo(plan, users), indent=2) + "\n")
+        more = {"oidc": as_demo(plan, kept)} if oidc else {}
+        write_private(demo_path(data), json.dumps({**_demo(plan, users, dialects), **more}, indent=2) + "\n")
     else:
         demo_path(data).unlink(missing_ok=True)
 
@@ -86,11 +97,12 @@ def _credentials(kept: Secrets, user: str) -> dict[str, str]:
     }
 
 
-def _demo(plan: PortPlan, users: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _demo(plan: PortPlan, users: dict[str, dict[str, str]], dialects: Sequence[str]) -> dict[str, Any]:
     return {
         "gateway": f"http://{_HOST}:{plan['gateway']}",
         "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
         "s3": f"http://{_HOST}:{plan['s3']}",
+        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name}" for name in dialects},
         "users": users,
     }
 

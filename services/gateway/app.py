@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 
 from contracts.batches import BatchSpec
 from contracts.spec import JobSpec
@@ -18,10 +19,12 @@ from .api import (
     deliveries,
     events,
     files,
+    grants,
     health,
     identity,
     job_files,
     jobs,
+    login,
     logs,
     schedules,
     subscriptions,
@@ -32,6 +35,8 @@ from .api import (
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
 from .bodies import PlainBodies
+from .dialects.registry import make_dialects
+from .dialects.signs import Crossing, Signpost
 from .edge import Edge
 from .factory import Process
 
@@ -48,10 +53,12 @@ _ROUTERS = (
     job_files.router,
     files.router,
     uploads.router,
+    grants.router,
     usage.router,
     events.router,
     backends.router,
     identity.router,
+    login.router,
     health.router,
     admin.router,
 )
@@ -66,11 +73,23 @@ _TAGS = [
     {"name": "job files", "description": "What jobs left behind."},
     {"name": "files", "description": "The user's own files, through the gateway."},
     {"name": "transfers", "description": "Presigned URLs, for bytes that pass the gateway by."},
+    {"name": "sharing", "description": "Who else may read or control a job or a folder."},
     {"name": "usage", "description": "What was used, and the proof."},
     {"name": "events", "description": "The event log."},
     {"name": "site", "description": "What belongs to the whole site."},
     {"name": "operations", "description": "Health, readiness and metrics."},
 ]
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_MAY_SEND = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer"),
+    *("Range", "X-Content-SHA256", "traceparent"),
+)
+_MAY_READ = (
+    *("Content-Disposition", "Content-Range", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "X-Request-ID", "traceparent"),
+)
+"""What web pages of other origins may send and read, where the site lets any of them in."""
 
 _DESCRIPTION = """\
 Shunter takes work over REST and runs it on whatever cluster has room.
@@ -80,8 +99,8 @@ with a `code` for programs and `errors[]` for fields. What is not yours does not
 """
 
 
-def create_app(process: Process) -> FastAPI:
-    """Return the application that serves from what was made at the start."""
+def create_app(process: Process, *, only: str | None = None) -> FastAPI:
+    """Return the application that serves from what was made at the start; *only* one dialect, if one is named."""
     app = FastAPI(
         title="Shunter",
         version=shunter_version(),
@@ -91,16 +110,29 @@ def create_app(process: Process) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # asked of the environment by every request
+        openapi_url=None if only else "/openapi.json",
     )
     settings = process.settings
     app.state.process = process
     add_problem_handlers(app)
-    for router in (*_ROUTERS, reference_page()):
+    dialects = make_dialects(process, only=only)
+    for router in () if only else (*_ROUTERS, reference_page()):
         # Side by side: an included router is walked through twice for each request.
         app.router.routes.extend(router.routes)
     app.add_middleware(PlainBodies, wait=settings.body_wait)
-    closing = getattr(process, "closing", None)
-    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
+    app.add_middleware(Crossing)
+    if settings.cors.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors.origins,
+            allow_methods=_METHODS,
+            allow_headers=_MAY_SEND,
+            expose_headers=_MAY_READ,
+            max_age=settings.cors.max_age,
+        )
+    closing, guard = getattr(process, "closing", None), getattr(process, "guard", None)
+    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing, guard=guard)
+    app.add_middleware(Signpost, dialects=dialects)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

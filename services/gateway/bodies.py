@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contracts.errors import FieldError, InvalidError, TooLargeError
 
 from .api.problems import problem_response
+from .scopes import BRINGS_FILE
 
 __all__ = ["MOST_NESTED", "YAML_TYPES", "PlainBodies", "check_json"]
 
@@ -90,6 +91,8 @@ class PlainBodies:
 
 def is_file(scope: Scope) -> bool:
     """Say whether a request brings the bytes of a file."""
+    if BRINGS_FILE in scope:
+        return bool(scope[BRINGS_FILE])
     return bool(scope["method"] == "PUT" and scope["path"].startswith("/v1/files/"))
 
 

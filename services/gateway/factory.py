@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from contracts.runs import Stream
 from contracts.workloads import Workload
@@ -13,6 +14,7 @@ from services.chassis.health import HealthBook
 from services.chassis.sealing import Sealer
 
 from .auth.authenticator import Door
+from .auth.desk import TokenDesk
 from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
@@ -20,6 +22,7 @@ from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
+from .guard.guard import Guard
 from .hooks import HookService
 from .jobs import JobService
 from .links import Linker
@@ -28,9 +31,13 @@ from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
+from .sharing import SharingService
 from .transfer import Transfer
 
 __all__ = ["Factory", "Process"]
+
+
+_NO_KEY = SecretStr("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,12 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    guard: Guard
     sealer: Sealer
+    tokens: TokenDesk | None = None
+    """Gives out tokens; none where the site has none of its own."""
+    seal_key: SecretStr = _NO_KEY
+    """Seals what is kept for somebody and must not be read by anybody; empty where nothing can be sealed."""
 
 
 class Factory:
@@ -103,7 +115,7 @@ class Factory:
 
     def archive(self) -> Archive:
         """Return what jobs left behind."""
-        return Archive(bus=self._process.bus, transfer=self.transfer())
+        return Archive(bus=self._process.bus, transfer=self.transfer(), reader=self.caller.principal)
 
     def follower(self, workload: Workload, stream: Stream | None, position: Position) -> LogFollower:
         """Return what follows the output of one job."""
@@ -126,6 +138,11 @@ class Factory:
             transfer=self.transfer(),
             wait=max(process.settings.submit_wait, 1.0),
         )
+
+    def sharing(self) -> SharingService:
+        """Return the service for grants."""
+        process = self._process
+        return SharingService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def events(self) -> EventService:
         """Return the service for events."""

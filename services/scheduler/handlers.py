@@ -17,10 +17,13 @@ from contracts.commands import (
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
+    ShareWorkload,
     StartWorkload,
     SubmitWorkload,
     TriggerSchedule,
+    UnshareWorkload,
 )
+from contracts.glances import GlanceWorkloads
 from contracts.hook_commands import (
     CreateSubscription,
     DeleteSubscription,
@@ -44,6 +47,8 @@ from contracts.queries import (
     ListSchedules,
     ListTasks,
     ListWorkloads,
+    WorkloadGrants,
+    WorkloadsSharedWith,
 )
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
@@ -80,6 +85,8 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            ShareWorkload: parts.sharing.share,
+            UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
         }
@@ -90,6 +97,9 @@ def register(bus: Bus, parts: Parts) -> None:
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
+            WorkloadGrants: parts.sharing.given,
+            WorkloadsSharedWith: parts.sharing.received,
+            GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
             ListTasks: service.tasks.page,
@@ -152,6 +162,8 @@ def _view(standing: Standing) -> BackendView:
             **{name: getattr(room, name) for name in ("cpus", "cpus_free", "memory", "memory_free")},
             **{name: getattr(room, name) for name in ("gpus", "gpus_free", "running", "queued")},
             "gpu_models": list(room.gpu_models),
+            "largest_cpus": room.largest_cpus,
+            "largest_gpus": room.largest_gpus,
         }
     )
     return BackendView(

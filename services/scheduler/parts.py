@@ -29,6 +29,7 @@ from .schedules.service import ScheduleService
 from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
 from .settings import SchedulerSettings
+from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .watch import RunWatch
 from .webhooks.parts import HookParts
@@ -48,6 +49,7 @@ class Parts:
         self.hooks = HookParts(frame, settings)
         self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
+        self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)
         self.batches = BatchService(unit=unit, admission=admission, entrance=entrance, workloads=self.service)
         self.firing = Firing(unit=unit, workloads=self.service)

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
+from services.chassis.grants import add_grants_table
 
 __all__ = [
     "METADATA",
@@ -28,6 +29,7 @@ __all__ = [
     "callbacks",
     "deliveries",
     "dependencies",
+    "grants",
     "hook_position",
     "schedule_runs",
     "schedules",
@@ -336,3 +338,5 @@ hook_position = Table(
     Column("at", Moment, nullable=False),
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
+grants = add_grants_table(METADATA, String(64))
+"""What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""

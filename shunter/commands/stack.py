@@ -10,7 +10,7 @@ import typer
 from .printing import emit, note, size
 from .session import AsJson
 
-__all__ = ["backup", "down", "restore", "service", "up"]
+__all__ = ["backup", "down", "gateway", "restore", "service", "up"]
 
 Data = Annotated[Path, typer.Option("--data", envvar="SHUNTER_DATA", help="The folder that keeps everything.")]
 
@@ -21,6 +21,9 @@ def up(
     data: Data = _HERE,
     port: Annotated[int, typer.Option(min=1024, max=55_000, help="The first port; the others follow it.")] = 8800,
     demo: Annotated[bool, typer.Option(help="Make demo users and write their tokens to `<data>/demo.json`.")] = False,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Give the demo users accounts at an OpenID Connect issuer beside the stack.")
+    ] = False,
     restart: Annotated[bool, typer.Option(help="Start a part again when it dies.")] = True,
     detach: Annotated[bool, typer.Option(help="Return when everything is ready, and leave it running.")] = False,
     wait: Annotated[float, typer.Option(min=1, help="Seconds within which everything must be ready.")] = 60.0,
@@ -32,8 +35,10 @@ def up(
     """
     from deploy.local import stack
 
+    if oidc and not demo:
+        raise typer.BadParameter("goes with --demo: its accounts are the demo users'", param_hint="--oidc")
     options = stack.UpOptions(
-        data=data, port=port, demo=demo, restart=restart, detach=detach, wait=wait, as_json=as_json
+        data=data, port=port, demo=demo, oidc=oidc, restart=restart, detach=detach, wait=wait, as_json=as_json
     )
     raise typer.Exit(stack.up(options))
 
@@ -59,6 +64,31 @@ def service(
     from deploy.local import stack
 
     raise typer.Exit(stack.run_service(name, data))
+
+
+def gateway(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to listen.")],
+    dialect: Annotated[
+        str | None, typer.Option(help="Serve this API alone, at the root: `psik` answers at `/v1/jobs`.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="SHUNTER_DATA", help="The site; else as `SHUNTER_CONFIG` says."),
+    ] = None,
+) -> None:
+    """Run one more gateway for a site that is up, in the foreground.
+
+    Example: `shunter gateway --dialect psik --port 8000 --data ./lab`. Old clients keep their URLs.
+    """
+    from deploy.local.dialect import serve_dialect
+    from deploy.local.servers import StartError
+
+    try:
+        serve_dialect(dialect, host, port, data)
+    except StartError as error:
+        note(f"shunter gateway: {error}")
+        raise typer.Exit(1) from error
 
 
 def backup(

@@ -14,6 +14,7 @@ from contracts.batches import Batch, BatchSpec, order_of
 from contracts.documents import read_documents
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
+from contracts.grants import Grant
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
@@ -21,8 +22,9 @@ from contracts.spec import JobSpec
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import batch_examples, examples, hook_examples, schedule_examples
+from services.gateway.api import batch_examples, examples, grant_examples, hook_examples, schedule_examples
 from services.gateway.api.events import EventPage
+from services.gateway.api.grants import GrantWish
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
 from services.gateway.api.views import FileView, JobFilesView, JobView, TaskLogPage
@@ -118,6 +120,8 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (Subscription, hook_examples.SUBSCRIPTION),
         (Delivery, hook_examples.DELIVERY),
         (Delivery, hook_examples.PING),
+        (Grant, grant_examples.GRANT),
+        (Grant, grant_examples.FOLDER_GRANT),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -149,6 +153,12 @@ def test_the_examples_of_schedules_can_be_made(name: str) -> None:
 def test_the_examples_of_subscriptions_can_be_made(name: str) -> None:
     example = cast(dict[str, Any], hook_examples.SUBSCRIPTIONS[name])
     SubscriptionSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", list(grant_examples.WISHES))
+def test_the_examples_of_grants_can_be_put(name: str) -> None:
+    example = cast(dict[str, Any], grant_examples.WISHES[name])
+    GrantWish.model_validate(example["value"])
 
 
 def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
 from services.chassis.service import open_frame
-from services.chassis.settings import NatsSettings, Server
+from services.chassis.settings import NatsSettings, Server, Tls
 from services.gateway.app import create_app
+from services.gateway.auth.desk import TokenDesk
 from services.gateway.factory import Process
+from services.gateway.guard.settings import GuardSettings
 from services.gateway.main import open_process
-from services.gateway.settings import GatewaySection, GatewaySettings, IdentitySettings, StaticUser
+from services.gateway.settings import CorsSettings, GatewaySection, GatewaySettings, IdentitySettings, StaticUser
 from tests.support.servers import free_ports, run_nats
 from tests.support.site import Site, run_site
 
@@ -58,21 +60,32 @@ async def run_gateway(
     submit_wait: float = 5.0,
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
+    dialects: dict[str, dict[str, JsonValue]] | None = None,
+    tokens: TokenDesk | None = None,
+    identity: IdentitySettings | None = None,
+    tls: Tls | None = None,
+    socket: Path | None = None,
+    limits: GuardSettings | None = None,
+    cors: CorsSettings | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials."""
     (port,) = free_ports(1)
     section = GatewaySection(
-        listen=Server(port=port),
+        listen=Server(port=port, tls=tls, socket=socket),
         submit_wait=submit_wait,
         max_body=max_body,
         body_wait=body_wait,
         temporal_ui="http://127.0.0.1:8233",
-        identity=IdentitySettings(local=local, users=_users()),
+        dialects=dialects or {},
+        limits=limits or GuardSettings(),
+        cors=cors or CorsSettings(),
+        identity=identity or IdentitySettings(local=local, users=_users()),
     )
     settings = GatewaySettings(nats=nats, gateway=section, ticket_key=SecretStr("k" * 40))
     settings.log.level = "warning"
-    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
+    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as made:
         await frame.bus.start()
+        process = made if tokens is None else replace(made, tokens=tokens)
         async with serve_http(create_app(process), section.listen):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
                 yield client, process

@@ -18,7 +18,7 @@ from tests.support.rest import JOB_ID, FakeServer, job, problem
 from tests.support.terminal import Terminal
 
 COMMANDS = [
-    *("up", "down", "service", "backup", "restore"),
+    *("up", "down", "service", "gateway", "backup", "restore"),
     *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
     *("hold", "release", "explain"),
     *("batch", "batch list", "batch show", "batch cancel"),
@@ -27,12 +27,13 @@ COMMANDS = [
     *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
     *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
     *("files", "files ls", "files put", "files get", "files rm"),
+    *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
-    *("backends", "whoami", "doctor", "version"),
+    *("login", "logout", "backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
 ]
 
-WITHOUT_JSON = {"down", "service"}
+WITHOUT_JSON = {"down", "service", "gateway"}
 
 
 @pytest.fixture

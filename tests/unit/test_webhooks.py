@@ -13,8 +13,8 @@ from sqlalchemy import RowMapping
 from contracts.batches import BatchSpec
 from contracts.envelope import Context, Envelope
 from contracts.errors import InvalidError
-from contracts.event import Event
 from contracts.events import ScheduleCreated, WorkloadAccepted, WorkloadMoved
+from contracts.fact import Event
 from contracts.hook_events import DeliveryDead, SubscriptionCreated
 from contracts.hooks import Callback, is_sealed
 from contracts.ids import workload_id

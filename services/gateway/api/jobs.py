@@ -23,7 +23,7 @@ from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
 from .reading import body_of, headers_of, read_json
-from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
+from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish, StartWish
 
 __all__ = ["router"]
 
@@ -39,6 +39,10 @@ ScheduleFilter = Annotated[
 
 BatchFilter = Annotated[
     str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
+
+SharedFilter = Annotated[
+    bool | None, Query(description="Only those that others share with you, or only the others; by default both.")
 ]
 
 UntilWord = Annotated[
@@ -98,6 +102,7 @@ async def list_jobs(
     created_before: Moment | None = None,
     schedule: ScheduleFilter = None,
     batch: BatchFilter = None,
+    shared: SharedFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -112,6 +117,7 @@ async def list_jobs(
         created_before=created_before,
         schedule_id=schedule,
         batch_id=batch,
+        shared=shared,
     )
     headers = next_link(request, page.next_cursor)
     return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
@@ -198,8 +204,10 @@ async def release_job(job_id: JobId, services: Services) -> Response:
     response_model=JobView | PendingJob,
     responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
 )
-async def start_job(job_id: JobId, services: Services) -> Response:
-    record = await services.jobs().start(job_id)
+async def start_job(
+    job_id: JobId, services: Services, wish: Annotated[StartWish | None, Body(openapi_examples=examples.START)] = None
+) -> Response:
+    record = await services.jobs().start(job_id, None if wish is None else wish.inputs)
     return _pending(job_id, services.linker, {}) if record is None else _show(record, services.linker, status=202)
 
 

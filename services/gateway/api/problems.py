@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,13 +21,24 @@ from contracts.errors import (
     ForbiddenError,
     InvalidError,
     ShunterError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
 from contracts.model import Model
 from services.gateway.callers import TRACE
+from services.gateway.guard.guard import CODE
+from services.gateway.scopes import VOICE
 
-__all__ = ["PROBLEM_JSON", "ProblemDocument", "add_problem_handlers", "problem_response", "problems"]
+__all__ = [
+    "PROBLEM_JSON",
+    "ProblemDocument",
+    "add_problem_handlers",
+    "error_headers",
+    "problem_response",
+    "problems",
+    "status_of",
+]
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -39,6 +51,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MISMATCH: 422,
     ErrorCode.OVER_QUOTA: 429,
     ErrorCode.TOO_LARGE: 413,
+    ErrorCode.TOO_MANY: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
@@ -50,7 +63,7 @@ _CODE: dict[int, ErrorCode] = {
     409: ErrorCode.CONFLICT,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
-    429: ErrorCode.OVER_QUOTA,
+    429: ErrorCode.TOO_MANY,
     503: ErrorCode.UNAVAILABLE,
 }
 
@@ -69,6 +82,7 @@ _TITLES: dict[ErrorCode, str] = {
     ErrorCode.MISMATCH: "The idempotency key was used for another request",
     ErrorCode.OVER_QUOTA: "It would exceed the quota",
     ErrorCode.TOO_LARGE: "The body is too large",
+    ErrorCode.TOO_MANY: "Too many requests",
     ErrorCode.UNAVAILABLE: "Not available now",
     ErrorCode.INTERNAL: "Something went wrong here",
 }
@@ -91,9 +105,12 @@ class ProblemDocument(Model):
 
 
 def problem_response(error: ShunterError, scope: Scope, *, status: int | None = None) -> Response:
-    """Say an error."""
-    headers = _headers_of(error)
-    return _respond(status or _status_of(error), error.code, error.detail, scope, errors=error.errors, headers=headers)
+    """Say an error; in other words where whoever serves the request has some."""
+    if (voice := scope.get(VOICE)) is not None:
+        said: Response = voice(error, scope, status)
+        return said
+    headers = error_headers(error)
+    return _respond(status or status_of(error), error.code, error.detail, scope, errors=error.errors, headers=headers)
 
 
 def _respond(
@@ -105,6 +122,7 @@ def _respond(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    scope[CODE] = code
     document = ProblemDocument(
         type=f"urn:shunter:problem:{code}",
         title=_TITLES[code] if status == _STATUS[code] else HTTPStatus(status).phrase,
@@ -118,18 +136,22 @@ def _respond(
     return Response(document.model_dump_json(), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
 
-def _status_of(error: ShunterError) -> int:
+def status_of(error: ShunterError) -> int:
+    """Return the status of an answer that says this error."""
     malformed = error.code is ErrorCode.INVALID and error.errors
     if malformed and all(item.field in _MALFORMED for item in error.errors):
         return 400
     return _STATUS[error.code]
 
 
-def _headers_of(error: ShunterError) -> dict[str, str]:
+def error_headers(error: ShunterError) -> dict[str, str]:
+    """Return the headers that go with it."""
     if error.code is ErrorCode.UNAUTHENTICATED:
         return {"WWW-Authenticate": 'Bearer realm="shunter"'}
     if error.code is ErrorCode.UNAVAILABLE:
         return {"Retry-After": str(max(1, round(error.retry_after or 2.0)))}
+    if error.code is ErrorCode.TOO_MANY:
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after or 1.0)))}
     return {}
 
 
@@ -169,9 +191,11 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def problems(*kinds: type[ShunterError]) -> dict[int | str, dict[str, Any]]:
     """Declare for OpenAPI how a route may refuse; what every route may answer is always in it."""
-    always: set[type[ShunterError]] = {InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError}
+    always: set[type[ShunterError]] = {
+        *(InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError, TooManyRequestsError)
+    }
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in sorted(always | set(kinds), key=lambda kind: _STATUS[kind.code]):
+    for kind in sorted(always | set(kinds), key=lambda kind: (_STATUS[kind.code], kind in kinds)):
         example = {
             "type": f"urn:shunter:problem:{kind.code}",
             "title": _TITLES[kind.code],

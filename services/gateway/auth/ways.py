@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.gateway.settings import IdentitySettings
 
 from .authenticator import Authenticator, Door
+from .certificates import Certificates
 from .local import LocalMode
 from .tokens import StaticTokens
 
@@ -14,6 +15,12 @@ __all__ = ["open_door"]
 def open_door(settings: IdentitySettings) -> Door:
     """Return the door with every way in that the settings name, in the order in which they are tried."""
     ways: list[Authenticator] = [StaticTokens(settings.users)]
+    if settings.issuers:
+        from .oidc.authenticator import OidcTokens  # joserfc, where nobody else needs it
+
+        ways.append(OidcTokens(settings.issuers))
+    if settings.certificates:
+        ways.append(Certificates(settings.certificates, settings.users))
     if settings.local:
         ways.append(LocalMode())
     return Door(ways)

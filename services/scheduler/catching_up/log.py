@@ -25,7 +25,9 @@ from contracts.events import (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadShared,
     WorkloadTasksMoved,
+    WorkloadUnshared,
 )
 from contracts.hook_events import SubscriptionChanged, SubscriptionCreated, SubscriptionDeleted
 from contracts.model import now
@@ -53,6 +55,8 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     WorkloadAccepted: workloads.accept,
     WorkloadCancelRequested: workloads.request_cancel,
     WorkloadTasksMoved: tasks.move,
+    WorkloadShared: others.share,
+    WorkloadUnshared: others.unshare,
     BatchCreated: others.create_batch,
     ScheduleCreated: others.create_schedule,
     ScheduleChanged: others.change_schedule,

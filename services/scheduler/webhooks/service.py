@@ -33,9 +33,9 @@ from contracts.model import now
 from contracts.principals import Principal
 from contracts.subscriptions import Delivery, DeliveryState, Subscription, SubscriptionSpec, SubscriptionState
 from services.chassis.bus import Delivery as Arrived
+from services.chassis.cursors import read_cursor, write_cursor
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
-from services.scheduler.cursors import read_cursor, write_cursor
 from services.scheduler.records import Record
 from services.scheduler.tables import deliveries, subscriptions
 
