@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .fact import Event
 from .files import Sha256
+from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
-from .model import Message, Timestamp
+from .model import Timestamp
 from .principals import Principal
 from .runs import FrozenInput
 from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
@@ -35,20 +37,6 @@ __all__ = [
     "WorkloadMoved",
     "WorkloadTasksMoved",
 ]
-
-
-class Event(Message):
-    """A fact. Its subject is `events.<noun>.<fact>.<id>`."""
-
-    @property
-    def subject_id(self) -> str:
-        """Return what it is about; the last token of the subject."""
-        return "none"
-
-    @property
-    def subject_fact(self) -> str:
-        """Return the fact; by default the second word of the name."""
-        return self.name.partition(".")[2]
 
 
 class _WorkloadEvent(Event):
@@ -322,5 +310,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageParked,
     MessageResent,
     MessageDropped,
+    *IDENTITY_EVENTS,
 )
 """Every event there is."""
