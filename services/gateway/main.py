@@ -15,8 +15,10 @@ from .app import create_app
 from .auth.ways import open_door
 from .closing import Closing
 from .factory import Process
+from .identity.home import Identity
 from .links import Linker
 from .settings import GatewaySettings
+from .tables import METADATA
 
 __all__ = ["main", "open_process", "run"]
 
@@ -31,21 +33,29 @@ _COLLECT_AFTER = 20_000
 async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator[Process]:
     """Make what lives as long as the process."""
     # Proxies of the environment are for the outside world; the store is ours.
-    async with httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http:
+    identity = Identity(settings.gateway.identity, frame.unit, frame.bus, settings.data)
+    async with (
+        httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http,
+        identity.running(),
+    ):
         yield Process(
             settings=settings.gateway,
             bus=frame.bus,
             http=http,
-            door=open_door(settings.gateway.identity),
+            door=open_door(settings.gateway.identity, identity),
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
+            identity=identity,
         )
 
 
 async def main(settings: GatewaySettings) -> None:
     """Serve until told to stop."""
-    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
+    async with (
+        open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
+        open_process(frame, settings) as process,
+    ):
         await frame.serve(settings.gateway.listen, create_app(process), on_drain=process.closing.set)
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime
 
 from contracts.spec import FilePath
+from services.gateway.auth.facts import facts_of
 from services.gateway.callers import TRACE, Caller
 from services.gateway.factory import Factory, Process
 
@@ -26,9 +27,10 @@ def process_of(request: Request) -> Process:
 async def services_of(request: Request) -> Factory:
     """Find out who asks, and make what serves them."""
     process = process_of(request)
-    passport = await process.door.identify(request)
+    facts = facts_of(request)
+    passport = await process.door.identify(request, facts)
     refuse_unknown(request)
-    return Factory(process, Caller.of(passport, request.scope[TRACE]))
+    return Factory(process, Caller.of(passport, request.scope[TRACE], facts))
 
 
 Services = Annotated[Factory, Depends(services_of)]
