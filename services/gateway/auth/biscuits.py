@@ -198,7 +198,7 @@ class Biscuits(Authenticator):
 
 
 def _read_authority(biscuit: Biscuit) -> tuple[Principal, frozenset[Role]] | None:
-    """Read the first block: what a later one says of the user is not seen by these questions."""
+    """Read the first block, which only we can have written: these questions see what no later one says."""
     from biscuit_auth import AuthorizerBuilder, Rule
 
     builder: Any = AuthorizerBuilder()
@@ -213,11 +213,11 @@ def _read_authority(biscuit: Biscuit) -> tuple[Principal, frozenset[Role]] | Non
     users, issuers = terms("found($u) <- user($u)"), terms("found($i) <- issuer($i)")
     if len(users) != 1 or len(issuers) != 1:
         return None
-    members = sorted(terms("found($n, $p, $l) <- member($n, $p, $l)"))
+    lines = [line.split(" ", 1) for found in terms("found($p) <- projects($p)") for line in found[0].split("\n")]
     principal = Principal(
         subject=users[0][0],
         issuer=issuers[0][0],
-        projects={name: Level(level) for _, name, level in members},
+        projects={name: Level(level) for level, name in lines},
         roles=frozenset(Role(found[0]) for found in terms("found($r) <- role($r)")),
     )
     return principal, frozenset(Role(found[0]) for found in terms("found($r) <- use($r)"))

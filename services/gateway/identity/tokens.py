@@ -22,6 +22,7 @@ from contracts.model import now, rfc3339
 from contracts.principals import Principal
 from services.chassis.policy import sees_all
 from services.gateway.auth.biscuits import ShownToken, token_id_of
+from services.gateway.auth.signer import LONGEST
 from services.gateway.callers import Caller
 
 from . import credentials
@@ -30,6 +31,9 @@ from .home import Identity
 from .rights import require_first_hand
 
 __all__ = ["TokenService", "login", "mint"]
+
+_ROOM = LONGEST // 2
+"""Characters of a new token: as much is left for its holder to narrow it."""
 
 
 async def mint(
@@ -42,6 +46,9 @@ async def mint(
     at = now().replace(microsecond=0)
     expires_at = at + max(timedelta(seconds=round(wish.lifetime.total_seconds())), timedelta(seconds=1))
     biscuit = identity.signer.sign(claimed, wish.scopes, expires_at)
+    token = biscuit.to_base64()
+    if len(token) > _ROOM:
+        raise InvalidError.of("scopes", "make the token too long to be narrowed: name fewer jobs, projects or paths")
     revocation_id = biscuit.revocation_ids[0]
     record = TokenRecord(
         id=token_id_of(revocation_id),
@@ -65,7 +72,7 @@ async def mint(
                 at=at,
             )
         )
-    return MintedToken(**dict(record), token=biscuit.to_base64())
+    return MintedToken(**dict(record), token=token)
 
 
 async def login(identity: Identity, context: Context, username: str, password: str) -> MintedToken:
@@ -163,7 +170,10 @@ class TokenService:
 
     def inspect(self, token: str) -> Inspection:
         """Say what a token is; of one that is none of ours, only that."""
-        shown = self._look_into(token)
+        try:
+            shown = self._look_into(token)
+        except ShunterError as error:
+            return Inspection(valid=False, reason=error.detail)
         if shown is None:
             return Inspection(valid=False, reason="its signatures are not of this site")
         register = self._identity.register
