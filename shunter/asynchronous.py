@@ -30,6 +30,7 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pending, job_id_of, uses_proxies
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .identity import AsyncIdentity
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
 from .operations import AsyncOperations
@@ -67,6 +68,7 @@ class AsyncClient(AsyncMany):
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
+        self.identity = AsyncIdentity(self._send)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),

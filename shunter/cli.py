@@ -15,14 +15,18 @@ from .commands import (
     facts,
     files,
     inspection,
+    keys,
     logs,
     parked,
+    projects,
     schedules,
     stack,
     steering,
     submission,
     tasks,
+    token,
     usage,
+    users,
     waiting,
 )
 from .commands.outcomes import ShunterGroup
@@ -66,6 +70,7 @@ def prepare(
 
 
 _STACK, _JOBS, _DATA, _SITE = "The stack on this machine", "Jobs", "Files and figures", "The server"
+_WHO = "Who may do what"
 
 
 def _add(panel: str, *commands: Callable[..., None]) -> None:
@@ -84,6 +89,8 @@ app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
+for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
+    app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
 _add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
