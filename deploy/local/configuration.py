@@ -81,6 +81,7 @@ def write_configuration(data: Path, plan: PortPlan, *, demo: bool) -> None:
 def _credentials(kept: Secrets, user: str) -> dict[str, str]:
     return {
         "token": kept.get(f"demo_{user}_token"),
+        # Whoever reads signatures takes letters, digits, - and _ in it, and the first may be any of them.
         "access_key": kept.get(f"demo_{user}_access_key", 15),
         "secret_key": kept.get(f"demo_{user}_secret_key"),
     }
@@ -105,6 +106,8 @@ def _identity(users: dict[str, dict[str, str]]) -> dict[str, Any]:
                 "token_sha256": hashlib.sha256(found["token"].encode()).hexdigest(),
                 "projects": DEMO_USERS[name]["projects"],
                 "roles": DEMO_USERS[name].get("roles", []),
+                "access_key": found["access_key"],
+                "secret_key": found["secret_key"],
             }
             for name, found in users.items()
         ],
@@ -127,6 +130,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
             "submit_wait": 5,
             "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
             "identity": _identity(users),
+            "database_url": database("gateway"),
         },
         "scheduler": {
             "health": listen("scheduler"),
