@@ -40,6 +40,9 @@ _NEWS = (
 )
 """Events of other replicas after which the tables are read again."""
 
+_MANY = 2000
+"""Rows that are read without a thread's help, in some milliseconds."""
+
 _SWEEP_EVERY = timedelta(hours=1)
 _KEPT_AFTER_END = timedelta(days=30)
 
@@ -77,7 +80,9 @@ class Identity:
             if self._done >= mine:  # somebody who came later has read for us too
                 return
             reading = self._asked
-            async with self.unit.reading() as connection:
+            # A thread costs memory and time: it is for sites with many users.
+            small = self.register.size < _MANY
+            async with self.unit.looking_up() if small else self.unit.reading() as connection:
                 known = await read_known(connection, now())
             self.register.take(known)
             self._done = reading

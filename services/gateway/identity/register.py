@@ -68,6 +68,11 @@ class Register:
             for look in list(self._watching):
                 look()
 
+    @property
+    def size(self) -> int:
+        """Return how much is known."""
+        return len(self.known.entries) + len(self.known.revoked) + len(self.known.keys)
+
     def entry(self, subject: str) -> Entry:
         """Return what is written down of a user."""
         return self.known.entries.get(subject, _NOBODY)
