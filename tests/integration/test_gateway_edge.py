@@ -51,6 +51,7 @@ async def test_a_token_says_who_asks(client: httpx.AsyncClient) -> None:
         "issuer": "static",
         "projects": {"vision": "member"},
         "roles": [],
+        "token": None,
     }
 
 

@@ -79,7 +79,7 @@ def _cost_of(blocks: list[list[_Field]]) -> int:
 
 def _cost(query: bytes, alike: int) -> int:
     fields = list(_read(query))
-    ways = alike ** min(sum(field.number == _BODY for field in fields), 16)
+    ways: int = alike ** min(sum(field.number == _BODY for field in fields), 16)
     operations = [
         operation
         for field in fields
