@@ -67,6 +67,7 @@ async def run_gateway(
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
     data: Path | None = None,
+    database_url: str | None = None,
     **identity: Any,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials.
@@ -81,11 +82,13 @@ async def run_gateway(
             max_body=max_body,
             body_wait=body_wait,
             temporal_ui="http://127.0.0.1:8233",
+            database_url=database_url,
             identity=IdentitySettings(**{"local": local, "users": _users(), **identity}),
         )
         settings = GatewaySettings(data=data or Path(folder), nats=nats, gateway=section)
         settings.log.level = "warning"
-        await _bring_schema(Path(settings.database_url.partition("///")[2]))
+        if database_url is None:
+            await _bring_schema(Path(settings.database_url.partition("///")[2]))
         async with (
             open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
             open_process(frame, settings) as process,

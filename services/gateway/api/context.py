@@ -27,9 +27,9 @@ def process_of(request: Request) -> Process:
 async def services_of(request: Request) -> Factory:
     """Find out who asks, and make what serves them."""
     process = process_of(request)
-    facts = facts_of(request)
-    passport = await process.door.identify(request, facts)
+    passport = await process.door.identify(request)
     refuse_unknown(request)
+    facts = facts_of(request) if passport.caveats else None
     return Factory(process, Caller.of(passport, request.scope[TRACE], facts))
 
 

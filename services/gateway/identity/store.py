@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.identity import Member, Project, User, UserWish
@@ -210,12 +210,12 @@ async def set_member(connection: AsyncConnection, member: Member) -> bool:
     known = await find_member(connection, member.project, member.subject)
     if known and known.level is member.level:
         return False
-    if known:
-        place = _is(member.project, member.subject)
-        await connection.execute(update(MEMBERSHIPS).where(place).values(level=member.level.value, at=member.at))
-    else:
-        values = {**member.model_dump(), "level": member.level.value}
-        await connection.execute(insert(MEMBERSHIPS).values(values))
+    level = {"level": member.level.value, "at": member.at}
+    await connection.execute(
+        upsert_for(connection)(MEMBERSHIPS)
+        .values({**member.model_dump(), **level})
+        .on_conflict_do_update(index_elements=["project", "subject"], set_=level)
+    )
     return True
 
 
