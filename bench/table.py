@@ -19,20 +19,25 @@ class Figure:
     beside: str
     """What it is compared with, measured in the same run; empty if the limit is a plain number."""
     value: float
-    limit: float
+    limit: float | None
+    """None where the figure only stands beside another one that is judged."""
     unit: str = ""
     """Of value, limit and aim: empty for a ratio."""
     aim: float | None = None
     small_is_good: bool = False
 
     @property
-    def holds(self) -> bool:
-        """Say whether the limit is kept."""
+    def holds(self) -> bool | None:
+        """Say whether the limit is kept; None if there is none."""
+        if self.limit is None:
+            return None
         return self.value <= self.limit if self.small_is_good else self.value >= self.limit
 
     @property
     def verdict(self) -> str:
         """Return the value beside its limit, in words."""
+        if self.limit is None:
+            return f"{_number(self.value)} {self.unit}".rstrip()
         bound = "≤" if self.small_is_good else "≥"
         aim = "" if self.aim is None else f", aim {_number(self.aim)}"
         unit = f" {self.unit}" if self.unit else ""
@@ -50,13 +55,17 @@ class Row:
     """Further lines that a measurement wants to have printed; cleared by whoever prints them."""
 
 
+_MARKS = {True: "holds ", False: "MISSED", None: "shown "}
+_WORDS = {True: "yes", False: "**no**", None: ""}
+
+
 def _number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def as_text(figure: Figure) -> str:
     """Return a line for the terminal."""
-    mark = "holds " if figure.holds else "MISSED"
+    mark = _MARKS[figure.holds]
     beside = f" beside {figure.beside}" if figure.beside else ""
     return f"  {mark} {figure.what}: {figure.ours}{beside}: {figure.verdict}"
 
@@ -70,7 +79,7 @@ def as_markdown(found: Iterable[tuple[Row, list[Figure], list[str], str]]) -> st
     remarks: list[str] = []
     for row, figures, notes, load in found:
         for figure in figures:
-            holds = "yes" if figure.holds else "**no**"
+            holds = _WORDS[figure.holds]
             cells = (row.name, figure.what, figure.ours, figure.beside, figure.verdict, holds, load)
             lines.append(f"| {' | '.join(cells)} |")
         remarks += [f"- `{row.name}`: {note}" for note in notes]

@@ -8,12 +8,13 @@ from pydantic import Field
 
 from .batches import BatchId, BatchSpec
 from .files import PartDone
+from .grants import Grantee, Right
 from .ids import WorkloadId
 from .model import Message, Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
 from .schedules import ScheduleId, ScheduleSpec
-from .spec import FilePath, JobSpec
+from .spec import FilePath, Input, JobSpec
 from .workloads import Kind
 
 __all__ = [
@@ -32,9 +33,13 @@ __all__ = [
     "ReplaceSchedule",
     "ResumeSchedule",
     "RetryWorkload",
+    "ShareFolder",
+    "ShareWorkload",
     "StartWorkload",
     "SubmitWorkload",
     "TriggerSchedule",
+    "UnshareFolder",
+    "UnshareWorkload",
 ]
 
 
@@ -101,6 +106,9 @@ class StartWorkload(_WorkloadCommand):
 
     name: ClassVar[str] = "workload.start"
 
+    inputs: list[Input] = Field(default=[], max_length=10_000)
+    """Files that it is to have besides those of its spec, as they are now; one with the same place is there instead."""
+
 
 class RetryWorkload(_WorkloadCommand):
     """Run an ended workload again, as a new one. Answered with the new `Workload`."""
@@ -111,6 +119,24 @@ class RetryWorkload(_WorkloadCommand):
     request_hash: str = ""
     tasks: Literal["all", "failed"] = "all"
     """Of an array: which tasks; `failed` are those that failed or were lost."""
+
+
+class ShareWorkload(_WorkloadCommand):
+    """Let somebody else read or control this workload. Answered with the `Grant`; another one replaces it."""
+
+    name: ClassVar[str] = "workload.share"
+
+    grantee: Grantee
+    right: Right = Right.READ
+    expires_at: Timestamp | None = None
+
+
+class UnshareWorkload(_WorkloadCommand):
+    """Take a grant back. Answered with the `Grant` that there was."""
+
+    name: ClassVar[str] = "workload.unshare"
+
+    grantee: Grantee
 
 
 class _BatchCommand(Command):
@@ -221,12 +247,45 @@ class DeleteFile(Command):
     recursive: bool = False
 
 
+class _FolderCommand(Command):
+    service: ClassVar[str] = "storage"
+
+    principal: Principal
+    path: FilePath
+    """The folder, without a `/` at its end."""
+    owner: str | None = None
+    """Whose folder; by default the principal's."""
+    grantee: Grantee
+
+    @property
+    def target_id(self) -> str:
+        """Return the owner, whose grants are changed in order."""
+        return self.owner or self.principal.subject
+
+
+class ShareFolder(_FolderCommand):
+    """Let somebody else read a folder, or write into it. Answered with the `Grant`; another one replaces it."""
+
+    name: ClassVar[str] = "folder.share"
+
+    right: Right = Right.READ
+    expires_at: Timestamp | None = None
+
+
+class UnshareFolder(_FolderCommand):
+    """Take a grant back. Answered with the `Grant` that there was."""
+
+    name: ClassVar[str] = "folder.unshare"
+
+
 COMMANDS: tuple[type[Command], ...] = (
     SubmitWorkload,
     CancelWorkload,
     HoldWorkload,
     StartWorkload,
     RetryWorkload,
+    ShareWorkload,
+    UnshareWorkload,
     CreateBatch,
     CancelBatch,
     CreateSchedule,
@@ -237,5 +296,7 @@ COMMANDS: tuple[type[Command], ...] = (
     DeleteSchedule,
     CompleteUpload,
     DeleteFile,
+    ShareFolder,
+    UnshareFolder,
 )
 """Every command there is."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from .batches import BatchId, BatchMember
 from .fact import Event
 from .files import Sha256
+from .grants import Grant
 from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
 from .model import Timestamp
@@ -25,6 +26,8 @@ __all__ = [
     "Event",
     "FileDeleted",
     "FileStored",
+    "FolderShared",
+    "FolderUnshared",
     "MessageDropped",
     "MessageParked",
     "MessageResent",
@@ -35,7 +38,9 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadShared",
     "WorkloadTasksMoved",
+    "WorkloadUnshared",
 ]
 
 
@@ -98,11 +103,32 @@ class WorkloadMoved(_WorkloadEvent):
     """Given when the attempt gives it back: the segment closes."""
     outputs: list[OutputFile] = []
     logs: list[OutputFile] = []
+    inputs: list[FrozenInput] | None = None
+    """Given when its start brought files: all inputs that it has from now on."""
 
     @property
     def subject_fact(self) -> str:
         """Return the new state."""
         return self.new.value
+
+
+class WorkloadShared(_WorkloadEvent):
+    """Somebody else may read or control a workload. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.shared"
+
+    grant: Grant
+    at: Timestamp
+
+
+class WorkloadUnshared(_WorkloadEvent):
+    """A grant on a workload was taken back. `revision` is that of its last move."""
+
+    name: ClassVar[str] = "workload.unshared"
+
+    grant: Grant
+    """As it was."""
+    at: Timestamp
 
 
 class BatchCreated(Event):
@@ -231,6 +257,30 @@ class FileDeleted(Event):
         return self.key.rsplit("/", 1)[-1] or "none"
 
 
+class _FolderEvent(Event):
+    owner: str
+    path: str
+    grant: Grant
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the owner: paths make no good subjects."""
+        return self.owner
+
+
+class FolderShared(_FolderEvent):
+    """Somebody else may read a folder, or write into it."""
+
+    name: ClassVar[str] = "folder.shared"
+
+
+class FolderUnshared(_FolderEvent):
+    """A grant on a folder was taken back; `grant` says how it was."""
+
+    name: ClassVar[str] = "folder.unshared"
+
+
 class CommandRefused(Event):
     """A service said no."""
 
@@ -298,6 +348,8 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadShared,
+    WorkloadUnshared,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
@@ -306,6 +358,8 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    FolderShared,
+    FolderUnshared,
     CommandRefused,
     MessageParked,
     MessageResent,

@@ -7,19 +7,21 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .batches import BatchId
+from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
+from .glances import GlanceWorkloads
+from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
-from .operations import Diagnosis
 from .principals import Principal
 from .query import Query, Reply
 from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
-from .tasks import Task, TaskState
+from .task_queries import GetTask, ListTasks, TaskPage
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -33,6 +35,8 @@ __all__ = [
     "DownloadRunInputs",
     "ExplainWorkload",
     "FilePage",
+    "FolderGrants",
+    "FoldersSharedWith",
     "FreezeInputs",
     "Frozen",
     "GetBatch",
@@ -59,7 +63,9 @@ __all__ = [
     "SchedulePage",
     "SumUsage",
     "TaskPage",
+    "WorkloadGrants",
     "WorkloadPage",
+    "WorkloadsSharedWith",
 ]
 
 
@@ -130,39 +136,8 @@ class ListWorkloads(Query):
     batch_id: BatchId | None = None
     created_after: Timestamp | None = None
     created_before: Timestamp | None = None
-
-
-class TaskPage(Model):
-    """Some tasks of an array, by their number."""
-
-    items: list[Task]
-    next_cursor: str | None = None
-
-
-class ListTasks(Query):
-    """Give me a page of the tasks of an array."""
-
-    name: ClassVar[str] = "task.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = TaskPage
-
-    principal: Principal
-    workload_id: WorkloadId
-    limit: int = Field(default=100, ge=1, le=1000)
-    cursor: str | None = None
-    states: list[TaskState] = []
-
-
-class GetTask(Query):
-    """Give me one task of an array."""
-
-    name: ClassVar[str] = "task.get"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = Task
-
-    principal: Principal
-    workload_id: WorkloadId
-    index: int
+    shared: bool | None = None
+    """Only those that others share with the principal, or only the others."""
 
 
 class BackendView(Model):
@@ -179,6 +154,9 @@ class BackendView(Model):
     gpus: int = 0
     gpus_free: int = 0
     gpu_models: list[str] = []
+    largest_cpus: float | None = None
+    """What one job can have: of its largest node."""
+    largest_gpus: int | None = None
     running: int = 0
     queued: int = 0
     capabilities: list[str] = []
@@ -258,6 +236,8 @@ class OpenUpload(Query):
     """None lets storage compute it at completion."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
+    owner: str | None = None
+    """Whose file it shall be; by default the principal's."""
 
 
 class ResumeUpload(Query):
@@ -345,37 +325,14 @@ class ReplayLog(Query):
     principal: Principal
 
 
-class Health(Model):
-    """How a service or one of its parts fares."""
-
-    service: str
-    ready: bool
-    checks: dict[str, str] = {}
-    """Each dependency: `ok` or what is wrong."""
-    version: str = ""
-
-
-class CheckHealth(Query):
-    """Are you ready? Asked of every service under its own name."""
-
-    name: ClassVar[str] = "health.check"
-    service: ClassVar[str] = "any"
-    answer: ClassVar[Any] = Health
-
-
-class Diagnose(Query):
-    """What is wrong with you? Asked of every service under its own name. Answered with a `Diagnosis`."""
-
-    name: ClassVar[str] = "health.diagnose"
-    service: ClassVar[str] = "any"
-    answer: ClassVar[Any] = Diagnosis
-
-
 QUERIES: tuple[type[Query], ...] = (
     GetWorkload,
     GetHistory,
     ExplainWorkload,
     ListWorkloads,
+    WorkloadGrants,
+    WorkloadsSharedWith,
+    GlanceWorkloads,
     GetBatch,
     ListBatches,
     GetSchedule,
@@ -389,6 +346,8 @@ QUERIES: tuple[type[Query], ...] = (
     OpenUpload,
     ResumeUpload,
     FreezeInputs,
+    FolderGrants,
+    FoldersSharedWith,
     DownloadRunInputs,
     OpenRunUpload,
     SumUsage,

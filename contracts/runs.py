@@ -83,6 +83,7 @@ class RunTask(Message):
     argv: list[str] | None = None
     script: str | None = None
     env: dict[str, str] = {}
+    inherit_env: bool = True
     inputs: list[FrozenInput] = []
     outputs: list[Output] = []
     cpus: float = 1.0

@@ -158,6 +158,8 @@ class JobSpec(Model):
     image: str | None = Field(default=None, max_length=512)
     """A container image, for backends that run them."""
     env: dict[str, Annotated[str, StringConstraints(max_length=131_072)]] = Field(default={}, max_length=1000)
+    inherit_env: bool = True
+    """Whether the program sees what its node gives everybody, such as `HOME`; else only `env` and what is Shunter's."""
     inputs: list[Input] = Field(default=[], max_length=10_000)
     outputs: list[Output] = Field(default=[], max_length=1000)
     resources: Resources = Resources()

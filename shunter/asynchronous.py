@@ -36,6 +36,7 @@ from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, 
 from .operations import AsyncOperations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
+from .sharing import AsyncSharing
 from .transfers.metering import Progress
 
 __all__ = ["AsyncClient"]
@@ -69,6 +70,7 @@ class AsyncClient(AsyncMany):
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
         self.identity = AsyncIdentity(self._send)
+        self.sharing = AsyncSharing(self._send, self._carrier.sharing)
         self._http = httpx.AsyncClient(
             base_url=self.connection.url,
             headers=headers_for(self.connection.token),

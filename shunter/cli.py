@@ -20,6 +20,7 @@ from .commands import (
     parked,
     projects,
     schedules,
+    sharing,
     stack,
     steering,
     submission,
@@ -78,7 +79,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_add(_STACK, stack.up, stack.down, stack.service, stack.backup, stack.restore)
+_add(_STACK, stack.up, stack.down, stack.service, stack.gateway, stack.backup, stack.restore)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
@@ -87,7 +88,7 @@ _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
-_add(_DATA, usage.usage)
+_add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)

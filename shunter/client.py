@@ -35,6 +35,7 @@ from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, 
 from .operations import Operations
 from .problems import connecting, error_from
 from .retrying import Patience, policy
+from .sharing import Sharing
 from .transfers.downloads import Downloads
 from .transfers.metering import Progress
 from .transfers.store import Store
@@ -87,6 +88,7 @@ class Client(Many):
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
+        self.sharing = Sharing(self._send, self._uploads, self._downloads)
 
     def close(self) -> None:
         """Close the connections."""

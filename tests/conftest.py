@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switches of single kinds of tests."""
     parser.addoption("--update-schemas", action="store_true", help="write contracts/schemas anew, for review")
     faults = parser.getgroup("faults", "drawn faults (tests/faults)")
-    faults.addoption("--seeds", type=int, default=12, help="how many seeds tests/faults draws")
+    faults.addoption("--seeds", type=int, default=20, help="how many seeds tests/faults draws")
     faults.addoption("--first-seed", type=int, default=1, help="the first of them")
     faults.addoption("--long-outages", action="store_true", help="also those that last up to a minute")
     faults.addoption("--settle", type=float, default=60.0, help="seconds within which all must come to rest")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-__all__ = ["PINS", "install", "many_jobs", "one_job", "run_psik"]
+__all__ = ["PINS", "install", "list_jobs", "many_jobs", "one_job", "run_psik"]
 
 PINS = ("psik_api==1.0.0", "psik==1.3.0", "pydantic==2.9.2", "fastapi==0.101.1", "uvicorn==0.23.2")
 """The versions that its own pins resolve to, with the newest pydantic that it imports under."""
@@ -88,6 +88,19 @@ def one_job(client: httpx.Client, url: str) -> float | None:
                 return time.perf_counter() - began
         time.sleep(0.01)
     return None
+
+
+def list_jobs(url: str, least: int) -> float:
+    """Return the milliseconds of a list of all jobs, the median; there are *least* of them or more."""
+    times: list[float] = []
+    with httpx.Client(timeout=60) as client:
+        while len(times) < 10:
+            began = time.perf_counter()
+            answer = client.get(f"{url}/jobs")
+            if answer.status_code == 200:
+                times.append((time.perf_counter() - began) * 1000)
+                assert len(answer.json()) >= least
+    return sorted(times)[len(times) // 2]
 
 
 def many_jobs(url: str, count: int) -> float:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,14 @@ class Secrets:
         return self._kept[name]
 
 
-def write_configuration(data: Path, plan: PortPlan, *, demo: bool) -> None:
+def write_configuration(data: Path, plan: PortPlan, *, demo: bool, dialects: Sequence[str] = ()) -> None:
     """Write `shunter.yaml` and, with *demo*, `demo.json`; without it a left-over `demo.json` goes."""
     kept = Secrets(data)
     users = {name: _credentials(kept, name) for name in DEMO_USERS} if demo else {}
     settings = _settings(data, plan, kept, users)
     write_private(config_path(data), _HEADER + yaml.safe_dump(settings, sort_keys=False))
     if demo:
-        write_private(demo_path(data), json.dumps(_demo(plan, users), indent=2) + "\n")
+        write_private(demo_path(data), json.dumps(_demo(plan, users, dialects), indent=2) + "\n")
     else:
         demo_path(data).unlink(missing_ok=True)
 
@@ -87,11 +88,12 @@ def _credentials(kept: Secrets, user: str) -> dict[str, str]:
     }
 
 
-def _demo(plan: PortPlan, users: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _demo(plan: PortPlan, users: dict[str, dict[str, str]], dialects: Sequence[str]) -> dict[str, Any]:
     return {
         "gateway": f"http://{_HOST}:{plan['gateway']}",
         "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
         "s3": f"http://{_HOST}:{plan['s3']}",
+        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name}" for name in dialects},
         "users": users,
     }
 

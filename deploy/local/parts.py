@@ -27,6 +27,9 @@ NAMES = ("nats", "temporal", "s3", *SERVICES)
 STOP_ORDER = (("gateway",), ("runner",), ("scheduler",), ("storage", "accounting"), ("s3", "temporal"), ("nats",))
 """Who asks stops before who answers; those of one group stop together."""
 
+_NICE: Mapping[str, int] = {"scheduler": 2, "storage": 2, "temporal": 5, "accounting": 5, "runner": 5}
+"""Where cores are short, who takes work in goes before who runs it, and figures can wait. Jobs come after all of us."""
+
 _GRACE = 25.0
 """Seconds; a service drains for 15 at most, and the runner ends its users' processes meanwhile."""
 
@@ -51,6 +54,8 @@ class Part:
     """Whether SIGKILL is the way to stop it."""
     grace: float = 5.0
     """Seconds between SIGTERM and SIGKILL."""
+    nice: int = 0
+    """How far it steps back for others, as `nice` counts it."""
 
     @property
     def is_server(self) -> bool:
@@ -101,6 +106,7 @@ def _server(spec: servers.ServerSpec, data: Path, plan: PortPlan) -> Part:
         env=spec.env,
         folder=spec.folder or data,
         kill=spec.kill,
+        nice=_NICE.get(spec.name, 0),
     )
 
 
@@ -117,4 +123,5 @@ def _service(name: str, module: str, data: Path, plan: PortPlan) -> Part:
         env={"SHUNTER_CONFIG": str(config_path(data))},
         folder=data,
         grace=_GRACE,
+        nice=_NICE.get(name, 0),
     )

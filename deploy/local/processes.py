@@ -11,6 +11,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import psutil
@@ -99,6 +100,7 @@ def _start_child(part: Part, mask: set[signal.Signals], parent: int) -> NoReturn
         if os.getppid() != parent:
             os._exit(1)
         _redirect(part)
+        _step_back(part.nice)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         become(part)
     except BaseException:  # noqa: BLE001 (nothing may return into the parent's code)
@@ -113,6 +115,14 @@ def _redirect(part: Part) -> None:
     for source, target in ((nothing, 0), (sink, 1), (sink, 2)):
         os.dup2(source, target)
     os.closerange(3, 1024)
+
+
+def _step_back(nice: int) -> None:
+    """Take a lower priority; where the kernel shares time among sessions (autogroup), the session has to."""
+    if nice:
+        os.nice(nice)
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def become(part: Part) -> NoReturn:

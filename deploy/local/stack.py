@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .configuration import config_path, write_configuration
+from .dialect import dialect_names
 from .parts import NAMES, SERVICES, Part, make_parts
 from .ports import PortPlan, is_free, require_free
 from .preload import preload
@@ -68,7 +69,7 @@ def _run(options: UpOptions, when_ready: Callable[[], None]) -> int:
 
 
 def _run_locked(options: UpOptions, data: Path, plan: PortPlan, screen: Screen, when_ready: Callable[[], None]) -> int:
-    write_configuration(data, plan, demo=options.demo)
+    write_configuration(data, plan, demo=options.demo, dialects=dialect_names())
     (data / "logs").mkdir(exist_ok=True)
     adopt_orphans()
     supervisor = Supervisor(parts=make_parts(data, plan), screen=screen, restart=options.restart)

@@ -26,7 +26,7 @@ from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
 
-from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
+from .answers import FOR_HEADERS, Answers, QueryHandler, Written, answer_of, refused, reply, written
 from .connecting import require_nats
 from .consumer import Consumer
 from .errors import invalid_from, translated
@@ -64,7 +64,7 @@ class Delivery:
     """The message itself, read once; none if it came without an envelope."""
 
 
-CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel]]
+CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel | Written]]
 EventHandler = Callable[[Envelope, Delivery], Awaitable[None]]
 RawHandler = Callable[[bytes, Delivery], Awaitable[None]]
 _Handle = Callable[[Msg, Delivery], Awaitable[None]]
@@ -252,7 +252,7 @@ class Bus:
 
     # --- hearing ----------------------------------------------------------------------------------------------
 
-    def handle_commands(self, handlers: Mapping[type[Any], CommandHandler], *, workers: int = 16) -> None:
+    def handle_commands(self, handlers: Mapping[type[Any], CommandHandler], *, workers: int = 64) -> None:
         """Handle all commands of this service; those with one target are handled in their order."""
         by_type = {type_of(kind): (kind, handler) for kind, handler in handlers.items()}
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -98,6 +99,14 @@ def add_chassis_tables(metadata: MetaData) -> tuple[Table, Table]:
     return inbox, outbox
 
 
+def _write_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+_JSON: Any = {"json_serializer": _write_json, "json_deserializer": orjson.loads}
+"""A fifth of the time that the standard library takes; every job has several such columns."""
+
+
 def is_sqlite(url: str) -> bool:
     """Say whether the database is a file of ours."""
     return make_url(url).get_backend_name() == "sqlite"
@@ -128,10 +137,10 @@ def _roll_back(connection: Any, _record: Any, _error: BaseException | None) -> N
 def make_engine(url: str) -> AsyncEngine:
     """Return an engine: SQLite with WAL and one writer at a time, or PostgreSQL with a pool."""
     if not is_sqlite(url):
-        return create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        return create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True, **_JSON)
     if path := make_url(url).database:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = DirectEngine(create_async_engine(make_url(url).set(drivername=DRIVER)).sync_engine)
+    engine = DirectEngine(create_async_engine(make_url(url).set(drivername=DRIVER), **_JSON).sync_engine)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
@@ -142,6 +151,6 @@ def make_scanner(engine: AsyncEngine) -> AsyncEngine:
     """Return an engine for statements that may read much: on SQLite a thread reads, so that the loop goes on."""
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return engine
-    scanner = create_async_engine(engine.url.set(drivername="sqlite+aiosqlite"), pool_size=4, max_overflow=0)
+    scanner = create_async_engine(engine.url.set(drivername="sqlite+aiosqlite"), pool_size=4, max_overflow=0, **_JSON)
     event.listen(scanner.sync_engine, "connect", _prepare_sqlite)
     return scanner

@@ -23,6 +23,9 @@ _SHOWN = 64
 
 _TOLD = 500
 
+_NO_STREAM = 10059
+"""What JetStream says of a stream that is not there."""
+
 _AWAY = (
     nats.errors.ConnectionClosedError,
     nats.errors.NoRespondersError,
@@ -47,6 +50,11 @@ def translated(what: str) -> Iterator[None]:
         yield
     except _AWAY as error:
         raise UnavailableError(f"{what} does not answer: {type(error).__name__}", retry_after=2.0) from error
+    except nats.js.errors.NotFoundError as error:
+        if error.err_code != _NO_STREAM:
+            raise
+        # It has lost its store; the streams are made again and filled by whoever comes back first.
+        raise UnavailableError(f"{what} has no streams yet", retry_after=2.0) from error
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert_postgres
 from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -61,8 +61,12 @@ class Work:
     _rows: list[OutboxRow] = field(default_factory=list)
     facts: list[object] = field(default_factory=list)
     """What happened here that somebody else of this service takes into account before the commit."""
-    on_rollback: Callable[[], None] | None = None
+    on_rollback: set[Callable[[], None]] = field(default_factory=set)
     """Called if nothing of this came to be."""
+
+    def speaking_in(self, context: Context) -> Work:
+        """Return the same transaction, for one of several messages that are handled in it."""
+        return replace(self, context=context)
 
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
@@ -104,8 +108,10 @@ class UnitOfWork:
         self._partner: Callable[[Work], Awaitable[None]] | None = None
         # Built once: building a statement costs more than SQLite takes to run it.
         self._say_later = insert(outbox)
+        self._note = insert(inbox)
         upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
         self._know = upsert(inbox).on_conflict_do_nothing()
+        self._known = select(inbox.c.message_id).where(inbox.c.message_id.in_(bindparam("wanted", expanding=True)))
 
     def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
         """Have *partner* take part in every transaction in which a fact was noted, right before its commit."""
@@ -129,6 +135,17 @@ class UnitOfWork:
         async with self.begin(context) as work:
             added = await work.connection.execute(self._know, {"message_id": message, "handled_at": now()})
             yield work if added.rowcount else None
+
+    async def know(self, work: Work, messages: Sequence[str]) -> list[str]:
+        """Write down in a transaction that messages are handled in it; returns those that were not handled before."""
+        known = set((await work.connection.execute(self._known, {"wanted": messages})).scalars())
+        fresh = [message for message in messages if message not in known]
+        if fresh:
+            moment = now()
+            # Another replica may handle one of them at this moment: then nothing of this comes to be.
+            rows = [{"message_id": message, "handled_at": moment} for message in fresh]
+            await work.connection.execute(self._note, rows)
+        return fresh
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -157,8 +174,8 @@ async def _open(engine: AsyncEngine, context: Context, source: str) -> AsyncIter
             work = Work(connection, context, source)
             yield work
     except BaseException:
-        if work and work.on_rollback:
-            work.on_rollback()
+        for undo in work.on_rollback if work else ():
+            undo()
         raise
 
 

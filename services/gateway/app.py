@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from contracts.batches import BatchSpec
 from contracts.identity import LoginWish
+from contracts.spec import JobSpec
 from services.chassis.health import shunter_version
 
 from .api import (
@@ -17,6 +18,7 @@ from .api import (
     batches,
     events,
     files,
+    grants,
     health,
     identity,
     job_files,
@@ -34,6 +36,8 @@ from .api import (
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
 from .bodies import PlainBodies
+from .dialects.registry import make_dialects
+from .dialects.signs import Crossing, Signpost
 from .edge import Edge
 from .factory import Process
 
@@ -48,6 +52,7 @@ _ROUTERS = (
     job_files.router,
     files.router,
     uploads.router,
+    grants.router,
     usage.router,
     events.router,
     backends.router,
@@ -69,6 +74,7 @@ _TAGS = [
     {"name": "job files", "description": "What jobs left behind."},
     {"name": "files", "description": "The user's own files, through the gateway."},
     {"name": "transfers", "description": "Presigned URLs, for bytes that pass the gateway by."},
+    {"name": "sharing", "description": "Who else may read or control a job or a folder."},
     {"name": "usage", "description": "What was used, and the proof."},
     {"name": "events", "description": "The event log."},
     {"name": "site", "description": "What belongs to the whole site."},
@@ -84,8 +90,8 @@ with a `code` for programs and `errors[]` for fields. What is not yours does not
 """
 
 
-def create_app(process: Process) -> FastAPI:
-    """Return the application that serves from what was made at the start."""
+def create_app(process: Process, *, only: str | None = None) -> FastAPI:
+    """Return the application that serves from what was made at the start; *only* one dialect, if one is named."""
     app = FastAPI(
         title="Shunter",
         version=shunter_version(),
@@ -94,16 +100,21 @@ def create_app(process: Process) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked of the environment by every request
+        openapi_url=None if only else "/openapi.json",
     )
     settings = process.settings
     app.state.process = process
     add_problem_handlers(app)
-    for router in _ROUTERS:
-        app.include_router(router)
-    app.include_router(reference_page())
+    dialects = make_dialects(process, only=only)
+    for router in () if only else (*_ROUTERS, reference_page()):
+        # Side by side: an included router is walked through twice for each request.
+        app.router.routes.extend(router.routes)
     app.add_middleware(PlainBodies, wait=settings.body_wait)
+    app.add_middleware(Crossing)
     closing = getattr(process, "closing", None)
     app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
+    app.add_middleware(Signpost, dialects=dialects)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -125,8 +136,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
-    # Their routes read the body themselves, for it may be YAML, or a form.
-    for kind in (BatchSpec, LoginWish):
+    for kind in (JobSpec, BatchSpec, LoginWish):  # their routes read the body themselves
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)

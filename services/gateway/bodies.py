@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import re
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contracts.errors import FieldError, InvalidError, TooLargeError
 
 from .api.problems import problem_response
+from .scopes import BRINGS_FILE
 
 __all__ = ["FORM_TYPE", "MOST_NESTED", "YAML_TYPES", "PlainBodies", "check_json", "is_file"]
 
@@ -54,12 +56,14 @@ class PlainBodies:
             return
         try:
             body = await self._read(receive)
-        except HTTPException as error:  # more came than was announced
-            await problem_response(TooLargeError(error.detail), scope)(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code == HTTPStatus.REQUEST_TIMEOUT:
+                await self._refuse_late(scope, receive, send)
+            else:  # more came than was announced
+                await problem_response(TooLargeError(error.detail), scope)(scope, receive, send)
             return
         except TimeoutError:
-            refusal = InvalidError.of("body", f"did not come within {self._wait:g} s")
-            await problem_response(refusal, scope, status=408)(scope, receive, send)
+            await self._refuse_late(scope, receive, send)
             return
         if body and (found := _refusal(scope, body)):
             status, refused = found
@@ -78,9 +82,13 @@ class PlainBodies:
                 pieces.append(message.get("body", b""))
         return b"".join(pieces)
 
-    async def _next(self, receive: Receive) -> Message:
-        async with asyncio.timeout(self._wait):
-            message = await receive()
+    async def _refuse_late(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = InvalidError.of("body", f"did not come within {self._wait:g} s")
+        await problem_response(refusal, scope, status=408)(scope, receive, send)
+
+    @staticmethod
+    async def _next(receive: Receive) -> Message:
+        message = await receive()  # the edge waits for the next bytes as long as we would
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return message
@@ -88,6 +96,8 @@ class PlainBodies:
 
 def is_file(scope: Scope) -> bool:
     """Say whether a request brings the bytes of a file."""
+    if BRINGS_FILE in scope:
+        return bool(scope[BRINGS_FILE])
     return bool(scope["method"] == "PUT" and scope["path"].startswith("/v1/files/"))
 
 

@@ -216,12 +216,14 @@ def _head_refusal(scope: Scope) -> tuple[int, InvalidError] | None:
 def _trace_of(scope: Scope) -> str:
     """Go on in the caller's trace, or begin one; the span is ours either way."""
     found = _TRACEPARENT.fullmatch(_header(scope, b"traceparent"))
-    trace, flags = (found[1].decode(), found[2].decode()) if found else (secrets.token_hex(16), "01")
-    return f"00-{trace}-{secrets.token_hex(8)}-{flags}"
+    fresh = secrets.token_hex(24)
+    trace, flags = (found[1].decode(), found[2].decode()) if found else (fresh[:32], "01")
+    return f"00-{trace}-{fresh[32:]}-{flags}"
 
 
 def _count(scope: Scope, answer: _Answer) -> None:
-    route = getattr(scope.get("route"), "path", "unknown")
+    found = getattr(scope.get("route"), "path", None)
+    route = "unknown" if found is None else scope.get("root_path", "") + found
     method = scope["method"] if scope["method"] in _METHODS else "other"
     requests, seconds = _figures(method, route, answer.status)
     requests.inc()

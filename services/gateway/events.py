@@ -12,13 +12,24 @@ from pydantic import ValidationError
 
 from contracts.envelope import Envelope, type_of
 from contracts.errors import InvalidError, UnavailableError
-from contracts.events import EVENTS, FileDeleted, FileStored, WorkloadAccepted
+from contracts.events import (
+    EVENTS,
+    FileDeleted,
+    FileStored,
+    FolderShared,
+    FolderUnshared,
+    WorkloadAccepted,
+    WorkloadShared,
+    WorkloadUnshared,
+)
 from contracts.principals import Principal
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
+from services.chassis.errors import translated
 from services.chassis.policy import is_visible, scope_of
 
 from .closing import Closing
+from .granted import Granted
 from .reader import Entry, StreamReader
 from .sse import sse_event
 
@@ -29,6 +40,8 @@ _MOST_LOOKED_AT = 20_000
 """Events that are read for one page, however few of them are shown."""
 
 _KEYED = frozenset({type_of(FileStored), type_of(FileDeleted)})
+_NEWS = (WorkloadShared, WorkloadUnshared, FolderShared, FolderUnshared)
+_ENDS = frozenset({type_of(WorkloadUnshared), type_of(FolderUnshared)})
 _WAIT = 15.0
 
 log = structlog.get_logger(__name__)
@@ -82,6 +95,7 @@ class EventService:
     def __init__(self, *, bus: Bus, principal: Principal, closing: Closing) -> None:
         self._bus = bus
         self._scope = scope_of(principal)
+        self._granted = Granted(bus, principal)
         self._closing = closing
 
     async def page(self, wanted: EventFilter, *, start: int | datetime, limit: int) -> tuple[list[Seen], int]:
@@ -92,18 +106,19 @@ class EventService:
             while looked_at < _MOST_LOOKED_AT and (entries := await reader.read(wait=0)):
                 looked_at += len(entries)
                 for entry in entries:
-                    if seen := self._show(entry, wanted):
+                    if seen := await self._show(entry, wanted):
                         found.append(seen)
                     if len(found) == limit:
                         return found, entry.sequence + 1
             return found, reader.place or await self._next_sequence()
 
     async def _next_sequence(self) -> int:
-        return int((await self._bus.jetstream.stream_info("EVENTS")).state.last_seq) + 1
+        with translated("NATS"):
+            return int((await self._bus.jetstream.stream_info("EVENTS")).state.last_seq) + 1
 
     async def follow(self, wanted: EventFilter, *, start: int | datetime | None) -> AsyncGenerator[bytes, None]:
         """Give events as they are said, as server-sent events, until the gateway stops."""
-        async with StreamReader(self._bus, "EVENTS", wanted.to_subjects(), start=start) as reader:
+        async with StreamReader(self._bus, "EVENTS", _with_news(wanted), start=start) as reader:
             with self._closing.waking(reader.wake):
                 while not self._closing.is_set:
                     try:
@@ -115,18 +130,38 @@ class EventService:
                     for entry in entries:
                         if self._closing.is_set:
                             return
-                        if seen := self._show(entry, wanted):
+                        if seen := await self._show(entry, wanted, patient=True):
                             body = seen.envelope.to_bytes()
                             yield sse_event(seen.envelope.type, body, place=str(seen.sequence))
 
-    def _show(self, entry: Entry, wanted: EventFilter) -> Seen | None:
+    async def _show(self, entry: Entry, wanted: EventFilter, *, patient: bool = False) -> Seen | None:
         try:
             envelope = Envelope.from_bytes(entry.data)
         except ValidationError:
             return None
-        if not is_visible(self._scope, envelope.owner, envelope.project) or not wanted.wants(envelope):
-            return None
-        return Seen(entry.sequence, _without_keys(envelope))
+        if envelope.type in _ENDS:  # whoever was let in until now is told of it
+            seen = await self._is_seen(envelope, wanted, patient=patient)
+            self._granted.hear(envelope, entry.sequence)
+        else:
+            self._granted.hear(envelope, entry.sequence)
+            seen = await self._is_seen(envelope, wanted, patient=patient)
+        return Seen(entry.sequence, _without_keys(envelope)) if seen else None
+
+    async def _is_seen(self, envelope: Envelope, wanted: EventFilter, *, patient: bool) -> bool:
+        if not wanted.wants(envelope):
+            return False
+        if is_visible(self._scope, envelope.owner, envelope.project):
+            return True
+        return await self._granted.lets_see(envelope, patient=patient)
+
+
+def _with_news(wanted: EventFilter) -> list[str]:
+    """Return the subjects of what is wanted and of changes of grants, which say what may be seen."""
+    subjects = wanted.to_subjects()
+    if wanted.job or event_subject() in subjects:
+        return subjects
+    missing = [kind.name.split(".") for kind in _NEWS if event_subject(kind.name.partition(".")[0]) not in subjects]
+    return [*subjects, *(event_subject(noun, fact) for noun, fact in missing)]
 
 
 def _without_items(array: dict[str, Any]) -> dict[str, Any]:

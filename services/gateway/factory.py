@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from contracts.runs import Stream
 from contracts.workloads import Workload
@@ -12,6 +13,7 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 
 from .auth.authenticator import Door
+from .auth.desk import TokenDesk
 from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
@@ -32,9 +34,13 @@ from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
+from .sharing import SharingService
 from .transfer import Transfer
 
 __all__ = ["Factory", "Process"]
+
+
+_NO_KEY = SecretStr("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,10 @@ class Process:
     linker: Linker
     closing: Closing
     identity: Identity
+    tokens: TokenDesk | None = None
+    """Gives out tokens; none where the site has none of its own."""
+    seal_key: SecretStr = _NO_KEY
+    """Seals what is kept for somebody and must not be read by anybody; empty where nothing can be sealed."""
 
 
 class Factory:
@@ -90,7 +100,7 @@ class Factory:
 
     def archive(self) -> Archive:
         """Return what jobs left behind."""
-        return Archive(bus=self._process.bus, transfer=self.transfer())
+        return Archive(bus=self._process.bus, transfer=self.transfer(), reader=self.caller.principal)
 
     def follower(self, workload: Workload, stream: Stream | None, position: Position) -> LogFollower:
         """Return what follows the output of one job."""
@@ -113,6 +123,11 @@ class Factory:
             transfer=self.transfer(),
             wait=max(process.settings.submit_wait, 1.0),
         )
+
+    def sharing(self) -> SharingService:
+        """Return the service for grants."""
+        process = self._process
+        return SharingService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def events(self) -> EventService:
         """Return the service for events."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 from contracts.commands import CompleteUpload, DeleteFile
 from contracts.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from contracts.files import DownloadUrl, FileRecord, PartDone, UploadPlan
-from contracts.queries import DownloadFile, FilePage, GetFile, ListFiles, OpenUpload, ResumeUpload
+from contracts.principals import Principal
+from contracts.queries import DownloadFile, FilePage, GetFile, GetWorkload, ListFiles, OpenUpload, ResumeUpload
+from contracts.workloads import Workload
 from services.chassis.bus import Bus
+from services.chassis.policy import longest_url, power_over
 
 from .callers import Caller
 from .transfer import Body, Download, Transfer
 
 __all__ = ["FileService"]
+
+_OF_JOB = re.compile(r"jobs/([a-z]{3}-[0-9a-f]{32})/")
 
 _COMPLETE_WAIT = 300.0
 """Seconds that storage has to check an upload; it may have to read all of it."""
@@ -33,7 +39,7 @@ class FileService:
     ) -> FilePage:
         """Return some files below a prefix."""
         query = ListFiles(
-            principal=self._caller.principal,
+            principal=await self._reader(prefix, owner),
             prefix=prefix,
             recursive=recursive,
             limit=limit,
@@ -45,13 +51,14 @@ class FileService:
 
     async def record(self, path: str, owner: str | None) -> FileRecord:
         """Return what is known of a file."""
-        query = GetFile(principal=self._caller.principal, path=path, owner=owner)
+        query = GetFile(principal=await self._reader(path, owner), path=path, owner=owner)
         record: FileRecord = await self._bus.ask(query)
         return record
 
     async def url(self, path: str, owner: str | None, expires: float = 3600.0) -> DownloadUrl:
         """Return where a file can be fetched without us."""
-        query = DownloadFile(principal=self._caller.principal, path=path, owner=owner, expires=expires)
+        longest = longest_url(self._caller.principal, owner or self._caller.principal.subject, expires)
+        query = DownloadFile(principal=await self._reader(path, owner), path=path, owner=owner, expires=longest)
         found: DownloadUrl = await self._bus.ask(query)
         return found
 
@@ -59,10 +66,17 @@ class FileService:
         """Begin to fetch a file, or some bytes of it."""
         return await self._transfer.open(url.url, byte_range)
 
-    async def plan(self, path: str, size: int, sha256: str | None, content_type: str) -> UploadPlan:
-        """Agree with storage on an upload."""
+    async def plan(
+        self, path: str, size: int, sha256: str | None, content_type: str, owner: str | None = None
+    ) -> UploadPlan:
+        """Agree with storage on an upload; *owner* is who shares the folder, if it is not the caller's own."""
         query = OpenUpload(
-            principal=self._caller.principal, path=path, size=size, sha256=sha256, content_type=content_type
+            principal=self._caller.principal,
+            path=path,
+            size=size,
+            sha256=sha256,
+            content_type=content_type,
+            owner=owner,
         )
         plan: UploadPlan = await self._bus.ask(query)
         return plan
@@ -82,10 +96,17 @@ class FileService:
         return record
 
     async def put(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int, sha256: str | None, content_type: str
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int,
+        sha256: str | None,
+        content_type: str,
+        owner: str | None = None,
     ) -> FileRecord:
         """Bring a request's body into the store; what arrives is what was sent, or there is no file."""
-        plan = await self.plan(path, size, sha256, content_type)
+        plan = await self.plan(path, size, sha256, content_type, owner)
         body = Body(chunks)
         parts = sorted(plan.parts, key=lambda part: part.offset)
         done = [*plan.done, *[await self._transfer.put(part, body) for part in parts]]
@@ -96,10 +117,10 @@ class FileService:
             raise ConflictError("the file is not what was sent: somebody else wrote it at the same time")
         return record
 
-    async def exists(self, path: str) -> bool:
-        """Say whether the caller has a file of this name."""
+    async def exists(self, path: str, owner: str | None = None) -> bool:
+        """Say whether there is a file of this name."""
         try:
-            await self.record(path, None)
+            await self.record(path, owner)
         except NotFoundError:
             return False
         return True
@@ -109,3 +130,17 @@ class FileService:
         command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive)
         answer = await self._bus.order(command, self._caller.context, wait=self._wait, answer=dict[str, int])
         return answer is not None
+
+    async def _reader(self, path: str, owner: str | None) -> Principal:
+        """Return in whose name storage is asked: the owner's, for files of a job of theirs that the caller may see.
+
+        Storage knows of shared folders; who may see a job, only the scheduler knows.
+        """
+        caller, found = self._caller.principal, _OF_JOB.match(path)
+        if owner is None or not found or power_over(caller, owner, None):
+            return caller
+        try:
+            job: Workload = await self._bus.ask(GetWorkload(principal=caller, workload_id=found[1]))
+        except NotFoundError:
+            return caller
+        return Principal(subject=owner, issuer="gateway") if job.owner == owner else caller

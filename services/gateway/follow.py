@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
@@ -80,6 +81,7 @@ class LogFollower:
         self._resumed = position.attempt
         self._attempt = position.attempt
         self._sequence = position.sequence
+        self._look_at = 0.0
         self._sent = {(position.attempt, "stdout"): position.stdout, (position.attempt, "stderr"): position.stderr}
 
     async def events(self) -> AsyncGenerator[bytes, None]:
@@ -91,7 +93,7 @@ class LogFollower:
         async with watching(self._bus.connection, moves, self._closing) as watch, reader:
             watch.on_news = reader.wake
             # Asked again now that the watch listens: the end may have come in between.
-            while await self._look() and not self._closing.is_set:
+            while await self._look(watch) and not self._closing.is_set:
                 async for event in self._until_news(reader, watch):
                     yield event
                 if self._workload.state.is_terminal and not watch.take():
@@ -113,11 +115,14 @@ class LogFollower:
             for entry in entries:
                 async for event in self._from_entry(entry):
                     yield event
-            if not entries:
+            # However much is printed: who may see it is asked again, when something was said of the job and in time.
+            if not entries or watch.has_news or time.monotonic() > self._look_at:
                 return
 
-    async def _look(self) -> bool:
-        """Get the job as it stands; say whether it can still be followed."""
+    async def _look(self, watch: Watch) -> bool:
+        """Get the job as it stands; say whether it can still be followed, and by whom it is."""
+        watch.take()  # whatever was said before is in the answer
+        self._look_at = time.monotonic() + _LOOK_AGAIN
         try:
             self._workload = await self._jobs.get(self._workload.id)
         except NotFoundError:

@@ -15,6 +15,7 @@ from contracts.commands import CancelWorkload, Command, HoldWorkload, RetryWorkl
 from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
+from contracts.glances import GlancePage, GlanceWorkloads
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import Model, now
 from contracts.queries import (
@@ -27,7 +28,7 @@ from contracts.queries import (
     ListWorkloads,
     TaskPage,
 )
-from contracts.spec import JobSpec
+from contracts.spec import Input, JobSpec
 from contracts.states import TERMINAL, WorkloadState
 from contracts.subjects import event_subject, subject_of
 from contracts.tasks import Task, TaskState
@@ -131,11 +132,23 @@ class JobService:
         replayed = bool(key and record and record.created_at < asked_at)
         return Submitted(new_id, record, replayed)
 
-    async def start(self, job_id: str) -> JobRecord | None:
-        """Let a held job go; None if the scheduler is away, then it will be done later."""
+    async def submit_as(self, job_id: str, spec: JobSpec, *, request: str) -> Submitted:
+        """Hand a job in under a name that was chosen for it.
+
+        *request* names this request alone: raises `MismatchError`, or `NotFoundError` where it is somebody else's, if
+        the name is taken.
+        """
+        self._caller.require(gpus=gpus_of(spec))
+        principal = self._caller.principal
+        command = SubmitWorkload(workload_id=job_id, principal=principal, spec=spec, request_hash=request)
+        return Submitted(job_id, await self._order(command, None))
+
+    async def start(self, job_id: str, inputs: list[Input] | None = None) -> JobRecord | None:
+        """Let a held job go, with more inputs if given; None if the scheduler is away, then it will be done later."""
         if self._caller.is_limited:
             self._caller.require(gpus=gpus_of((await self.get(job_id)).spec))
-        return await self._order(StartWorkload(workload_id=job_id, principal=self._caller.principal), None)
+        command = StartWorkload(workload_id=job_id, principal=self._caller.principal, inputs=inputs or [])
+        return await self._order(command, None)
 
     async def hold(self, job_id: str) -> JobRecord | None:
         """Keep a job that waits from starting; None if the scheduler is away, then it will be done later."""
@@ -229,6 +242,14 @@ class JobService:
         history: History = await self._bus.ask(query)
         return history
 
+    async def glance(
+        self, *, ids: list[str] | None = None, has_label: str | None = None, cursor: str | None = None
+    ) -> GlancePage:
+        """Return the few facts of up to a thousand jobs, newest first."""
+        query = GlanceWorkloads(principal=self._caller.principal, ids=ids or [], has_label=has_label, cursor=cursor)
+        page: GlancePage = await self._bus.ask(query)
+        return page
+
     async def page(
         self,
         *,
@@ -244,6 +265,7 @@ class JobService:
         created_before: datetime | None,
         schedule_id: str | None = None,
         batch_id: str | None = None,
+        shared: bool | None = None,
     ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
@@ -260,6 +282,7 @@ class JobService:
             created_before=created_before,
             schedule_id=schedule_id,
             batch_id=batch_id,
+            shared=shared,
         )
         return RecordPage(await self._bus.ask_json(query))
 

@@ -18,11 +18,15 @@ from contracts.tasks import Task, pack_path
 from contracts.workloads import OutputFile, Workload
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
+from services.chassis.policy import longest_url
 
 from .reader import Entry, StreamReader
 from .transfer import Transfer
 
 __all__ = ["Archive", "LogService", "LogSource", "archived_log", "offset_of", "read_offset"]
+
+_GOOD_FOR = 3600.0
+"""Seconds that the URL of a job's file is good for, for its owner."""
 
 _OFFSET = re.compile(r"[0-9]{1,15}")
 
@@ -59,18 +63,21 @@ def archived_log(workload: Workload, attempt: int, stream: str) -> OutputFile | 
 class Archive:
     """Files that a job left behind, for whoever may see the job."""
 
-    def __init__(self, *, bus: Bus, transfer: Transfer) -> None:
+    def __init__(self, *, bus: Bus, transfer: Transfer, reader: Principal) -> None:
         self._bus = bus
         self._transfer = transfer
+        self._reader = reader
 
     async def url(self, workload: Workload, path: str) -> DownloadUrl:
         """Return where a file of the job can be fetched; *path* is as the record lists it.
 
         That the caller may see the job was decided when the record was asked for; its files are asked for in the
-        name of their owner, since they may be seen by a project's admins too.
+        name of their owner, since they may be seen by a project's admins too, and by whom the job is shared with.
         """
         owner = Principal(subject=workload.owner, issuer="gateway")
-        url: DownloadUrl = await self._bus.ask(DownloadFile(principal=owner, path=f"jobs/{workload.id}/{path}"))
+        expires = longest_url(self._reader, workload.owner, _GOOD_FOR)
+        query = DownloadFile(principal=owner, path=f"jobs/{workload.id}/{path}", expires=expires)
+        url: DownloadUrl = await self._bus.ask(query)
         return url
 
     async def pieces(self, workload: Workload, path: str, start: int, end: int) -> AsyncIterator[bytes]:

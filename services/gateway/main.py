@@ -10,17 +10,19 @@ import httpx
 import uvloop
 
 from services.chassis.service import Frame, open_frame
+from services.chassis.settings import Server
 
 from .app import create_app
 from .auth.ways import open_door
 from .closing import Closing
 from .factory import Process
 from .identity.home import Identity
+from .identity.tokens import IdentityDesk
 from .links import Linker
 from .settings import GatewaySettings
 from .tables import METADATA
 
-__all__ = ["main", "open_process", "run"]
+__all__ = ["main", "open_process", "run", "run_beside"]
 
 _STORE_TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=None)
 _STORE_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
@@ -47,25 +49,38 @@ async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
             identity=identity,
+            tokens=IdentityDesk(identity),
+            seal_key=settings.ticket_key,
         )
 
 
-async def main(settings: GatewaySettings) -> None:
-    """Serve until told to stop."""
+async def main(settings: GatewaySettings, *, only: str | None = None) -> None:
+    """Serve until told to stop; *only* one dialect, if one is named."""
     async with (
         open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
         open_process(frame, settings) as process,
     ):
-        await frame.serve(settings.gateway.listen, create_app(process), on_drain=process.closing.set)
+        await frame.serve(settings.gateway.listen, create_app(process, only=only), on_drain=process.closing.set)
 
 
 def run() -> None:
     """Serve with the settings of the environment."""
+    _run(GatewaySettings(), None)
+
+
+def run_beside(dialect: str | None, host: str, port: int) -> None:
+    """Serve one dialect, or everything, at another address than the settings say."""
+    settings = GatewaySettings()
+    settings.gateway.listen = Server(host=host, port=port)
+    _run(settings, dialect)
+
+
+def _run(settings: GatewaySettings, only: str | None) -> None:
     # What was imported stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
-    uvloop.run(main(GatewaySettings()))
+    uvloop.run(main(settings, only=only))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, Field, JsonValue, SecretStr, StringConstraints
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+__all__ = ["DIALECT_NAMES", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+
+
+DIALECT_NAMES = ("psik",)
+"""Other systems' APIs that are spoken here, each below its name."""
 
 
 class StaticUser(BaseModel):
@@ -61,6 +65,8 @@ class GatewaySection(BaseModel):
     identity: IdentitySettings = IdentitySettings()
     database_url: str | None = None
     """Where users, projects and tokens are kept; by default a SQLite file in the data folder."""
+    dialects: dict[str, dict[str, JsonValue]] = {}
+    """Settings of other systems' APIs that are spoken here, by their names; each reads its own."""
 
 
 class GatewaySettings(ChassisSettings):

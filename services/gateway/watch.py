@@ -39,6 +39,11 @@ class Watch:
         except TimeoutError:
             return None
 
+    @property
+    def has_news(self) -> bool:
+        """Say whether facts were said that nobody has taken."""
+        return not self._facts.empty()
+
     def take(self) -> bool:
         """Forget the facts said so far; say whether there were any."""
         any_said = not self._facts.empty()

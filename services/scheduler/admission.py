@@ -6,11 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from contracts.arrays import has_place
+from contracts.errors import InvalidError
 from contracts.principals import Level, Principal
 from contracts.queries import FreezeInputs, Frozen
 from contracts.runs import FrozenInput
 from contracts.spec import Input, JobSpec
+from services.chassis.errors import invalid_from
 from services.chassis.policy import bill_to
 
 from .arrays.admitting import freeze
@@ -74,6 +78,22 @@ class Admission:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         return billed, tuple(await require_possible(billed, self._backends))
 
+    async def freeze_more(self, row: Record, more: list[Input]) -> list[FrozenInput]:
+        """Return the inputs of a workload and *more* of its owner's files; one with the same place is there instead."""
+        spec = to_workload(row).spec
+        if spec.array is not None:
+            raise InvalidError.of("inputs", "an array has the inputs that it was submitted with")
+        kept = {item.target: item for item in inputs_of(row)}
+        wanted = {item.target: item for item in (*spec.inputs, *more)}
+        if len(set(map(_target, more))) != len(more):
+            raise InvalidError.of("inputs", "two have the same place in the working folder")
+        try:
+            JobSpec.model_validate({**spec.model_dump(), "inputs": [item.model_dump() for item in wanted.values()]})
+        except ValidationError as error:
+            raise invalid_from(error) from error
+        fresh = await self._freeze(more, Principal(subject=row["owner"]))
+        return list((kept | {item.target: item for item in fresh}).values())
+
     async def freeze_rest(self, row: Record) -> list[FrozenInput]:
         """Return all inputs of a workload that is about to run, those that others left behind for it among them."""
         frozen = inputs_of(row)
@@ -95,6 +115,10 @@ def admitted_before(spec: JobSpec, inputs: list[FrozenInput], items_of: str | No
     """Return what was let in once, from what was told of it: *inputs* are those of all tasks, and then their own."""
     shared = sum(not has_place(item.source) and not _is_to_come(item, spec) for item in spec.inputs)
     return Admitted(spec, inputs[:shared], (), inputs[shared:], items_of)
+
+
+def _target(item: Input) -> str:
+    return item.target
 
 
 def _is_to_come(item: Input, spec: JobSpec) -> bool:

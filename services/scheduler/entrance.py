@@ -18,6 +18,7 @@ from contracts.runs import FrozenInput
 from contracts.spec import After, JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind
+from services.chassis.together import Part
 from services.chassis.unit import Work
 
 from .admission import Admitted
@@ -35,6 +36,9 @@ from .temporal import StartJob
 from .workflows.words import JobInput
 
 __all__ = ["Arrival", "Entrance", "TurnedAwayError", "enroll", "new_row", "start_of"]
+
+_ADD_WORKLOAD = insert(workloads)
+_ADD_MOVE = insert(transitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,13 @@ class Entrance:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    async def let_in(self, work: Work, arrival: Arrival) -> Record:
-        """Write a workload down; it goes at once, waits, or is canceled where what it waits for ended already."""
+    async def let_in_messages(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
+        """Write down workloads that came one by one; raises the refusal of the first that must not come in.
+
+        Each goes at once, waits, or is canceled where what it waits for ended already.
+        """
         try:
-            return (await self.let_in_all(work, [arrival]))[0]
+            return await self.let_in_parts(parts)
         except TurnedAwayError as error:
             raise error.refusal from error
 
@@ -81,22 +88,28 @@ class Entrance:
 
         Raises `TurnedAwayError`. What can be written for all at once is: hundreds would hold everybody else up.
         """
-        rows = await enroll(work.connection, arrivals)
+        return await self.let_in_parts([Part(work, arrival) for arrival in arrivals])
+
+    async def let_in_parts(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
+        """Do the same for several messages of one transaction, each in its own context."""
+        rows = [_row_of(part.item) for part in parts]
+        moves = [_begin(part, row) for part, row in zip(parts, rows, strict=True)]
+        connection = parts[0].work.connection
+        await _write(connection, [part.item for part in parts], rows, [move for some in moves for move in some])
         unmet: dict[str, list[After]] = {}
-        for place, (arrival, row) in enumerate(zip(arrivals, rows, strict=True)):
+        for place, (part, row) in enumerate(zip(parts, rows, strict=True)):
             try:
-                unmet[row["id"]] = await self._seat(work, arrival, row)
+                unmet[row["id"]] = await self._seat(part.work, part.item, row)
             except RefusedError as refusal:
                 raise TurnedAwayError(place, refusal) from refusal
-        await write_down(work.connection, {waiter: items for waiter, items in unmet.items() if items})
+        await write_down(connection, {waiter: items for waiter, items in unmet.items() if items})
         return rows
 
     async def _seat(self, work: Work, arrival: Arrival, row: Record) -> list[After]:
         """Give one that was written down its place; returns whose end it waits for."""
         spec = arrival.admitted.spec
         footing = await look_up(work.connection, row["id"], spec.after, arrival.principal)
-        work.send(_accepted(row, arrival.admitted))
-        if footing.broken or spec.hold:
+        if footing.broken or (spec.hold and row["state"] != WorkloadState.HELD):
             await self._move_at_once(work, row, footing)
         if footing.broken:
             return []
@@ -127,18 +140,39 @@ class Entrance:
             journey.note(cause=cause)
             journey.move(WorkloadState.CANCELED, at=now(), reason=Reason.DEPENDENCY, message=message)
         else:
-            journey.move(WorkloadState.HELD, at=now(), reason=Reason.HELD, message="waits for a start")
+            _hold(journey)
         await journey.save()
+
+
+def _begin(part: Part[Arrival], row: Record) -> list[dict[str, Any]]:
+    """Tell of a workload that is let in, and return its first moves; one that is held for sure is held at once."""
+    spec, moves = part.item.admitted.spec, [_first_move(row)]
+    part.work.send(_accepted(row, part.item.admitted))
+    if spec.hold and not spec.after:
+        journey = Journey(part.work, row)
+        _hold(journey)
+        moves += journey.take_moves()
+    return moves
+
+
+def _hold(journey: Journey) -> None:
+    journey.move(WorkloadState.HELD, at=now(), reason=Reason.HELD, message="waits for a start")
 
 
 async def enroll(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[Record]:
     """Write down that workloads were let in, and nothing else; returns their rows."""
     rows = [_row_of(arrival) for arrival in arrivals]
-    await connection.execute(insert(workloads), rows)
-    await connection.execute(insert(transitions), [_first_move(row) for row in rows])
+    await _write(connection, arrivals, rows, [_first_move(row) for row in rows])
+    return rows
+
+
+async def _write(
+    connection: AsyncConnection, arrivals: Sequence[Arrival], rows: list[Record], moves: list[dict[str, Any]]
+) -> None:
+    await connection.execute(_ADD_WORKLOAD, rows)
+    await connection.execute(_ADD_MOVE, moves)
     if kept := [_kept_of(arrival) for arrival in arrivals if arrival.admitted.spec.array]:
         await connection.execute(insert(arrays), kept)
-    return rows
 
 
 def _row_of(arrival: Arrival) -> Record:
@@ -244,6 +278,7 @@ def _first_move(row: Record) -> dict[str, Any]:
         "attempt": 1,
         "reason": row["reason"],
         "message": "",
+        **dict.fromkeys(("backend", "native_id", "exit_code", "allocation", "usage")),
     }
 
 

@@ -17,10 +17,13 @@ from contracts.commands import (
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
+    ShareWorkload,
     StartWorkload,
     SubmitWorkload,
     TriggerSchedule,
+    UnshareWorkload,
 )
+from contracts.glances import GlanceWorkloads
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -34,6 +37,8 @@ from contracts.queries import (
     ListSchedules,
     ListTasks,
     ListWorkloads,
+    WorkloadGrants,
+    WorkloadsSharedWith,
 )
 from contracts.runs import RunReport
 from contracts.subjects import report_subject
@@ -69,6 +74,8 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            ShareWorkload: parts.sharing.share,
+            UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
         }
     )
@@ -78,6 +85,9 @@ def register(bus: Bus, parts: Parts) -> None:
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
+            WorkloadGrants: parts.sharing.given,
+            WorkloadsSharedWith: parts.sharing.received,
+            GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
@@ -118,6 +128,8 @@ def _view(standing: Standing) -> BackendView:
             **{name: getattr(room, name) for name in ("cpus", "cpus_free", "memory", "memory_free")},
             **{name: getattr(room, name) for name in ("gpus", "gpus_free", "running", "queued")},
             "gpu_models": list(room.gpu_models),
+            "largest_cpus": room.largest_cpus,
+            "largest_gpus": room.largest_gpus,
         }
     )
     return BackendView(

@@ -11,11 +11,12 @@ from sqlalchemy import bindparam, insert, update
 from contracts.errors import ConflictError
 from contracts.events import WorkloadMoved
 from contracts.model import Model
+from contracts.runs import FrozenInput
 from contracts.states import Reason, WorkloadState, may_move
 from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
-from .records import Record
+from .records import Record, with_inputs
 from .schedules.words import ended
 from .tables import transitions, workloads
 
@@ -87,6 +88,7 @@ class Journey:
         exit_code: int | None = None,
         allocation: Allocation | None = None,
         usage: Usage | None = None,
+        inputs: list[FrozenInput] | None = None,
     ) -> None:
         """Move to *new*; raises `ConflictError` where the table has no such move."""
         old, row = self.state, self._row
@@ -116,7 +118,9 @@ class Journey:
             row["started_at"] = at
         if new.is_terminal:
             row["finished_at"] = at
-        self._tell(old, new, opened, closed)
+        if inputs is not None:
+            row.update(with_inputs(row, inputs))
+        self._tell(old, new, opened, closed, inputs)
 
     def _usage_at_end(self, new: WorkloadState, at: datetime, usage: Usage | None) -> Usage | None:
         """Return the usage that closes the segment, if this move gives the room back."""
@@ -129,7 +133,14 @@ class Journey:
             usage = Usage(wall_seconds=max(0.0, (at - row["updated_at"]).total_seconds()))
         return usage
 
-    def _tell(self, old: WorkloadState, new: WorkloadState, opened: Allocation | None, closed: Usage | None) -> None:
+    def _tell(
+        self,
+        old: WorkloadState,
+        new: WorkloadState,
+        opened: Allocation | None,
+        closed: Usage | None,
+        inputs: list[FrozenInput] | None,
+    ) -> None:
         row = self._row
         self._moves.append(
             {
@@ -166,8 +177,14 @@ class Journey:
                 usage=closed,
                 outputs=[OutputFile.model_validate(item) for item in row["outputs"]] if leaves else [],
                 logs=[OutputFile.model_validate(item) for item in row["logs"]] if leaves else [],
+                inputs=inputs,
             )
         )
+
+    def take_moves(self) -> list[dict[str, Any]]:
+        """Return the moves of a workload whose row somebody is about to write for the first time."""
+        moves, self._moves = self._moves, []
+        return moves
 
     async def save(self) -> None:
         """Write what changed; a workload that somebody else moved meanwhile is a conflict that is tried again."""

@@ -28,6 +28,7 @@ from .schedules.service import ScheduleService
 from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
 from .settings import SchedulerSettings
+from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .watch import RunWatch
 
@@ -45,6 +46,7 @@ class Parts:
         )
         self.admission = admission = Admission(backends=backends, ask=frame.bus.ask)
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
+        self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)
         self.batches = BatchService(unit=unit, admission=admission, entrance=entrance, workloads=self.service)
         self.firing = Firing(unit=unit, workloads=self.service)

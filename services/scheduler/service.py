@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
+from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError
 from contracts.events import WorkloadCancelRequested
+from contracts.glances import GlanceWorkloads
 from contracts.model import now
 from contracts.principals import Level, Principal
 from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
+from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
 from services.chassis.bus import Delivery
-from services.chassis.policy import require_visible, scope_of
+from services.chassis.cursors import read_cursor, write_cursor
+from services.chassis.policy import Power, scope_of
+from services.chassis.together import Part, Together
 from services.chassis.unit import UnitOfWork, Work
 
 from . import store
@@ -26,11 +32,11 @@ from .arrays.keeping import Keeping
 from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
 from .arrays.store import find_array
 from .arrays.views import ArrayViews
-from .cursors import read_cursor, write_cursor
 from .entrance import Arrival, Entrance
 from .journey import HOLDS_ROOM, Journey
 from .queue.dispatcher import Dispatcher
-from .records import Record, to_json, to_transition, to_workload
+from .records import Record, to_glance, to_json, to_transition, to_workload
+from .rights import pass_on, require_on, shared_words
 from .temporal import TEMPORAL_SINK, Signal
 from .workflows.words import Cancellation, Recall
 
@@ -45,19 +51,20 @@ class WorkloadService:
         self._admission = admission
         self._dispatcher = dispatcher
         self._entrance = Entrance(dispatcher)
+        self._arrivals: Together[Arrival, Record] = Together(unit, self._write_down)
         self._keeping = Keeping()
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload:
+    async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
         # Only a request with a key can have come before, or a message that is delivered again.
         if command.request_hash or delivery.deliveries > 1:
             known = await self._find(command.workload_id)
             if known is not None:
-                return _same(known, command.principal, command.request_hash)
+                return await self._same(known, command.principal, command.request_hash)
         if command.spec.array is not None:
             require_items(command.spec.array)
         admitted = await self._admission.admit(command.spec, command.principal)
@@ -74,12 +81,12 @@ class WorkloadService:
             ),
         )
 
-    async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload:
-        """Run an ended workload again, as a new one with the same spec and owner."""
+    async def retry(self, command: RetryWorkload, delivery: Delivery) -> Workload | Written:
+        """Run an ended workload again, as a new one with the same spec and owner, shared with the same."""
         known = await self._find(command.new_id)
         if known is not None:
-            return _same(known, command.principal, command.request_hash)
-        old = await self._visible(command.principal, command.workload_id, to_change=True)
+            return await self._same(known, command.principal, command.request_hash)
+        old = await self._visible(command.principal, command.workload_id, Power.CONTROL)
         if not WorkloadState(old["state"]).is_terminal:
             raise ConflictError(f"{old['id']} is {old['state']}; only what has ended can be retried")
         # What it waited for is over; somebody wants it to run now.
@@ -141,6 +148,7 @@ class WorkloadService:
 
     async def start(self, command: StartWorkload, delivery: Delivery) -> Workload:
         """Let a held workload go, as far as nothing else holds it up."""
+        inputs = await self._inputs_at_start(command) if command.inputs else None
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 return to_workload(await self._visible(command.principal, command.workload_id))
@@ -149,11 +157,23 @@ class WorkloadService:
                 raise ConflictError(f"{command.workload_id} is not held: {journey.state}")
             if await self._dispatcher.release(work, command.workload_id):
                 message = f"released by {command.principal.subject}"
-                journey.move(WorkloadState.ACCEPTED, at=now(), reason=Reason.RELEASED, message=message)
+                journey.move(WorkloadState.ACCEPTED, at=now(), reason=Reason.RELEASED, message=message, inputs=inputs)
                 await journey.save()
+            elif inputs is not None:
+                raise ConflictError(f"{command.workload_id} was let in by an older release and takes no more inputs")
             else:  # it was let in by an older release, whose workflows waited themselves
                 work.defer(TEMPORAL_SINK, f"signal/{command.workload_id}", Signal(start=True))
             return to_workload(journey.row)
+
+    async def _inputs_at_start(self, command: StartWorkload) -> list[FrozenInput]:
+        """Freeze what a start brings, and return all inputs that the workload has then."""
+        row = await self._visible(command.principal, command.workload_id, Power.CONTROL)
+        if row["owner"] != command.principal.subject:
+            raise ForbiddenError("only its owner may give a job more of the owner's files")
+        frozen = await self._admission.freeze_more(row, command.inputs)
+        if WorkloadState(row["state"]) is not WorkloadState.HELD:
+            raise ConflictError(f"{command.workload_id} is not held: {row['state']}")
+        return frozen
 
     # --- queries ------------------------------------------------------------------------------------------------
 
@@ -171,10 +191,23 @@ class WorkloadService:
     async def page(self, query: ListWorkloads) -> Written:
         """Return a page of what the principal may see, newest first, written."""
         before = None if query.cursor is None else read_cursor(query.cursor, "w")
+        async with self._unit.looking_up() as connection:
+            words = await shared_words(connection, query.principal, shared=query.shared)
         async with self._unit.reading() as connection:
-            shown, more = await store.page(connection, query, scope_of(query.principal), before)
+            shown, more = await store.page(connection, query, scope_of(query.principal), before, words)
         cursor = write_cursor(shown[-1]["seq"], "w") if more else None
         return Written(orjson.dumps({"items": [orjson.Fragment(to_json(row)) for row in shown], "next_cursor": cursor}))
+
+    async def glance(self, query: GlanceWorkloads) -> Written:
+        """Return a page of the little that lists show, newest first, written."""
+        before = None if query.cursor is None else read_cursor(query.cursor, "w")
+        async with self._unit.reading() as connection:
+            words = await shared_words(connection, query.principal)
+            shown, last = await store.glance(connection, query, scope_of(query.principal), before, words)
+        cursor = write_cursor(last, "w") if last is not None else None
+        return Written(
+            orjson.dumps({"items": [orjson.Fragment(to_glance(row)) for row in shown], "next_cursor": cursor})
+        )
 
     async def is_over(self, workload_id: str) -> bool:
         """Say whether a workload has ended, or never was."""
@@ -187,15 +220,25 @@ class WorkloadService:
         async with self._unit.looking_up() as connection:
             return await store.find(connection, workload_id)
 
-    async def _visible(self, principal: Principal, workload_id: str, *, to_change: bool = False) -> Record:
-        row = await self._find(workload_id)
-        return _visible_row(row, principal, workload_id, to_change=to_change)
+    async def _visible(self, principal: Principal, workload_id: str, needed: Power = Power.READ) -> Record:
+        async with self._unit.looking_up() as connection:
+            row = await store.find(connection, workload_id)
+            return await require_on(connection, row, principal, workload_id, needed)
 
     async def _journey(self, work: Work, principal: Principal, workload_id: str) -> Journey:
         journey = await store.open_journey(work, workload_id)
-        _visible_row(journey.row if journey else None, principal, workload_id, to_change=True)
+        row = journey.row if journey else None
+        await require_on(work.connection, row, principal, workload_id, Power.CONTROL)
         assert journey is not None
         return journey
+
+    async def _same(self, row: Record, principal: Principal, request_hash: str) -> Workload:
+        """Return what the first of two equal requests made."""
+        async with self._unit.looking_up() as connection:
+            await require_on(connection, row, principal, row["id"])
+        if request_hash and row["request_hash"] and request_hash != row["request_hash"]:
+            raise MismatchError("this Idempotency-Key was used for another request")
+        return to_workload(row)
 
     async def request_cancel(self, work: Work, journey: Journey, message: str) -> None:
         """Ask for the end of a workload that has not ended, inside somebody's transaction."""
@@ -218,14 +261,22 @@ class WorkloadService:
         )
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(cancel=Cancellation(message=message)))
 
-    async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload:
-        async with self._unit.handling(delivery.message_id, delivery.context) as work:
-            if work is not None:
-                return to_workload(await self._entrance.let_in(work, arrival))
+    async def _write_down(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
+        """Let in what has come by now; what repeats another one is shared with the same."""
+        rows = await self._entrance.let_in_messages(parts)
+        for part, row in zip(parts, rows, strict=True):
+            if part.item.retry_of:
+                await pass_on(part.work, part.item.retry_of, row)
+        return rows
+
+    async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload | Written:
+        row = await self._arrivals.do(delivery.message_id, delivery.context, arrival)
+        if row is not None:
+            return Written(to_json(row))
         known = await self._find(arrival.workload_id)
         if known is None:
             raise ConflictError("a message of this id was handled before, and it was another one")
-        return _same(known, arrival.principal, arrival.request_hash)  # an operator has sent it again
+        return await self._same(known, arrival.principal, arrival.request_hash)  # an operator has sent it again
 
 
 def _why_not_held(row: Record) -> str:
@@ -235,21 +286,6 @@ def _why_not_held(row: Record) -> str:
     if state in HOLDS_ROOM or state is WorkloadState.FINISHING:
         return f"{row['id']} is {state} already; what runs cannot be held, only canceled"
     return f"{row['id']} was handed to its backend already and starts as soon as there is room; it can be canceled"
-
-
-def _visible_row(row: Record | None, principal: Principal, workload_id: str, *, to_change: bool = False) -> Record:
-    if row is None:
-        raise NotFoundError(f"{workload_id} does not exist")
-    require_visible(principal, row["owner"], row["project"], workload_id, to_change=to_change)
-    return row
-
-
-def _same(row: Record, principal: Principal, request_hash: str) -> Workload:
-    """Return what the first of two equal requests made."""
-    require_visible(principal, row["owner"], row["project"], row["id"])
-    if request_hash and row["request_hash"] and request_hash != row["request_hash"]:
-        raise MismatchError("this Idempotency-Key was used for another request")
-    return to_workload(row)
 
 
 async def _cancel_some(work: Work, journey: Journey, tasks: str) -> Workload:

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.glances import Glance, GlanceWorkloads
+from contracts.model import now
 from contracts.queries import ListWorkloads
 from contracts.states import TERMINAL, WorkloadState
 from services.chassis.policy import Scope
@@ -16,9 +18,9 @@ from services.chassis.unit import Work
 
 from .journey import Journey
 from .records import Record
-from .tables import transitions, workloads
+from .tables import grants, transitions, workloads
 
-__all__ = ["count_by_backend", "find", "history", "open_journey", "page", "silent_runs", "standing_still"]
+__all__ = ["count_by_backend", "find", "glance", "history", "open_journey", "page", "silent_runs", "standing_still"]
 
 _MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
 """States that last only as long as a step takes."""
@@ -29,7 +31,12 @@ _MOST_OF_PAGE = 3 * 2**20
 # Statements of every job's way are built once: building one costs more than SQLite takes to run it.
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
 _FOR_CHANGE = _BY_ID.with_for_update()
+_LONG = [func.length(cast(workloads.c[name], Text)) for name in ("spec", "inputs", "outputs", "logs")]
+_SIZES = select(workloads.c.seq, sum(_LONG[1:], _LONG[0])).order_by(workloads.c.seq.desc())
+_ALL = select(workloads).order_by(workloads.c.seq.desc())
 _HISTORY = select(transitions).where(transitions.c.workload_id == bindparam("wanted")).order_by(transitions.c.revision)
+
+_GLANCED = tuple(workloads.c[name] for name in Glance.model_fields)
 
 _IN_HAND = (WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING)
 
@@ -80,22 +87,49 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
 
 
 async def page(
-    connection: AsyncConnection, query: ListWorkloads, scope: Scope, before: int | None
+    connection: AsyncConnection, query: ListWorkloads, scope: Scope, before: int | None, words: Sequence[str] = ()
 ) -> tuple[Sequence[RowMapping], bool]:
     """Return up to `limit` rows, newest first, older than the row numbered *before*, and whether there are more.
 
-    There are fewer where they would not fit into one message.
+    What is granted to one of *words* belongs to the list too. There are fewer rows where they would not fit into one
+    message.
     """
-    columns = (workloads.c.spec, workloads.c.inputs, workloads.c.outputs, workloads.c.logs)
-    size = sum((func.length(cast(column, Text)) for column in columns[1:]), func.length(cast(columns[0], Text)))
-    sizes = _of_page(select(workloads.c.seq, size), query, scope, before).limit(query.limit + 1)
-    found = (await connection.execute(sizes)).all()
-    fitting = _fitting([int(row[1] or 0) for row in found[: query.limit]])
+    whole = _narrowed(_SIZES, query, before)
+    wanted = [] if query.shared else [_in_scope(whole, scope)]
+    # One statement for each word: each goes through an index in the order of the list, and stops at the limit.
+    wanted += [_granted(whole, word, scope, before) for word in words]
+    sizes: dict[int, int] = {}
+    for statement in wanted:
+        sizes |= {seq: int(one or 0) for seq, one in await connection.execute(statement.limit(query.limit + 1))}
+    found = sorted(sizes, reverse=True)[: query.limit + 1]
+    fitting = _fitting([sizes[seq] for seq in found[: query.limit]])
     if not fitting:
         return [], False
-    rows = select(workloads).where(workloads.c.seq.in_([row[0] for row in found[:fitting]]))
-    shown = (await connection.execute(rows.order_by(workloads.c.seq.desc()))).mappings().all()
+    rows = _ALL.where(workloads.c.seq.in_(found[:fitting]))
+    shown = (await connection.execute(rows)).mappings().all()
     return shown, len(found) > fitting
+
+
+async def glance(
+    connection: AsyncConnection, query: GlanceWorkloads, scope: Scope, before: int | None, words: Sequence[str] = ()
+) -> tuple[Sequence[RowMapping], int | None]:
+    """Return the few facts of up to `limit` workloads, newest first, and the number of the last if there are more.
+
+    What is granted to one of *words* is among them.
+    """
+    whole = select(*_GLANCED, workloads.c.seq).order_by(workloads.c.seq.desc())
+    if query.ids:
+        whole = whole.where(workloads.c.id.in_(query.ids))
+    if query.has_label is not None:
+        whole = whole.where(workloads.c.labels[query.has_label].as_string().is_not(None))
+    if before is not None:
+        whole = whole.where(workloads.c.seq < before)
+    rows: dict[int, RowMapping] = {}
+    for statement in [_in_scope(whole, scope), *(_granted(whole, word, scope, before) for word in words)]:
+        found = (await connection.execute(statement.limit(query.limit + 1))).mappings()
+        rows |= {row["seq"]: row for row in found}
+    shown = sorted(rows, reverse=True)[: query.limit]
+    return [rows[seq] for seq in shown], shown[-1] if len(rows) > query.limit else None
 
 
 def _fitting(sizes: Sequence[int]) -> int:
@@ -108,14 +142,24 @@ def _fitting(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _of_page(statement: Select[Any], query: ListWorkloads, scope: Scope, before: int | None) -> Select[Any]:
-    statement = statement.order_by(workloads.c.seq.desc())
-    visible = _visible(scope)
-    if visible is not None:
-        statement = statement.where(visible)
+def _narrowed(statement: Select[Any], query: ListWorkloads, before: int | None) -> Select[Any]:
     if before is not None:
         statement = statement.where(workloads.c.seq < before)
     return statement.where(*_filters(query))
+
+
+def _in_scope(statement: Select[Any], scope: Scope) -> Select[Any]:
+    visible = _visible(scope)
+    return statement if visible is None else statement.where(visible)
+
+
+def _granted(statement: Select[Any], word: str, scope: Scope, before: int | None) -> Select[Any]:
+    """Return those that somebody else shares with *word*."""
+    good = or_(grants.c.expires_at.is_(None), grants.c.expires_at > now())
+    joined = statement.join(grants, grants.c.place == workloads.c.seq).order_by(None).order_by(grants.c.place.desc())
+    if before is not None:
+        joined = joined.where(grants.c.place < before)
+    return joined.where(grants.c.grantee == word, good, workloads.c.owner != scope.owner)
 
 
 async def silent_runs(connection: AsyncConnection, since: datetime, limit: int = 1000) -> Sequence[RowMapping]:

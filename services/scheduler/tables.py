@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
+from services.chassis.grants import add_grants_table
 
 __all__ = [
     "METADATA",
@@ -12,6 +13,7 @@ __all__ = [
     "batches",
     "bundles",
     "dependencies",
+    "grants",
     "schedule_runs",
     "schedules",
     "tasks",
@@ -234,3 +236,6 @@ theirs; `not_before` is when the next attempt of a pending one may begin."""
 
 Index("ix_tasks_state", tasks.c.workload_id, tasks.c.state, tasks.c.index)
 Index("ix_tasks_bundle", tasks.c.workload_id, tasks.c.bundle)
+
+grants = add_grants_table(METADATA, String(64))
+"""What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""

@@ -23,6 +23,7 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         argv=spec.argv,
         script=spec.script,
         env=spec.env,
+        inherit_env=spec.inherit_env,
         inputs=inputs_of(row),
         outputs=spec.outputs,
         cpus=wanted.total_cpus,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from contracts.commands import Command, CompleteUpload, DeleteFile
+from contracts.commands import Command, CompleteUpload, DeleteFile, ShareFolder, UnshareFolder
 from contracts.files import Deleted, FileRecord
+from contracts.grants import Grant
 from contracts.queries import (
     DownloadFile,
     DownloadRunInputs,
+    FolderGrants,
+    FoldersSharedWith,
     FreezeInputs,
     GetFile,
     ListFiles,
@@ -23,6 +26,7 @@ from services.chassis.errors import translated
 
 from .runs import RunService
 from .service import FileService
+from .sharing import SharingService
 from .uploads import UploadService
 
 __all__ = ["register"]
@@ -30,7 +34,9 @@ __all__ = ["register"]
 _Q = TypeVar("_Q", bound=Query)
 
 
-def register(bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService) -> None:
+def register(
+    bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService, sharing: SharingService
+) -> None:
     """Have *bus* hand commands and questions to the services."""
 
     async def complete_upload(command: CompleteUpload, delivery: Delivery) -> FileRecord:
@@ -41,12 +47,27 @@ def register(bus: Bus, *, files: FileService, uploads: UploadService, runs: RunS
         with translated("the database"):
             return await files.delete(command, cause=delivery.message_id, context=delivery.context)
 
-    commands: dict[type[Command], CommandHandler] = {CompleteUpload: complete_upload, DeleteFile: delete_file}
+    async def share(command: ShareFolder, delivery: Delivery) -> Grant:
+        with translated("the database"):
+            return await sharing.share(command, cause=delivery.message_id, context=delivery.context)
+
+    async def unshare(command: UnshareFolder, delivery: Delivery) -> Grant:
+        with translated("the database"):
+            return await sharing.unshare(command, cause=delivery.message_id, context=delivery.context)
+
+    commands: dict[type[Command], CommandHandler] = {
+        CompleteUpload: complete_upload,
+        DeleteFile: delete_file,
+        ShareFolder: share,
+        UnshareFolder: unshare,
+    }
     queries: dict[type[Query], QueryHandler] = {
         GetFile: _answering(files.get),
         ListFiles: _answering(files.page),
         DownloadFile: _answering(files.download),
         FreezeInputs: _answering(files.freeze),
+        FolderGrants: _answering(sharing.given),
+        FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),
         ResumeUpload: _answering(uploads.resume),
         DownloadRunInputs: _answering(runs.downloads),

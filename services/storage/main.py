@@ -14,6 +14,7 @@ from .objects import Objects
 from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
+from .sharing import SharingService
 from .sweep import Sweeper
 from .tables import METADATA
 from .uploads import UploadService, UploadTicket
@@ -49,7 +50,8 @@ async def assemble(
     files = FileService(unit=frame.unit, objects=objects)
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
-    register(frame.bus, files=files, uploads=uploads, runs=runs)
+    sharing = SharingService(unit=frame.unit)
+    register(frame.bus, files=files, uploads=uploads, runs=runs, sharing=sharing)
     frame.health.add("s3", objects.check)
     try:
         await objects.check()

@@ -15,12 +15,13 @@ from contracts.model import now
 from contracts.principals import Principal
 from contracts.queries import DownloadFile, FilePage, FreezeInputs, Frozen, GetFile, ListFiles
 from contracts.runs import FrozenInput
-from services.chassis.policy import owner_or_self
+from services.chassis.policy import longest_url
 from services.chassis.unit import UnitOfWork, Work
 
 from .listing import Listing, list_page, successor
 from .objects import Objects
-from .store import StoredFile, count_caused, find_file, find_files, range_of_files, remove_files
+from .rights import owner_for, ranges_for, within
+from .store import StoredFile, count_caused, find_file, find_files, range_of_files, ranges_of_files, remove_files
 
 __all__ = ["FileService"]
 
@@ -44,17 +45,18 @@ class FileService:
 
     async def page(self, query: ListFiles) -> FilePage:
         """Return a page of files below a prefix."""
-        owner = owner_or_self(query.principal, query.owner)
+        owner = query.owner or query.principal.subject
         listing = Listing(query.prefix, query.recursive, query.limit, query.cursor)
         async with self._unit.reading() as connection:
+            ranges = await ranges_for(connection, query.principal, owner, query.prefix)
             return await list_page(
-                listing, lambda start, end, limit: range_of_files(connection, owner, start, end, limit)
+                listing, lambda start, end, limit: ranges_of_files(connection, owner, within(ranges, start, end), limit)
             )
 
     async def download(self, query: DownloadFile) -> DownloadUrl:
         """Return a URL that gives the file under its own name, for a while."""
         file = await self._find(query.principal, query.owner, query.path)
-        span = timedelta(seconds=max(1.0, query.expires))
+        span = timedelta(seconds=max(1.0, longest_url(query.principal, file.owner, query.expires)))
         expires_at = now() + span
         headers: dict[str, str | list[str] | tuple[str]] = {
             "response-content-disposition": _attachment(file.path),
@@ -99,8 +101,8 @@ class FileService:
         return ([file] if file else []) + inside
 
     async def _find(self, principal: Principal, owner: str | None, path: str) -> StoredFile:
-        whose = owner_or_self(principal, owner, f"the file {path}")
         async with self._unit.reading() as connection:
+            whose = await owner_for(connection, principal, owner, path)
             file = await find_file(connection, whose, path)
         if file is None:
             raise NotFoundError(f"the file {path} does not exist")

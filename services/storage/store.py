@@ -32,6 +32,7 @@ __all__ = [
     "open_upload",
     "put_file",
     "range_of_files",
+    "ranges_of_files",
     "remove_files",
 ]
 
@@ -113,6 +114,17 @@ async def range_of_files(
         statement = statement.where(FILES.c.path < end)
     rows = await connection.execute(statement.order_by(FILES.c.path).limit(limit))
     return [StoredFile.from_row(row) for row in rows]
+
+
+async def ranges_of_files(
+    connection: AsyncConnection, owner: str, ranges: Iterable[tuple[str, str | None]], limit: int
+) -> list[StoredFile]:
+    """Return files of several ranges, which stand in their order."""
+    found: list[StoredFile] = []
+    for start, end in ranges:
+        if len(found) < limit:
+            found += await range_of_files(connection, owner, start, end, limit - len(found))
+    return found
 
 
 async def put_file(connection: AsyncConnection, file: StoredFile, cause: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, String, Table, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
+from services.chassis.grants import add_grants_table
 
-__all__ = ["FILES", "INBOX", "METADATA", "OUTBOX", "PATH", "SUPERSEDED", "UPLOADS"]
+__all__ = ["FILES", "GRANTS", "INBOX", "METADATA", "OUTBOX", "PATH", "SUPERSEDED", "UPLOADS"]
 
 METADATA = new_metadata()
 
@@ -59,3 +60,6 @@ UPLOADS = Table(
     Column("doomed", Boolean, nullable=False, server_default=false()),
 )
 """Uploads under way. The completion removes the row, unless the sweep has doomed it: only one of them decides."""
+
+GRANTS = add_grants_table(METADATA, PATH)
+"""Which folders are shared with whom."""

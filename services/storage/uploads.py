@@ -12,13 +12,16 @@ from contracts.events import FileStored
 from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
 from contracts.ids import WorkloadId
 from contracts.model import Model, now
+from contracts.principals import Principal
 from contracts.queries import OpenUpload, ResumeUpload
+from services.chassis.policy import Power
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
 
 from .keys import new_key, require_own_path
 from .objects import Objects, StoredPart
 from .plans import part_size_for, pieces
+from .rights import owner_for
 from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_by_key, open_upload, put_file
 
 __all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
@@ -43,6 +46,8 @@ class UploadTicket(Model):
     content_type: str
     part_size: int
     workload_id: WorkloadId | None = None
+    guest: Principal | None = None
+    """Who brings it, if it is another one's: they must still be let in when it is complete."""
 
 
 class UploadService:
@@ -57,14 +62,17 @@ class UploadService:
     async def open(self, query: OpenUpload) -> UploadPlan:
         """Plan a user's upload."""
         require_own_path(query.path)
+        async with self._unit.reading() as connection:
+            owner = await owner_for(connection, query.principal, query.owner, query.path, Power.CONTROL)
         ticket = UploadTicket(
-            owner=query.principal.subject,
+            owner=owner,
             path=query.path,
-            key=new_key(query.principal.subject),
+            key=new_key(owner),
             size=query.size,
             sha256=query.sha256,
             content_type=query.content_type,
             part_size=part_size_for(query.size, self._part_size),
+            guest=None if owner == query.principal.subject else query.principal,
         )
         # In parts even if it is one only: the URL of a part is worth nothing after the completion, while that of a
         # plain PUT could change the bytes of a finished file.
@@ -81,8 +89,9 @@ class UploadService:
     async def resume(self, query: ResumeUpload) -> UploadPlan:
         """Plan what is missing of an upload; nothing is, if it has been completed."""
         ticket = self._tickets.read(query.ticket, TICKET_AGE)
-        if ticket.owner != query.principal.subject:
+        if query.principal.subject != (ticket.guest.subject if ticket.guest else ticket.owner):
             raise NotFoundError("there is no such upload")
+        await self._require_let_in(ticket)
         span = _RESUMED
         if await self._is_assembled(ticket):
             return UploadPlan(ticket=query.ticket, part_size=ticket.part_size, parts=[], expires_at=now() + span)
@@ -100,6 +109,7 @@ class UploadService:
         ticket = self._tickets.read(command.ticket, TICKET_AGE)
         if (stored := await self._stored(ticket.key)) is not None:
             return stored.to_record()
+        await self._require_let_in(ticket)
         await self._assemble(ticket)
         sha256 = await self._verified(ticket)
         file = _file_of(ticket, sha256)
@@ -112,6 +122,12 @@ class UploadService:
         if (stored := await self._stored(ticket.key)) is not None:
             return stored.to_record()
         raise _gone()
+
+    async def _require_let_in(self, ticket: UploadTicket) -> None:
+        """Refuse a guest who was let in when the upload began, and is not any more."""
+        if ticket.guest:
+            async with self._unit.reading() as connection:
+                await owner_for(connection, ticket.guest, ticket.owner, ticket.path, Power.CONTROL)
 
     async def _plan(
         self, ticket: UploadTicket, signed: str, present: Sequence[StoredPart], span: timedelta

@@ -23,6 +23,7 @@ class _NewUpload(Model):
     size: int
     sha256: str
     content_type: str
+    owner: str | None = None
 
 
 class _Ticket(Model):
@@ -36,13 +37,19 @@ class _Parts(Model):
 
 class _Wanted(Model):
     path: str
+    owner: str | None = None
 
 
 def list_files(
-    prefix: str = "", *, recursive: bool = True, limit: int = 100, cursor: str | None = None
+    prefix: str = "",
+    *,
+    recursive: bool = True,
+    limit: int = 100,
+    cursor: str | None = None,
+    owner: str | None = None,
 ) -> Call[FileList]:
-    """List a page of files below a prefix."""
-    params = params_of(prefix=prefix or None, recursive=recursive, limit=limit, cursor=cursor)
+    """List a page of files below a prefix: one's own, or those that *owner* shares."""
+    params = params_of(prefix=prefix or None, recursive=recursive, limit=limit, cursor=cursor, owner=owner)
     return Call("GET", path_of(_FILES), reads(FileList), params)
 
 
@@ -55,9 +62,9 @@ def _is_done(response: httpx.Response) -> bool:
     return response.status_code != 202
 
 
-def open_upload(path: str, *, size: int, sha256: str, content_type: str) -> Call[UploadPlan]:
-    """Ask how to bring a new file."""
-    body = _NewUpload(path=path, size=size, sha256=sha256, content_type=content_type)
+def open_upload(path: str, *, size: int, sha256: str, content_type: str, owner: str | None = None) -> Call[UploadPlan]:
+    """Ask how to bring a new file, into a folder that *owner* shares if it is not one's own."""
+    body = _NewUpload(path=path, size=size, sha256=sha256, content_type=content_type, owner=owner)
     return Call("POST", path_of(_UPLOADS), reads(UploadPlan), body=_json(body))
 
 
@@ -72,10 +79,10 @@ def complete_upload(ticket: str, parts: Sequence[PartDone]) -> Call[FileView]:
     return Call("POST", path_of(_UPLOADS, "complete"), reads(FileView), body=body, hold=570.0)
 
 
-def download_url(path: str) -> Call[DownloadUrl]:
-    """Ask where to GET a file."""
-    return Call("POST", path_of("v1/downloads"), reads(DownloadUrl), body=_json(_Wanted(path=path)))
+def download_url(path: str, *, owner: str | None = None) -> Call[DownloadUrl]:
+    """Ask where to GET a file: one's own, or one that *owner* shares."""
+    return Call("POST", path_of("v1/downloads"), reads(DownloadUrl), body=_json(_Wanted(path=path, owner=owner)))
 
 
 def _json(model: Model) -> bytes:
-    return model.model_dump_json().encode()
+    return model.model_dump_json(exclude_none=True).encode()

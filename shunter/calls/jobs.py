@@ -54,6 +54,8 @@ class JobFilter:
     created_after: datetime | None = None
     batch: str | None = None
     schedule: str | None = None
+    shared: bool | None = None
+    """Only those that others share, or only the others."""
 
 
 def submit_job(spec: JobSpec, *, key: str | None = None, wait: float | None = None) -> Call[Submission]:
@@ -84,6 +86,7 @@ def list_jobs(wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) 
         created_after=wanted.created_after.isoformat() if wanted.created_after else None,
         batch=wanted.batch,
         schedule=wanted.schedule,
+        shared=wanted.shared,
         limit=limit,
         cursor=cursor,
     )

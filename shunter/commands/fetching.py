@@ -15,11 +15,12 @@ __all__ = ["Fetch"]
 
 
 class Fetch:
-    """Fetches of one place: somebody's files, or what a job left behind."""
+    """Fetches of one place: one's own files, another one's that are shared, or what a job left behind."""
 
-    def __init__(self, client: Client, job_id: str | None, bars: Bars) -> None:
+    def __init__(self, client: Client, job_id: str | None, bars: Bars, *, owner: str | None = None) -> None:
         self._client = client
         self._job_id = job_id
+        self._owner = owner
         self._bars = bars
 
     def one(self, path: str, target: Path) -> DownloadUrl:
@@ -27,6 +28,8 @@ class Fetch:
         progress = self._bars(target.name)
         if self._job_id:
             return self._client.download_output(self._job_id, path, target, progress=progress)
+        if self._owner:
+            return self._client.sharing.download(self._owner, path, target, progress=progress)
         return self._client.download(path, target, progress=progress)
 
     def plan(self, remote: str, local: Path | None, *, recursive: bool) -> list[tuple[str, Path]]:
@@ -45,6 +48,8 @@ class Fetch:
     def _paths(self, below: str) -> list[str]:
         if self._job_id:
             return [file.path for file in self._client.list_outputs(self._job_id)]
+        if self._owner:
+            return [record.path for record in self._client.sharing.iter_files(self._owner, below)]
         return [record.path for record in self._client.iter_files(below)]
 
 

@@ -22,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Your 
 
 _OfJob = Annotated[str | None, typer.Option("--job", "-j", help="What this job left behind, instead of your files.")]
 
+_OfOwner = Annotated[str | None, typer.Option("--owner", "-o", help="What this user shares, instead of your files.")]
+
 
 @app.command("ls")
 def list_files(
@@ -29,6 +31,7 @@ def list_files(
     prefix: Annotated[str, typer.Argument(help="A folder, or the beginning of paths.")] = "",
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="With all that is in folders.")] = False,
     job: _OfJob = None,
+    owner: _OfOwner = None,
     as_json: AsJson = False,
 ) -> None:
     """List files with their sizes and checksums.
@@ -39,9 +42,9 @@ def list_files(
         if job:
             _list_outputs(client, find_job_id(client, job), prefix, as_json=as_json)
             return
-        records, folders = _collect(client, prefix, recursive=recursive)
+        records, folders = _collect(client, prefix, owner, recursive=recursive)
         if not records and folders == [f"{prefix}/"]:  # like `ls`, the name of a folder means what is in it
-            records, folders = _collect(client, folders[0], recursive=recursive)
+            records, folders = _collect(client, folders[0], owner, recursive=recursive)
     if as_json:
         emit({"items": [record.model_dump(mode="json") for record in records], "folders": folders})
         return
@@ -68,13 +71,16 @@ def _list_outputs(client: Client, job_id: str, prefix: str, *, as_json: bool) ->
     console().print(rows)
 
 
-def _collect(client: Client, prefix: str, *, recursive: bool) -> tuple[list[FileRecord], list[str]]:
+def _collect(client: Client, prefix: str, owner: str | None, *, recursive: bool) -> tuple[list[FileRecord], list[str]]:
     """Go through all pages."""
     records: list[FileRecord] = []
     folders: dict[str, None] = {}
     cursor: str | None = None
     while True:
-        page = client.list_files(prefix, recursive=recursive, limit=500, cursor=cursor)
+        if owner:
+            page = client.sharing.list_files(owner, prefix, recursive=recursive, limit=500, cursor=cursor)
+        else:
+            page = client.list_files(prefix, recursive=recursive, limit=500, cursor=cursor)
         records += page.items
         folders.update({folder.path: None for folder in page.folders})
         cursor = page.next_cursor
@@ -90,6 +96,7 @@ def put_files(
         str | None, typer.Argument(help="Where to; a name that ends with `/` is a folder.", show_default="its own name")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with all that is in it.")] = False,
+    owner: _OfOwner = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring files; each is checksummed, and a broken upload is taken up again by the same command.
@@ -99,7 +106,7 @@ def put_files(
     if local.is_dir() and not recursive:
         raise typer.BadParameter(f"{local} is a folder; say -r to bring all that is in it")
     with session_of(ctx).client() as client, transfer_bars() as bars:
-        records = [_put(client, file, place, bars) for file, place in _pairs_to_put(local, remote)]
+        records = [_put(client, file, place, bars, owner) for file, place in _pairs_to_put(local, remote)]
     if as_json:
         emit(records if recursive else records[0])
         return
@@ -118,7 +125,9 @@ def _pairs_to_put(local: Path, remote: str | None) -> list[tuple[Path, str]]:
     return [(local, f"{remote}{name}" if remote.endswith("/") else remote)]
 
 
-def _put(client: Client, local: Path, remote: str, bars: Bars) -> FileRecord:
+def _put(client: Client, local: Path, remote: str, bars: Bars, owner: str | None) -> FileRecord:
+    if owner:
+        return client.sharing.upload(owner, local, remote, progress=bars(local.name))
     return client.upload(local, remote, progress=bars(local.name))
 
 
@@ -131,6 +140,7 @@ def get_files(
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with all that is in it.")] = False,
     job: _OfJob = None,
+    owner: _OfOwner = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch files; each is verified by its checksum before it takes its place, and a broken download is resumed.
@@ -140,7 +150,7 @@ def get_files(
     from .fetching import Fetch
 
     with session_of(ctx).client() as client, transfer_bars() as bars:
-        fetch = Fetch(client, find_job_id(client, job) if job else None, bars)
+        fetch = Fetch(client, find_job_id(client, job) if job else None, bars, owner=owner)
         plan = fetch.plan(remote, local, recursive=recursive)
         found = [(target, fetch.one(path, target)) for path, target in plan]
     if as_json:

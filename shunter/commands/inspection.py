@@ -38,6 +38,9 @@ def ps(
     owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
     backend: Annotated[str | None, typer.Option(help="Only on this cluster.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", "-l", help="`name=value`.")] = None,
+    shared: Annotated[
+        bool | None, typer.Option("--shared/--not-shared", help="Only what others share, or only the rest.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every two seconds.")] = False,
     as_json: AsJson = False,
@@ -61,6 +64,7 @@ def ps(
         backend=backend,
         name=name,
         labels=pairs(label or [], "label"),
+        shared=shared,
     )
     with session_of(ctx).client() as client:
         look = _Look(client, wanted, limit, narrow=not everything and not state)

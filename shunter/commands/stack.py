@@ -10,7 +10,7 @@ import typer
 from .printing import emit, note, size
 from .session import AsJson
 
-__all__ = ["backup", "down", "restore", "service", "up"]
+__all__ = ["backup", "down", "gateway", "restore", "service", "up"]
 
 Data = Annotated[Path, typer.Option("--data", envvar="SHUNTER_DATA", help="The folder that keeps everything.")]
 
@@ -59,6 +59,31 @@ def service(
     from deploy.local import stack
 
     raise typer.Exit(stack.run_service(name, data))
+
+
+def gateway(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to listen.")],
+    dialect: Annotated[
+        str | None, typer.Option(help="Serve this API alone, at the root: `psik` answers at `/v1/jobs`.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="SHUNTER_DATA", help="The site; else as `SHUNTER_CONFIG` says."),
+    ] = None,
+) -> None:
+    """Run one more gateway for a site that is up, in the foreground.
+
+    Example: `shunter gateway --dialect psik --port 8000 --data ./lab`. Old clients keep their URLs.
+    """
+    from deploy.local.dialect import serve_dialect
+    from deploy.local.servers import StartError
+
+    try:
+        serve_dialect(dialect, host, port, data)
+    except StartError as error:
+        note(f"shunter gateway: {error}")
+        raise typer.Exit(1) from error
 
 
 def backup(

@@ -36,6 +36,12 @@ class _Source:
     remote: str
     size: int
     sha256: str
+    owner: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Return what tells apart where the bytes go."""
+        return self.remote if self.owner is None else f"//{self.owner}/{self.remote}"
 
 
 class Uploads:
@@ -53,36 +59,39 @@ class Uploads:
         local: Path,
         remote: str,
         *,
+        owner: str | None = None,
         content_type: str | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> FileRecord:
         """Bring one file. The same bytes to the same place go on where an earlier try broke off."""
-        source = _Source(local, remote, local.stat().st_size, sha256_of(local))
+        source = _Source(local, remote, local.stat().st_size, sha256_of(local), owner)
         plan = self._resume(source) or self._open(source, content_type)
         meter = Meter(source.size, progress, stop)
         done = self._bring(source, plan, meter)
         record: FileRecord = self._send(calls.complete_upload(plan.ticket, done))
-        self._tickets.forget(self._server, remote, source.sha256)
+        self._tickets.forget(self._server, source.place, source.sha256)
         return record
 
     def _resume(self, source: _Source) -> UploadPlan | None:
-        ticket = self._tickets.find(self._server, source.remote, source.sha256)
+        ticket = self._tickets.find(self._server, source.place, source.sha256)
         if ticket is None:
             return None
         try:
             plan: UploadPlan = self._send(calls.resume_upload(ticket))
         except RefusedError:  # too old, or finished by somebody else: begin anew
-            self._tickets.forget(self._server, source.remote, source.sha256)
+            self._tickets.forget(self._server, source.place, source.sha256)
             return None
         return plan
 
     def _open(self, source: _Source, content_type: str | None) -> UploadPlan:
         kind = content_type or mimetypes.guess_type(source.path.name)[0] or "application/octet-stream"
         plan: UploadPlan = self._send(
-            calls.open_upload(source.remote, size=source.size, sha256=source.sha256, content_type=kind)
+            calls.open_upload(
+                source.remote, size=source.size, sha256=source.sha256, content_type=kind, owner=source.owner
+            )
         )
-        self._tickets.keep(self._server, source.remote, source.sha256, plan.ticket)
+        self._tickets.keep(self._server, source.place, source.sha256, plan.ticket)
         return plan
 
     def _bring(self, source: _Source, plan: UploadPlan, meter: Meter) -> list[PartDone]:

@@ -14,6 +14,7 @@ import pytest
 
 from contracts.batches import BatchJob, BatchSpec
 from contracts.files import PartDone
+from contracts.grants import Right
 from contracts.schedules import ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
@@ -22,7 +23,7 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, jobs, operations, records, schedules, tasks
+from shunter.calls import batches, files, grants, jobs, operations, records, schedules, tasks
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -43,6 +44,7 @@ FILTER = jobs.JobFilter(
     created_after=MOMENT,
     batch=BATCH,
     schedule=SCHEDULE,
+    shared=True,
 )
 USAGE = records.UsageFilter(owner="ada", project="p", backend="local", since=MOMENT, until=MOMENT)
 EVENTS = records.EventFilter(type="workload.moved", job=JOB, since=MOMENT)
@@ -80,6 +82,16 @@ CALLS: dict[str, Call[Any]] = {
     "resume": schedules.resume_schedule(SCHEDULE),
     "trigger": schedules.trigger_schedule(SCHEDULE),
     "delete a schedule": schedules.delete_schedule(SCHEDULE),
+    "share a job": grants.share_job(JOB, "user:bob", Right.CONTROL, MOMENT),
+    "unshare a job": grants.unshare_job(JOB, "project:vision"),
+    "grants on a job": grants.list_job_grants(JOB, cursor="c"),
+    "share a folder": grants.share_folder("data", "token:t1", Right.READ, MOMENT, owner="ada"),
+    "unshare a folder": grants.unshare_folder("data", "user:bob", owner="ada"),
+    "grants on a folder": grants.list_folder_grants("data", owner="ada", cursor="c"),
+    "shared with us": grants.list_shared(kind="job", cursor="c"),
+    "files of another": files.list_files("data/", owner="ada"),
+    "open for another": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain", owner="ada"),
+    "download of another": files.download_url("data/x", owner="ada"),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),

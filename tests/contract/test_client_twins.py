@@ -10,6 +10,7 @@ from shunter.asynchronous import AsyncClient
 from shunter.client import Client
 from shunter.identity import AsyncIdentity, Identity
 from shunter.operations import AsyncOperations, Operations
+from shunter.sharing import AsyncSharing, Sharing
 
 ONLY_SYNC = {"iter_jobs", "iter_files", "iter_events", "iter_tasks", "wait_until_known"}
 """Conveniences of the command line."""
@@ -44,3 +45,12 @@ def test_what_else_they_are_offered_is_the_same_too(kind: type, twin: type) -> N
     assert {name: item.parameters for name, item in one.items()} == {
         name: item.parameters for name, item in other.items()
     }
+
+
+def test_sharing_is_offered_by_both_in_the_same_words() -> None:
+    one, other = methods(Sharing), methods(AsyncSharing)
+    assert set(one) - ONLY_SYNC == set(other)
+    for name, signature in other.items():
+        expected = {key: item for key, item in one[name].parameters.items() if key != "stop"}
+        assert dict(signature.parameters) == expected
+        assert getattr(Sharing, name).__doc__ == getattr(AsyncSharing, name).__doc__

@@ -15,6 +15,7 @@ from contracts.envelope import Envelope, type_of
 from contracts.errors import Problem
 from contracts.events import EVENTS
 from contracts.files import Deleted, DownloadUrl, FileRecord, UploadPlan
+from contracts.grants import Grant
 from contracts.model import Message, Model
 from contracts.queries import QUERIES, Query, Reply
 from contracts.runs import ControlReply, ControlRun, RunReport, RunTask, RunTicket
@@ -28,7 +29,7 @@ SCHEMAS = Path(__file__).parents[2] / "contracts" / "schemas"
 RUN_MESSAGES: tuple[type[Message], ...] = (RunTask, RunReport, ControlRun)
 RECORDS: tuple[type[Model], ...] = (
     *(Envelope, Problem, JobSpec, Workload, FileRecord, UploadPlan, DownloadUrl, UsageSummary, ReplayReport),
-    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec, Batch, BatchSpec),
+    *(ControlReply, RunTicket, Deleted, Schedule, ScheduleSpec, Batch, BatchSpec, Grant),
 )
 
 

@@ -14,6 +14,7 @@ from contracts.batches import Batch, BatchSpec, order_of
 from contracts.documents import read_documents
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
+from contracts.grants import Grant
 from contracts.identity import (
     DisableWish,
     Inspection,
@@ -42,8 +43,9 @@ from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
 from contracts.spec import JobSpec
 from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import batch_examples, examples, identity_examples, schedule_examples
+from services.gateway.api import batch_examples, examples, grant_examples, identity_examples, schedule_examples
 from services.gateway.api.events import EventPage
+from services.gateway.api.grants import GrantWish
 from services.gateway.api.health import Readiness
 from services.gateway.api.reference import render_reference
 from services.gateway.api.views import FileView, JobFilesView, JobView, TaskLogPage
@@ -146,6 +148,8 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (RootKeys, identity_examples.ROOT_KEYS),
         (KeyPairRecord, identity_examples.KEY),
         (MadeKeyPair, identity_examples.MADE_KEY),
+        (Grant, grant_examples.GRANT),
+        (Grant, grant_examples.FOLDER_GRANT),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -192,6 +196,12 @@ def test_the_examples_of_schedules_can_be_made(name: str) -> None:
 def test_the_examples_of_wishes_of_identity_are_taken(kind: Any, wishes: dict[str, Any]) -> None:
     for wish in wishes.values():
         TypeAdapter(kind).validate_python(wish["value"])
+
+
+@pytest.mark.parametrize("name", list(grant_examples.WISHES))
+def test_the_examples_of_grants_can_be_put(name: str) -> None:
+    example = cast(dict[str, Any], grant_examples.WISHES[name])
+    GrantWish.model_validate(example["value"])
 
 
 def test_the_reference_page_shows_every_route_and_runs_nothing(document: dict[str, Any]) -> None:

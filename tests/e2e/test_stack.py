@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.jobs import submit, until_ended
+from tests.support.jobs import logs, submit, until_ended
 from tests.support.stack import Stack, free_base, run_stack, shunter
 
 _PARTS = {"nats", "temporal", "s3", "scheduler", "storage", "accounting", "runner", "gateway"}
@@ -35,6 +35,18 @@ def test_when_it_is_ready_every_part_answers_and_says_where_it_is(stack: Stack) 
         assert Path(part["log"]).exists(), name
     assert httpx.get(stack.ready["docs"], trust_env=False).status_code == 200
     assert httpx.get(stack.ready["temporal_ui"], trust_env=False, follow_redirects=True).status_code == 200
+
+
+def test_who_takes_work_in_goes_before_who_runs_it_and_jobs_come_last(stack: Stack) -> None:
+    nice = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in stack.alive.items()}
+    assert nice["gateway"] == nice["nats"] < nice["scheduler"] < nice["temporal"] == nice["runner"]
+    client = stack.client()
+    job = submit(client, "sh", "-c", "nice; cat /proc/self/autogroup || true")
+    until_ended(client, job)
+    said = logs(client, job).split()
+    assert int(said[0]) == nice["runner"]
+    if Path("/proc/self/autogroup").exists():
+        assert int(said[-1]) == nice["runner"]
 
 
 def test_demo_users_come_in_with_their_tokens_and_nobody_without(stack: Stack) -> None:

@@ -5,13 +5,19 @@ Those of `--long-outages` take minutes and are run by hand; `test_kills.py` has 
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.faults.drill import Drill
+from tests.faults.drill import ENDED, Drill
 from tests.support.fault_proxy import Mode
-from tests.support.fault_stack import LINKS, FaultStack
+from tests.support.fault_stack import LINKS, FaultStack, await_that, run_fault_stack
+from tests.support.jobs import until
+
+_FAR_ENOUGH = {"held": {"held"}, "long": {"running"}, "nap": {"running", *ENDED}}
+"""States of kinds of jobs that do not end by themselves, or not at once."""
 
 
 @pytest.mark.parametrize(("server", "seconds"), [("nats", 30), ("temporal", 60), ("s3", 30)])
@@ -48,6 +54,13 @@ def test_a_server_that_hangs_and_has_forgotten_everybody_is_survived(
     _assert_good(drill)
 
 
+def _told(stack: FaultStack) -> int:
+    """Return how many events there are; none while the streams are being made again."""
+    if stack.client("admin").get("/v1/events", params={"limit": 1}).status_code == 503:
+        return 0
+    return len(stack.read_events())
+
+
 def _work(drill: Drill) -> None:
     for kind in ("ok", "nap", "fail"):
         drill.submit("owner", kind)
@@ -57,3 +70,22 @@ def _work(drill: Drill) -> None:
 def _assert_good(drill: Drill) -> None:
     outcome = drill.reckon()
     assert outcome.broken == [], "\n".join([*outcome.broken, *drill.trace])
+
+
+@pytest.mark.slow
+def test_nats_comes_back_with_an_emptied_store_and_the_log_is_told_again(tmp_path: Path) -> None:
+    """Alone covers streams that are gone: a stack of its own, for others know their places in the log."""
+    with run_fault_stack(tmp_path / "data") as stack:
+        drill = Drill(stack, "emptied", tmp_path, 60.0)
+        for kind in ("ok", "fail", "flaky", "held", "long", "nap", "nap"):
+            drill.submit("owner", kind)
+        for order in drill.orders:
+            assert order.job
+            until(stack.client(), order.job, *_FAR_ENOUGH.get(order.kind, ENDED))
+        told = len(stack.read_events())
+        stack.kill("nats")
+        shutil.rmtree(stack.data / "nats" / "jetstream")
+        stack.forget_events()
+        stack.start("nats")
+        await_that(lambda: _told(stack) >= told, "the log to be told again")
+        _assert_good(drill)

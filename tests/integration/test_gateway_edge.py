@@ -49,9 +49,9 @@ async def test_a_token_says_who_asks(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/whoami", headers=ADA)).json() == {
         "subject": "ada",
         "issuer": "static",
+        "token": None,
         "projects": {"vision": "member"},
         "roles": [],
-        "token": None,
     }
 
 

@@ -147,7 +147,7 @@ async def test_gpus_are_given_out_by_index_and_metered(nats: NatsSettings, desk:
 
 
 async def test_usage_is_that_of_the_whole_tree(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
-    burn = "import time; held = bytearray(80_000_000)\nwhile time.process_time() < 0.3: pass"
+    burn = "import time; held = bytearray(80_000_000)\nwhile time.process_time() < 0.3: pass\ntime.sleep(0.8)"
     async with running(nats, tmp_path / "runs", sample_every=0.1):
         done = await desk.run(a_task("sh", "-c", f"python -c '{burn}' & python -c '{burn}'; wait"))
     assert done.usage

@@ -227,6 +227,11 @@ class FaultStack:
             self.events += [item["event"] for item in page["items"]]
             self.next_sequence = page["next_sequence"]
 
+    def forget_events(self) -> None:
+        """Read the event log from its beginning the next time: it has lost its store."""
+        self.events.clear()
+        self.next_sequence = 1
+
     def close(self) -> None:
         """Close the clients and end all processes."""
         for client in self._clients.values():

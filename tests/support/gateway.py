@@ -9,12 +9,13 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import JsonValue
 
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
@@ -23,6 +24,7 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings, Server
 from services.chassis.unit import EVENT_SINK
 from services.gateway.app import create_app
+from services.gateway.auth.desk import TokenDesk
 from services.gateway.factory import Process
 from services.gateway.main import open_process
 from services.gateway.settings import GatewaySection, GatewaySettings, IdentitySettings, StaticUser
@@ -66,6 +68,8 @@ async def run_gateway(
     submit_wait: float = 5.0,
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
+    dialects: dict[str, dict[str, JsonValue]] | None = None,
+    tokens: TokenDesk | None = None,
     data: Path | None = None,
     database_url: str | None = None,
     **identity: Any,
@@ -84,6 +88,7 @@ async def run_gateway(
             temporal_ui="http://127.0.0.1:8233",
             database_url=database_url,
             identity=IdentitySettings(**{"local": local, "users": _users(), **identity}),
+            dialects=dialects or {},
         )
         settings = GatewaySettings(data=data or Path(folder), nats=nats, gateway=section)
         settings.log.level = "warning"
@@ -91,13 +96,15 @@ async def run_gateway(
             await _bring_schema(Path(settings.database_url.partition("///")[2]))
         async with (
             open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
-            open_process(frame, settings) as process,
+            open_process(frame, settings) as made,
             _working(frame),
-            serve_http(create_app(process), section.listen),
         ):
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-                yield client, process
-            process.closing.set()
+            process = made if tokens is None else replace(made, tokens=tokens)
+            url = f"http://127.0.0.1:{port}"
+            async with serve_http(create_app(process), section.listen):
+                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+                    yield client, process
+                process.closing.set()
 
 
 @asynccontextmanager

@@ -29,8 +29,9 @@ from contracts.envelope import Context, Envelope
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError, NotFoundError
 from contracts.events import Event, WorkloadMoved
 from contracts.explanations import Explanation, Why
-from contracts.files import DownloadUrl, FileRecord, Folder, Part, UploadPlan
-from contracts.model import Model, now
+from contracts.files import Deleted, DownloadUrl, FileRecord, Folder, Part, UploadPlan
+from contracts.grants import FoldersSharedWith, GrantPage, WorkloadsSharedWith
+from contracts.model import now
 from contracts.queries import (
     QUERIES,
     BackendView,
@@ -64,13 +65,7 @@ from services.chassis.policy import owner_or_self, require_visible
 from services.chassis.settings import NatsSettings, Server
 from tests.support.servers import free_ports
 
-__all__ = ["Deleted", "Site", "run_site"]
-
-
-class Deleted(Model):
-    """What a delete is answered with."""
-
-    deleted: int
+__all__ = ["Site", "run_site"]
 
 
 @dataclass
@@ -341,6 +336,7 @@ class Site:
             ExplainWorkload: self.explain,
             ListWorkloads: self.page,
             ListBackends: self.backends,
+            WorkloadsSharedWith: _shares_nothing,
             CheckHealth: _well("scheduler"),
         }
         self.scheduler.answer_queries({**none, **played})
@@ -356,6 +352,7 @@ class Site:
                 DownloadFile: self.download,
                 OpenUpload: self.open_upload,
                 ResumeUpload: self.resume,
+                FoldersSharedWith: _shares_nothing,
                 CheckHealth: _well("storage"),
             }
         )
@@ -372,6 +369,10 @@ def _read_ticket(ticket: str) -> list[str]:
 
 async def _has_none(_query: Query) -> None:
     raise NotFoundError("this site knows jobs only")
+
+
+async def _shares_nothing(_query: Query) -> GrantPage:
+    return GrantPage(items=[])
 
 
 def _well(service: str) -> QueryHandler:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nats.errors
+import nats.js.errors
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from pydantic import SecretStr, ValidationError
@@ -262,3 +263,10 @@ async def test_a_dependency_that_hangs_is_not_waited_for_for_ever() -> None:
         await asyncio.Event().wait()
 
     assert "TimeoutError" in (await HealthBook("storage", {"s3": hang}, patience=0.01).look()).checks["s3"]
+
+
+def test_a_stream_that_is_not_there_yet_is_waited_for_and_another_missing_thing_is_not() -> None:
+    with pytest.raises(UnavailableError, match="no streams yet"), translated("NATS"):
+        raise nats.js.errors.NotFoundError(code=404, err_code=10059, description="stream not found")
+    with pytest.raises(nats.js.errors.NotFoundError), translated("NATS"):
+        raise nats.js.errors.NotFoundError(code=404, err_code=10037, description="no message found")

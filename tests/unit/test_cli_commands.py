@@ -18,13 +18,14 @@ from tests.support.rest import JOB_ID, FakeServer, job, problem
 from tests.support.terminal import Terminal
 
 COMMANDS = [
-    *("up", "down", "service", "backup", "restore"),
+    *("up", "down", "service", "gateway", "backup", "restore"),
     *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
     *("hold", "release", "explain"),
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
     *("files", "files ls", "files put", "files get", "files rm"),
+    *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
@@ -35,7 +36,7 @@ COMMANDS = [
     "projects remove",
 ]
 
-WITHOUT_JSON = {"down", "service"}
+WITHOUT_JSON = {"down", "service", "gateway"}
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from contracts.batches import Batch, BatchSpec
@@ -21,6 +19,7 @@ from .answers import answers, json_answer
 from .context import Limit, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
+from .reading import body_of, read_json
 from .views import Pending
 
 __all__ = ["router"]
@@ -33,17 +32,6 @@ _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-asy
 
 _LONGEST_YAML = 2**20
 """Bytes. YAML is read a hundred times slower than JSON, which may be as long as any body."""
-
-_SCHEMA = {"$ref": "#/components/schemas/BatchSpec"}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _SCHEMA, "examples": examples.BATCHES},
-            "application/yaml": {"schema": _SCHEMA, "examples": examples.YAMLS},
-        },
-    }
-}
 
 BatchAt = Annotated[
     str,
@@ -61,7 +49,7 @@ BatchAt = Annotated[
     operation_id="createBatch",
     status_code=201,
     response_model=Batch,
-    openapi_extra=_BODY,
+    openapi_extra=body_of(BatchSpec, examples.BATCHES, yaml=examples.YAMLS),
     responses=answers(
         *(ConflictError, MismatchError, OverQuotaError, TooLargeError),
         example=examples.BATCH,
@@ -136,13 +124,9 @@ def _pending(batch_id: str, headers: dict[str, str] | None = None) -> Response:
 async def _read(request: Request) -> BatchSpec:
     """Read the body by its type: JSON, or YAML where it says so."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = await request.body()
     if kind.encode() not in YAML_TYPES:
-        try:
-            return BatchSpec.model_validate_json(raw)
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False)
-            raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
+        return await read_json(request, BatchSpec)
+    raw = await request.body()
     if len(raw) > _LONGEST_YAML:
         raise TooLargeError(f"YAML may have {_LONGEST_YAML} bytes; send JSON")
     return await asyncio.to_thread(_read_yaml, raw)

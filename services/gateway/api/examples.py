@@ -23,6 +23,7 @@ __all__ = [
     "REPLAY",
     "RETRY",
     "SPECS",
+    "START",
     "TASK",
     "TASK_LOGS",
     "USAGE",
@@ -70,6 +71,10 @@ SPECS: dict[str, Example] = {
 CANCEL: dict[str, Example] = {
     "all": Example(summary="The whole job", value={}),
     "some": Example(summary="Some tasks of an array", value={"tasks": "3,7-10"}),
+}
+START: dict[str, Example] = {
+    "as it is": Example(summary="With what it was submitted with", value={}),
+    "more": Example(summary="With one more file", value={"inputs": [{"source": "data/late.csv", "path": "late.csv"}]}),
 }
 RETRY: dict[str, Example] = {
     "all": Example(summary="All of it", value={}),

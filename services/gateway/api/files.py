@@ -33,8 +33,9 @@ _IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match")]
     "",
     summary="List files",
     operation_id="listFiles",
+    description="Your own, or with `owner` those that they share with you.",
     response_model=FilePageView,
-    responses=answers(example={"items": [examples.FILE], "folders": [], "next_cursor": None}),
+    responses=answers(NotFoundError, example={"items": [examples.FILE], "folders": [], "next_cursor": None}),
 )
 async def list_files(
     request: Request,
@@ -96,11 +97,14 @@ async def head_file(
     "/{path:path}",
     summary="Upload a file through the gateway",
     operation_id="putFile",
-    description="The body are the bytes. Large files go faster by `/v1/uploads`, past the gateway.",
+    description=(
+        "The body are the bytes. Large files go faster by `/v1/uploads`, past the gateway. With `owner` it goes into a "
+        "folder that they share with `control`."
+    ),
     status_code=201,
     response_model=FileView,
     responses={
-        **answers(ForbiddenError, ConflictError, OverQuotaError, example=examples.FILE, status=201),
+        **answers(*(ForbiddenError, NotFoundError, ConflictError, OverQuotaError), example=examples.FILE, status=201),
         411: {"description": "`Content-Length` is missing."},
         412: {"description": "`If-None-Match: *` was asked for, and the file exists."},
     },
@@ -115,6 +119,7 @@ async def put_file(
     request: Request,
     path: FileAt,
     services: Services,
+    owner: Name = None,
     content_type: Annotated[
         str, Header(alias="Content-Type", max_length=256, pattern=r"^[\x20-\x7e]+$")
     ] = "application/octet-stream",
@@ -125,9 +130,9 @@ async def put_file(
     if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         raise InvalidError.of("X-Content-SHA256", "must be 64 hexadecimal digits in lower case")
     files = services.files()
-    if if_none_match is not None and if_none_match.strip() == "*" and await files.exists(path):
+    if if_none_match is not None and if_none_match.strip() == "*" and await files.exists(path, owner):
         raise HTTPException(412, f"{path} exists")
-    record = await files.put(path, request.stream(), size=size, sha256=sha256, content_type=content_type)
+    record = await files.put(path, request.stream(), size=size, sha256=sha256, content_type=content_type, owner=owner)
     headers = {"Location": quote(request.url.path), "ETag": sha256_tag(record.sha256)}
     return json_answer(FileView.of(record), status=201, headers=headers)
 

@@ -22,7 +22,8 @@ from .conditional import matches, revision_of, revision_tag
 from .context import JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
-from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish
+from .reading import body_of, headers_of, read_json
+from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish, StartWish
 
 __all__ = ["router"]
 
@@ -38,6 +39,10 @@ ScheduleFilter = Annotated[
 
 BatchFilter = Annotated[
     str | None, Query(pattern=r"^bat-[0-9a-f]{32}$", description="Only those that came with this batch.")
+]
+
+SharedFilter = Annotated[
+    bool | None, Query(description="Only those that others share with you, or only the others; by default both.")
 ]
 
 UntilWord = Annotated[
@@ -56,6 +61,7 @@ UntilWord = Annotated[
     operation_id="submitJob",
     status_code=201,
     response_model=JobView,
+    openapi_extra={**body_of(JobSpec, examples.SPECS), **headers_of(_KEY, _PREFER)},
     responses=answers(
         ConflictError,
         MismatchError,
@@ -66,13 +72,10 @@ UntilWord = Annotated[
         more={200: ("The key was used before, for the same request: this is its job.", JobView), **_PENDING},
     ),
 )
-async def post_job(
-    spec: Annotated[JobSpec, Body(openapi_examples=examples.SPECS)],
-    services: Services,
-    idempotency_key: Annotated[str | None, _KEY] = None,
-    prefer: Annotated[str | None, _PREFER] = None,
-) -> Response:
-    key, preference = read_idempotency_key(idempotency_key), read_preference(prefer)
+async def post_job(request: Request, services: Services) -> Response:
+    headers = request.headers
+    key, preference = read_idempotency_key(headers.get("idempotency-key")), read_preference(headers.get("prefer"))
+    spec = await read_json(request, JobSpec)
     submitted = await services.jobs().submit(spec, key=key, wait=preference.wait)
     return _made(submitted, services.linker, preference.to_headers())
 
@@ -99,6 +102,7 @@ async def list_jobs(
     created_before: Moment | None = None,
     schedule: ScheduleFilter = None,
     batch: BatchFilter = None,
+    shared: SharedFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -113,6 +117,7 @@ async def list_jobs(
         created_before=created_before,
         schedule_id=schedule,
         batch_id=batch,
+        shared=shared,
     )
     headers = next_link(request, page.next_cursor)
     return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
@@ -199,8 +204,10 @@ async def release_job(job_id: JobId, services: Services) -> Response:
     response_model=JobView | PendingJob,
     responses=answers(NotFoundError, ConflictError, example=examples.JOB, status=202),
 )
-async def start_job(job_id: JobId, services: Services) -> Response:
-    record = await services.jobs().start(job_id)
+async def start_job(
+    job_id: JobId, services: Services, wish: Annotated[StartWish | None, Body(openapi_examples=examples.START)] = None
+) -> Response:
+    record = await services.jobs().start(job_id, None if wish is None else wish.inputs)
     return _pending(job_id, services.linker, {}) if record is None else _show(record, services.linker, status=202)
 
 

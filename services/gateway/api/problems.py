@@ -25,8 +25,17 @@ from contracts.errors import (
 )
 from contracts.model import Model
 from services.gateway.callers import TRACE
+from services.gateway.scopes import VOICE
 
-__all__ = ["PROBLEM_JSON", "ProblemDocument", "add_problem_handlers", "problem_response", "problems"]
+__all__ = [
+    "PROBLEM_JSON",
+    "ProblemDocument",
+    "add_problem_handlers",
+    "error_headers",
+    "problem_response",
+    "problems",
+    "status_of",
+]
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -91,9 +100,12 @@ class ProblemDocument(Model):
 
 
 def problem_response(error: ShunterError, scope: Scope, *, status: int | None = None) -> Response:
-    """Say an error."""
-    headers = _headers_of(error)
-    return _respond(status or _status_of(error), error.code, error.detail, scope, errors=error.errors, headers=headers)
+    """Say an error; in other words where whoever serves the request has some."""
+    if (voice := scope.get(VOICE)) is not None:
+        said: Response = voice(error, scope, status)
+        return said
+    headers = error_headers(error)
+    return _respond(status or status_of(error), error.code, error.detail, scope, errors=error.errors, headers=headers)
 
 
 def _respond(
@@ -118,14 +130,16 @@ def _respond(
     return Response(document.model_dump_json(), status_code=status, headers=headers, media_type=PROBLEM_JSON)
 
 
-def _status_of(error: ShunterError) -> int:
+def status_of(error: ShunterError) -> int:
+    """Return the status of an answer that says this error."""
     malformed = error.code is ErrorCode.INVALID and error.errors
     if malformed and all(item.field in _MALFORMED for item in error.errors):
         return 400
     return _STATUS[error.code]
 
 
-def _headers_of(error: ShunterError) -> dict[str, str]:
+def error_headers(error: ShunterError) -> dict[str, str]:
+    """Return the headers that go with it."""
     if error.code is ErrorCode.UNAUTHENTICATED:
         return {"WWW-Authenticate": 'Bearer realm="shunter"'}
     if error.code is ErrorCode.UNAVAILABLE:

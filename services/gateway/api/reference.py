@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-__all__ = ["reference_page", "render_reference"]
+__all__ = ["POLICY", "reference_page", "render_reference"]
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -21,7 +21,8 @@ td,th{text-align:left;vertical-align:top;padding:.15rem 1rem .15rem 0}small{colo
 h2,details{border-color:#30363d}small{color:#8d96a0}a{color:#79c0ff}}
 """
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""What a browser may do with the page."""
 
 
 def reference_page() -> APIRouter:
@@ -31,19 +32,19 @@ def reference_page() -> APIRouter:
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         page = render_reference(request.app.openapi())
-        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
     return router
 
 
-def render_reference(document: dict[str, Any]) -> str:
-    """Write an OpenAPI document as a page."""
+def render_reference(document: dict[str, Any], *, source: str = "/openapi.json") -> str:
+    """Write an OpenAPI document as a page; *source* is where programs find it."""
     info = document["info"]
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(info['title'])} API</title>",
         f"<style>{_STYLE}</style><h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>",
         *(f"<p>{escape(text)}</p>" for text in info["description"].split("\n\n")),
-        '<p>For programs: <a href="/openapi.json">openapi.json</a></p>',
+        f'<p>For programs: <a href="{escape(source)}">openapi.json</a></p>',
     ]
     for tag in document["tags"]:
         parts.append(f"<h2>{escape(tag['name'])}</h2><p>{escape(tag['description'])}</p>")

@@ -29,6 +29,8 @@ class NewUpload(Model):
     sha256: Sha256 | None = None
     """Verified when it is complete; without it storage computes it."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
+    owner: str | None = Field(default=None, max_length=256)
+    """Who shares the folder that it goes into; by default it is the caller's own file."""
 
 
 class Ticket(Model):
@@ -57,10 +59,10 @@ class NewDownload(Model):
     summary="Begin an upload",
     operation_id="openUpload",
     response_model=UploadPlan,
-    responses=answers(ConflictError, OverQuotaError, example=examples.PLAN),
+    responses=answers(NotFoundError, ConflictError, OverQuotaError, example=examples.PLAN),
 )
 async def open_upload(upload: NewUpload, services: Services) -> Response:
-    plan = await services.files().plan(upload.path, upload.size, upload.sha256, upload.content_type)
+    plan = await services.files().plan(upload.path, upload.size, upload.sha256, upload.content_type, upload.owner)
     return json_answer(plan)
 
 

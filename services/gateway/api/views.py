@@ -9,6 +9,7 @@ from pydantic import Field
 from contracts.files import FileRecord, Folder
 from contracts.model import Model
 from contracts.ranges import MAX_RANGES
+from contracts.spec import Input
 from contracts.workloads import OutputFile, Workload
 from services.gateway.links import JobLinks, Linker
 
@@ -22,6 +23,7 @@ __all__ = [
     "Pending",
     "PendingJob",
     "RetryWish",
+    "StartWish",
     "TaskLogPage",
     "TaskLogView",
 ]
@@ -50,6 +52,13 @@ class RetryWish(Model):
 
     tasks: Literal["all", "failed"] = "all"
     """Of an array: all tasks, or those that failed or were lost."""
+
+
+class StartWish(Model):
+    """What a held job is to have when it goes."""
+
+    inputs: list[Input] = Field(default=[], max_length=10_000)
+    """Files besides those that it was submitted with, as they are now."""
 
 
 class TaskLogView(Model):

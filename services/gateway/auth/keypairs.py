@@ -24,6 +24,9 @@ from .sealing import Sealer
 
 __all__ = ["KeyPairs", "OpenedKey", "SignedRequests"]
 
+_FILES = "/v1/files/"
+"""Where uploads are held to the checksum that they name."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -117,8 +120,8 @@ async def _body_sha256(connection: HTTPConnection) -> str:
     """Return the checksum that was signed; of a file, whose bytes come later, its route checks that it is true."""
     said = connection.headers.get(BODY_HEADER, NO_BODY).lower()
     if is_file(connection.scope):
-        if BODY_HEADER not in connection.headers:
-            raise UnauthenticatedError(f"a signed upload names its sha256 in {BODY_HEADER}")
+        if BODY_HEADER not in connection.headers or not connection.scope["path"].startswith(_FILES):
+            raise UnauthenticatedError(f"a signed upload goes to {_FILES} and names its sha256 in {BODY_HEADER}")
         return said
     body = await connection.body() if isinstance(connection, Request) else b""
     if not compare_digest(sha256(body).hexdigest(), said):

@@ -20,10 +20,10 @@ from contracts.queries import BatchPage, GetBatch, ListBatches
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from services.chassis.bus import Delivery
+from services.chassis.cursors import read_cursor, write_cursor
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
 from services.scheduler.admission import Admission, Admitted
-from services.scheduler.cursors import read_cursor, write_cursor
 from services.scheduler.entrance import Arrival, Entrance, TurnedAwayError
 from services.scheduler.records import Record
 from services.scheduler.service import WorkloadService

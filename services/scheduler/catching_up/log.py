@@ -25,7 +25,9 @@ from contracts.events import (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadShared,
     WorkloadTasksMoved,
+    WorkloadUnshared,
 )
 from contracts.model import now
 from contracts.subjects import event_subject
@@ -52,6 +54,8 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     WorkloadAccepted: workloads.accept,
     WorkloadCancelRequested: workloads.request_cancel,
     WorkloadTasksMoved: tasks.move,
+    WorkloadShared: others.share,
+    WorkloadUnshared: others.unshare,
     BatchCreated: others.create_batch,
     ScheduleCreated: others.create_schedule,
     ScheduleChanged: others.change_schedule,

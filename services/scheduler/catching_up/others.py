@@ -1,4 +1,4 @@
-"""Folds what was told of batches and schedules into their rows."""
+"""Folds what was told of batches, schedules and grants into their rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,32 @@ from typing import Any
 
 from sqlalchemy import update
 
-from contracts.events import BatchCreated, ScheduleChanged, ScheduleCreated, ScheduleDeleted, ScheduleFired
+from contracts.events import (
+    BatchCreated,
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleDeleted,
+    ScheduleFired,
+    WorkloadShared,
+    WorkloadUnshared,
+)
 from contracts.schedules import ScheduleState
 from services.chassis.unit import Work, upsert_for
 from services.scheduler.records import Record
+from services.scheduler.rights import GRANTS, write_grant
 from services.scheduler.schedules import store
 from services.scheduler.schedules.records import new_row, new_run, principal_of
 from services.scheduler.tables import batches, schedule_runs, schedules
 
-__all__ = ["change_schedule", "create_batch", "create_schedule", "delete_schedule", "note_run"]
+__all__ = [
+    "change_schedule",
+    "create_batch",
+    "create_schedule",
+    "delete_schedule",
+    "note_run",
+    "share",
+    "unshare",
+]
 
 
 async def create_batch(work: Work, event: BatchCreated) -> None:
@@ -69,6 +86,16 @@ async def note_run(work: Work, event: ScheduleFired) -> None:
         this = schedule_runs.c.job_id == event.job_id
         await work.connection.execute(update(schedule_runs).where(this).values(**outcome))
     await _change(work, row, runs=row["runs"] + (known is None), last_error=event.message)
+
+
+async def share(work: Work, event: WorkloadShared) -> None:
+    """Write a grant down, or what it is now."""
+    await write_grant(work.connection, event.workload_id, event.grant)
+
+
+async def unshare(work: Work, event: WorkloadUnshared) -> None:
+    """Have a grant gone."""
+    await GRANTS.drop(work.connection, event.owner, event.workload_id, event.grant.grantee)
 
 
 async def _add(work: Work, table: Any, row: Record) -> None:

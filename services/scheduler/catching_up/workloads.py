@@ -17,7 +17,7 @@ from services.scheduler.admission import admitted_before
 from services.scheduler.arrays.store import end_bundles
 from services.scheduler.entrance import Arrival, enroll
 from services.scheduler.queue.dependencies import cause_of, look_up
-from services.scheduler.records import Record, to_workload
+from services.scheduler.records import Record, to_workload, with_inputs
 from services.scheduler.schedules.words import ended, fire_message
 from services.scheduler.store import find
 from services.scheduler.tables import METADATA, transitions, workloads
@@ -116,6 +116,8 @@ def _after(row: Record, event: WorkloadMoved) -> dict[str, Any]:
     for name in ("outputs", "logs"):
         if files := getattr(event, name):
             values[name] = [item.model_dump(mode="json") for item in files]
+    if event.inputs is not None:
+        values |= with_inputs(row, event.inputs)
     if event.reason is Reason.CANCELED and event.old in _WAITING:
         values["cancel_requested"] = True  # of what waits that is not told by itself
     if event.new is WorkloadState.RUNNING and row["started_at"] is None:

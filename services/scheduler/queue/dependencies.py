@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,10 +14,10 @@ from contracts.model import now
 from contracts.principals import Principal
 from contracts.spec import After, Outcome
 from contracts.states import Reason, WorkloadState
-from services.chassis.policy import is_visible, scope_of
 from services.chassis.unit import OutboxRow, UnitOfWork, Work
 from services.scheduler.context import workload_context
 from services.scheduler.records import Record
+from services.scheduler.rights import visible_among
 from services.scheduler.store import find, open_journey
 from services.scheduler.tables import dependencies, waiting, workloads
 
@@ -58,7 +58,8 @@ async def look_up(
     statement = select(workloads).where(workloads.c.id.in_([item.job for item in after])).with_for_update()
     found = {row["id"]: dict(row) for row in (await connection.execute(statement)).mappings()}
     if who is not None:
-        _require_there(workload_id, after, found, who)
+        visible = await visible_among(connection, found.values(), who)
+        _require_there(workload_id, after, visible)
     for item in after:
         row = found.get(item.job)
         state = WorkloadState(row["state"]) if row else WorkloadState.ACCEPTED
@@ -71,13 +72,12 @@ async def look_up(
     return footing
 
 
-def _require_there(workload_id: str, after: Sequence[After], found: dict[str, Record], who: Principal) -> None:
-    scope, errors = scope_of(who), []
+def _require_there(workload_id: str, after: Sequence[After], visible: Container[str]) -> None:
+    errors = []
     for place, item in enumerate(after):
-        row = found.get(item.job)
         if item.job == workload_id:
             errors.append(FieldError(field=f"after.{place}.job", message="a job cannot wait for itself"))
-        elif row is None or not is_visible(scope, row["owner"], row["project"]):
+        elif item.job not in visible:
             errors.append(FieldError(field=f"after.{place}.job", message=f"{item.job} does not exist"))
     if errors:
         raise InvalidError("; ".join(f"{error.field}: {error.message}" for error in errors[:5]), errors=errors[:100])

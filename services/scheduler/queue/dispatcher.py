@@ -113,7 +113,7 @@ class Dispatcher:
         return bool(self._lanes)
 
     async def _prepare(self, work: Work) -> None:
-        work.on_rollback = self.doubt
+        work.on_rollback.add(self.doubt)
         if self._is_stale:
             await self._load(work.connection)
 
@@ -211,7 +211,7 @@ class Dispatcher:
 
     async def take_part(self, work: Work) -> None:
         """Count what happened in a transaction, and let go whom it made room for."""
-        work.on_rollback = self.doubt
+        work.on_rollback.add(self.doubt)
         moved = [fact for fact in work.facts if isinstance(fact, Moved)]
         if self._is_stale:
             await self._load(work.connection)

@@ -8,15 +8,14 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import NotFoundError
 from contracts.explanations import Explanation, Why
 from contracts.principals import Principal
 from contracts.queries import ExplainWorkload
 from contracts.states import Reason, WorkloadState
-from services.chassis.policy import is_visible, require_visible, scope_of
 from services.chassis.unit import UnitOfWork
 from services.scheduler.backends.registry import Backends
 from services.scheduler.records import Record
+from services.scheduler.rights import require_on, visible_among
 from services.scheduler.settings import Limits
 from services.scheduler.store import find
 from services.scheduler.tables import dependencies, waiting, workloads
@@ -59,10 +58,8 @@ class Explainer:
         """Return the dominant reason for where a workload stands."""
         await self._backends.standings()
         async with self._unit.reading() as connection:
-            row = await find(connection, query.workload_id)
-            if row is None:
-                raise NotFoundError(f"{query.workload_id} does not exist")
-            require_visible(query.principal, row["owner"], row["project"], query.workload_id)
+            found_row = await find(connection, query.workload_id)
+            row = await require_on(connection, found_row, query.principal, query.workload_id)
             found = await self._find_out(connection, row, query.principal)
         return Explanation(
             workload_id=row["id"],
@@ -212,16 +209,16 @@ def _why_time(not_before: datetime) -> _Found:
 
 async def _why_dependency(connection: AsyncConnection, workload_id: str, who: Principal) -> _Found:
     statement = (
-        select(dependencies.c.awaits, dependencies.c.outcome, workloads.c.owner, workloads.c.project, workloads.c.state)
+        select(dependencies.c.outcome, *(workloads.c[name] for name in ("id", "owner", "project", "state")))
         .join(workloads, workloads.c.id == dependencies.c.awaits)
         .where(dependencies.c.workload_id == workload_id)
         .order_by(workloads.c.seq)
     )
-    rows = (await connection.execute(statement)).all()
-    scope = scope_of(who)
-    seen = [f"{row.awaits}:{row.outcome}" for row in rows if is_visible(scope, row.owner, row.project)]
-    first = next((row for row in rows if is_visible(scope, row.owner, row.project)), None)
-    told = f", such as {first.awaits}, which is {first.state}" if first else ""
+    rows = (await connection.execute(statement)).mappings().all()
+    visible = await visible_among(connection, rows, who)
+    seen = [f"{row['id']}:{row['outcome']}" for row in rows if row["id"] in visible]
+    first = next((row for row in rows if row["id"] in visible), None)
+    told = f", such as {first['id']}, which is {first['state']}" if first else ""
     return _Found(
         Why.DEPENDENCY,
         f"it waits for the end of {len(rows)} other{'s' if len(rows) != 1 else ''}{told}",

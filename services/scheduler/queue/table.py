@@ -44,6 +44,8 @@ _LANE = [waiting.c.owner, waiting.c.project, waiting.c.priority, waiting.c.backe
 _AT_ONCE = 200
 
 
+_PUT = insert(waiting)
+
 _ONE = {"total": 1}
 """The counts of what is no array."""
 
@@ -96,24 +98,23 @@ def entry_of(row: Record) -> Entry:
 async def put(connection: AsyncConnection, ticket: Ticket, stage: Stage, moment: datetime) -> Entry:
     """Keep a workload; returns what stands for it in a lane once it is ready."""
     key, demand = ticket.key, ticket.demand
-    added = await connection.execute(
-        insert(waiting).values(
-            id=ticket.id,
-            owner=key.owner,
-            project=key.project,
-            priority=key.priority,
-            backends=",".join(key.backends),
-            tasks=demand.tasks,
-            cpus=demand.cpus,
-            memory=demand.memory,
-            gpus=demand.gpus,
-            start=ticket.start,
-            stage=stage.value,
-            unmet=ticket.unmet,
-            not_before=ticket.not_before,
-            since=moment,
-        )
-    )
+    row = {
+        "id": ticket.id,
+        "owner": key.owner,
+        "project": key.project,
+        "priority": key.priority,
+        "backends": ",".join(key.backends),
+        "tasks": demand.tasks,
+        "cpus": demand.cpus,
+        "memory": demand.memory,
+        "gpus": demand.gpus,
+        "start": ticket.start,
+        "stage": stage.value,
+        "unmet": ticket.unmet,
+        "not_before": ticket.not_before,
+        "since": moment,
+    }
+    added = await connection.execute(_PUT, row)
     (seq,) = added.inserted_primary_key or (0,)
     return Entry(int(seq), ticket.id, moment.timestamp(), demand, ticket.start)
 

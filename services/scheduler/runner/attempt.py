@@ -90,7 +90,7 @@ class Attempt:
 
     def end(self, reason: Reason, message: str) -> None:
         """End it before its time. The first reason counts; what has ended by itself can only be canceled."""
-        if self.is_over or self._verdict or (self._finishing and reason is not Reason.CANCELED):
+        if self.is_over or self._verdict or (reason is not Reason.CANCELED and self._has_ended()):
             return
         self._verdict = Verdict(reason=reason, message=message)
         self._folder.write_verdict(self._verdict)
@@ -164,6 +164,17 @@ class Attempt:
         start = Start(boot=boot_id(), started_at=now(), allocation=allocation)
         self._folder.write_start(start)
         return await self._follow(start, self._spawn(start))
+
+    def _has_ended(self) -> bool:
+        """Say whether the program has ended, whether or not we have come to it."""
+        return self._finishing is not None or read_exit(self._folder).code is not None
+
+    def _withdraw(self) -> None:
+        """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
+        killed = read_exit(self._folder).signaled  # by an earlier runner, maybe, for the same reason
+        if self._verdict and self._verdict.reason is not Reason.CANCELED and not killed:
+            self._verdict = None
+            self._folder.remove_verdict()
 
     def _give_back(self) -> None:
         """Give the room back, once."""
@@ -246,9 +257,11 @@ class Attempt:
         )
         try:
             await self._unless_ended(waiting)
-            if not waiting.done():
+            if waiting.done() or self._has_ended():
+                self._withdraw()
+            else:
                 await end_tree(self._census, self.name, self._grace)
-                await asyncio.wait({waiting}, timeout=_STUCK)
+            await asyncio.wait({waiting}, timeout=_STUCK)
             return waiting.result() if waiting.done() else read_exit(self._folder)
         except asyncio.CancelledError:
             await kill_tree(self._census, self.name)

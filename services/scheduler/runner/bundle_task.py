@@ -49,8 +49,9 @@ class BundleTask:
         return self._meter.elapsed
 
     def end(self, reason: Reason, message: str, grace: float | None = None) -> None:
-        """End it before its time; the first reason counts."""
-        if self.verdict is None:
+        """End it before its time; the first reason counts, and what has ended by itself can only be canceled."""
+        has_ended = reason is not Reason.CANCELED and read_exit(self.folder).code is not None
+        if self.verdict is None and not has_ended:
             self.verdict = Verdict(reason=reason, message=message)
             if self._child is not None:
                 self._ending = asyncio.create_task(self._end_processes(grace))

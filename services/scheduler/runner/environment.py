@@ -18,7 +18,8 @@ def environment(
     task: RunTask, folder: RunFolder, allocation: Allocation, *, path: str, inherit: Sequence[str], has_gpus: bool
 ) -> dict[str, str]:
     """Return the environment for the run of *task*."""
-    env = {name: os.environ[name] for name in inherit if name in os.environ and not name.startswith("SHUNTER_")}
+    known = [name for name in inherit if name in os.environ and not name.startswith("SHUNTER_")]
+    env = {name: os.environ[name] for name in known if task.inherit_env}
     env["PATH"] = path
     env["TMPDIR"] = str(folder.temporary)
     env.update(task.env)

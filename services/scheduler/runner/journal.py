@@ -123,6 +123,10 @@ class RunFolder:
         """Note why the run is ended."""
         _write(self._verdict, verdict.model_dump_json())
 
+    def remove_verdict(self) -> None:
+        """Forget why it was to be ended: it had ended by itself."""
+        self._verdict.unlink(missing_ok=True)
+
     def read_verdict(self) -> Verdict | None:
         """Return why the run was to be ended, if it was."""
         return _read(self._verdict, Verdict)

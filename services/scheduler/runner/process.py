@@ -23,14 +23,16 @@ trap : HUP INT QUIT USR1 USR2 ALRM TERM
 ulimit -c 0
 cd -- "$1" || exit 126
 exec 3>&2 2>"$3"
+[ "$4" = 0 ] || echo "$4" >/proc/self/autogroup
 status=$2
-shift 3
+shift 4
 (exec "$@" 2>&3 3>&-)
 { echo $?; times; } >"$status"
 """
 """Outlives the user's program by a moment and writes down how it ended. Its traps are not inherited: they only keep
 the shell itself alive while its program is told to end. What the shell says of its program's death goes to a file of
-its own; without the subshell it would go to the program's."""
+its own; without the subshell it would go to the program's. Where the kernel shares time among sessions (autogroup),
+this new one has to be told that it steps back for others as far as the runner does."""
 
 _SHELL = "/bin/sh"
 _TIMES = re.compile(r"(\d+)m([\d.]+)s")
@@ -80,7 +82,9 @@ def find_program(argv: Sequence[str], path: str, cwd: os.PathLike[str]) -> list[
 def spawn(folder: RunFolder, argv: Sequence[str], env: Mapping[str, str]) -> Child:
     """Start a program in a session of its own, its output going to files."""
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    wrapped = [_SHELL, "-c", _WRAPPER, "shunter-run", str(folder.work), str(folder.exit), str(folder.shell), *argv]
+    places = [str(folder.work), str(folder.exit), str(folder.shell)]
+    nice = str(max(0, os.getpriority(os.PRIO_PROCESS, 0)))
+    wrapped = [_SHELL, "-c", _WRAPPER, "shunter-run", *places, nice, *argv]
     try:
         pid = os.posix_spawn(
             _SHELL,

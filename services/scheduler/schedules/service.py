@@ -23,10 +23,10 @@ from contracts.principals import Principal
 from contracts.queries import GetSchedule, ListSchedules, SchedulePage
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec, ScheduleState
 from services.chassis.bus import Delivery
+from services.chassis.cursors import read_cursor, write_cursor
 from services.chassis.policy import require_visible, scope_of
 from services.chassis.unit import UnitOfWork, Work
 from services.scheduler.admission import Admission
-from services.scheduler.cursors import read_cursor, write_cursor
 from services.scheduler.records import Record
 from services.scheduler.tables import schedules
 

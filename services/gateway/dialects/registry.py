@@ -1,0 +1,22 @@
+"""The dialects that there are. One more is one more folder beside this file and one more line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.gateway.factory import Process
+
+from .dialect import Dialect
+from .psik.dialect import make_psik
+
+__all__ = ["DIALECTS", "make_dialects"]
+
+DIALECTS: dict[str, Callable[[Process], Dialect]] = {"psik": make_psik}
+"""Makes each, by its name."""
+
+
+def make_dialects(process: Process, *, only: str | None = None) -> dict[str, Dialect]:
+    """Return the dialects by where they are mounted; *only* one has the whole port."""
+    if only is not None:
+        return {"": DIALECTS[only](process)}
+    return {f"/{name}": make(process) for name, make in DIALECTS.items()}
