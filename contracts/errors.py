@@ -21,6 +21,7 @@ __all__ = [
     "RefusedError",
     "ShunterError",
     "TooLargeError",
+    "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
     "error_of",
@@ -38,6 +39,7 @@ class ErrorCode(StrEnum):
     MISMATCH = "idempotency_mismatch"
     OVER_QUOTA = "over_quota"
     TOO_LARGE = "too_large"
+    TOO_MANY = "too_many_requests"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
@@ -135,6 +137,12 @@ class TooLargeError(RefusedError):
     code = ErrorCode.TOO_LARGE
 
 
+class TooManyRequestsError(RefusedError):
+    """They come too often; `retry_after` says when one more may."""
+
+    code = ErrorCode.TOO_MANY
+
+
 class UnavailableError(ShunterError):
     """Nobody is wrong: wait, then the same request may succeed."""
 
@@ -158,6 +166,7 @@ _BY_CODE: dict[ErrorCode, type[ShunterError]] = {
         MismatchError,
         OverQuotaError,
         TooLargeError,
+        TooManyRequestsError,
         UnavailableError,
         InternalError,
     )

@@ -12,6 +12,7 @@ from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
 from .model import Timestamp
 from .principals import Principal
+from .refusals import RequestRefused
 from .runs import FrozenInput
 from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
@@ -31,6 +32,7 @@ __all__ = [
     "MessageDropped",
     "MessageParked",
     "MessageResent",
+    "RequestRefused",
     "ScheduleChanged",
     "ScheduleCreated",
     "ScheduleDeleted",
@@ -364,6 +366,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageParked,
     MessageResent,
     MessageDropped,
+    RequestRefused,
     *IDENTITY_EVENTS,
 )
 """Every event there is."""

@@ -27,7 +27,7 @@ from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
-from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, headers_for, is_pending, job_id_of, uses_proxies
+from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .identity import AsyncIdentity
@@ -38,6 +38,7 @@ from .problems import connecting, error_from
 from .retrying import Patience, policy
 from .sharing import AsyncSharing
 from .transfers.metering import Progress
+from .wire import async_wire
 
 __all__ = ["AsyncClient"]
 
@@ -71,12 +72,7 @@ class AsyncClient(AsyncMany):
         self.operations = AsyncOperations(self._send)
         self.identity = AsyncIdentity(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
-        self._http = httpx.AsyncClient(
-            base_url=self.connection.url,
-            headers=headers_for(self.connection.token),
-            transport=transport,
-            trust_env=uses_proxies(self.connection.url),
-        )
+        self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:
         """Close the connections."""

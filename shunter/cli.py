@@ -16,6 +16,7 @@ from .commands import (
     files,
     inspection,
     keys,
+    login,
     logs,
     parked,
     projects,
@@ -55,7 +56,10 @@ app = typer.Typer(
 def prepare(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Option(envvar="SHUNTER_URL", help="The server.", show_default="http://127.0.0.1:8800")
+        str | None,
+        typer.Option(
+            envvar="SHUNTER_URL", help="The server; also `unix:<path>`.", show_default="http://127.0.0.1:8800"
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -93,7 +97,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

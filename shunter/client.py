@@ -11,7 +11,6 @@ from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from httpx_sse import EventSource
-from pydantic import SecretStr
 from tenacity import Retrying
 
 from contracts.errors import NotFoundError, UnavailableError
@@ -41,8 +40,9 @@ from .transfers.metering import Progress
 from .transfers.store import Store
 from .transfers.tickets import TicketCache, default_cache
 from .transfers.uploads import Uploads
+from .wire import uses_proxies, wire
 
-__all__ = ["DEFAULT_GROUPS", "LONG_PATIENCE", "Client", "headers_for", "is_pending", "job_id_of", "uses_proxies"]
+__all__ = ["DEFAULT_GROUPS", "LONG_PATIENCE", "Client", "is_pending", "job_id_of"]
 
 T = TypeVar("T")
 
@@ -76,13 +76,8 @@ class Client(Many):
         self.connection = connection or Connection.find(url, token)
         self._patience = patience
         self._sleep = sleep
-        self._http = httpx.Client(
-            base_url=self.connection.url,
-            headers=headers_for(self.connection.token),
-            transport=transport,
-            trust_env=uses_proxies(self.connection.url),
-        )
-        self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.url))
+        self._http = httpx.Client(**wire(self.connection, transport))
+        self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.base_url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
         self.operations, self.identity = Operations(self._send), Identity(self._send)
         tickets = TicketCache(cache or default_cache())
@@ -376,16 +371,6 @@ class Client(Many):
                         return
             finally:
                 response.close()
-
-
-def headers_for(token: SecretStr | None) -> dict[str, str]:
-    """Return what every request carries."""
-    return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-
-
-def uses_proxies(url: str) -> bool:
-    """Say whether the environment's proxies apply; a server on this machine is reached directly."""
-    return httpx.URL(url).host not in {"127.0.0.1", "localhost", "::1"}
 
 
 def job_id_of(job: str | Submission) -> str:

@@ -67,14 +67,24 @@ class Secrets:
         return self._kept[name]
 
 
-def write_configuration(data: Path, plan: PortPlan, *, demo: bool, dialects: Sequence[str] = ()) -> None:
-    """Write `shunter.yaml` and, with *demo*, `demo.json`; without it a left-over `demo.json` goes."""
+def write_configuration(
+    data: Path, plan: PortPlan, *, demo: bool, dialects: Sequence[str] = (), oidc: bool = False
+) -> None:
+    """Write `shunter.yaml` and, with *demo*, `demo.json`; without it a left-over `demo.json` goes.
+
+    With *oidc* the demo users have accounts at an issuer too.
+    """
+    from .sign_in import as_demo, as_settings
+
     kept = Secrets(data)
     users = {name: _credentials(kept, name) for name in DEMO_USERS} if demo else {}
     settings = _settings(data, plan, kept, users)
+    if oidc:
+        settings["gateway"]["identity"]["issuers"] = as_settings(plan)
     write_private(config_path(data), _HEADER + yaml.safe_dump(settings, sort_keys=False))
     if demo:
-        write_private(demo_path(data), json.dumps(_demo(plan, users, dialects), indent=2) + "\n")
+        more = {"oidc": as_demo(plan, kept)} if oidc else {}
+        write_private(demo_path(data), json.dumps({**_demo(plan, users, dialects), **more}, indent=2) + "\n")
     else:
         demo_path(data).unlink(missing_ok=True)
 
@@ -82,7 +92,6 @@ def write_configuration(data: Path, plan: PortPlan, *, demo: bool, dialects: Seq
 def _credentials(kept: Secrets, user: str) -> dict[str, str]:
     return {
         "token": kept.get(f"demo_{user}_token"),
-        # Whoever reads signatures takes letters, digits, - and _ in it, and the first may be any of them.
         "access_key": kept.get(f"demo_{user}_access_key", 15),
         "secret_key": kept.get(f"demo_{user}_secret_key"),
     }

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from . import servers
 from .configuration import Secrets, config_path
-from .ports import PortPlan
+from .issuer import issuer_server
+from .ports import ISSUER, PortPlan
+from .sign_in import accounts
 
 __all__ = ["NAMES", "SERVICES", "STOP_ORDER", "Part", "make_parts"]
 
@@ -63,10 +65,10 @@ class Part:
         return not self.module
 
 
-def make_parts(data: Path, plan: PortPlan) -> dict[str, Part]:
+def make_parts(data: Path, plan: PortPlan, *, issuer: bool = False) -> dict[str, Part]:
     """Describe all parts of a stack whose configuration has been written, in the order of their start."""
     kept = Secrets(data)
-    specs = (
+    specs: tuple[servers.ServerSpec, ...] = (
         servers.nats_server(
             data / "nats",
             port=plan["nats"],
@@ -89,13 +91,15 @@ def make_parts(data: Path, plan: PortPlan) -> dict[str, Part]:
             spare=plan.s3_inner,
         ),
     )
+    if issuer:
+        specs += (issuer_server(data / ISSUER, port=plan[ISSUER], accounts=accounts(kept)),)
     parts = [_server(spec, data, plan) for spec in specs]
     parts += [_service(name, module, data, plan) for name, module in SERVICES.items()]
     return {part.name: part for part in parts}
 
 
 def _server(spec: servers.ServerSpec, data: Path, plan: PortPlan) -> Part:
-    scheme = {"nats": "nats://", "s3": "http://"}.get(spec.name, "")
+    scheme = {"nats": "nats://", "s3": "http://", ISSUER: "http://"}.get(spec.name, "")
     return Part(
         name=spec.name,
         argv=spec.argv,

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from .servers import StartError
 
-__all__ = ["SPAN", "PortPlan", "is_free", "require_free", "suggest"]
+__all__ = ["ISSUER", "SPAN", "PortPlan", "is_free", "require_free", "suggest"]
 
 SPAN = 16
 """Ports that a stack takes from its first one on."""
+
+ISSUER = "issuer"
+"""The issuer of a demo stack, where there is one: above the others, so that all stacks take the same ports in a row."""
 
 _NAMES = (
     "gateway",
@@ -52,6 +55,8 @@ class PortPlan:
 
     def __getitem__(self, name: str) -> int:
         """Return the port of one listener."""
+        if name == ISSUER:
+            return self.base + _ABOVE
         return self.base + _NAMES.index(name)
 
     @property
@@ -86,9 +91,10 @@ def suggest(base: int) -> int | None:
     return None
 
 
-def require_free(plan: PortPlan) -> None:
+def require_free(plan: PortPlan, *, issuer: bool = False) -> None:
     """Refuse to start when somebody listens on one of the ports."""
-    busy = [f"{port} ({name})" for name, port in plan.listeners() if not is_free(port)]
+    wanted = [*plan.listeners(), *([(ISSUER, plan[ISSUER])] if issuer else [])]
+    busy = [f"{port} ({name})" for name, port in wanted if not is_free(port)]
     if busy:
         other = suggest(plan.base)
         way_out = f"; try --port {other}" if other else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from .configuration import config_path, write_configuration
 from .dialect import dialect_names
 from .parts import NAMES, SERVICES, Part, make_parts
-from .ports import PortPlan, is_free, require_free
+from .ports import ISSUER, PortPlan, is_free, require_free
 from .preload import preload
 from .processes import adopt_orphans, become, is_alive
 from .records import end_leftovers, read_record, stack_lock, write_record
@@ -37,6 +37,8 @@ class UpOptions:
     """The first of sixteen ports in a row."""
     demo: bool = False
     """Whether to make demo users, who need a token; else whoever sits at this machine may come in."""
+    oidc: bool = False
+    """Whether the demo users have accounts at an OpenID Connect issuer, which runs beside the stack."""
     restart: bool = True
     """Whether a part that dies is started again."""
     detach: bool = False
@@ -61,7 +63,7 @@ def _run(options: UpOptions, when_ready: Callable[[], None]) -> int:
         with stack_lock(data):
             if left := end_leftovers(data):
                 screen.say(f"ended what a killed stack had left: {', '.join(left)}")
-            require_free(plan)
+            require_free(plan, issuer=options.oidc)
             return _run_locked(options, data, plan, screen, when_ready)
     except StartError as error:
         screen.say(f"shunter up: {error}")
@@ -69,10 +71,11 @@ def _run(options: UpOptions, when_ready: Callable[[], None]) -> int:
 
 
 def _run_locked(options: UpOptions, data: Path, plan: PortPlan, screen: Screen, when_ready: Callable[[], None]) -> int:
-    write_configuration(data, plan, demo=options.demo, dialects=dialect_names())
+    write_configuration(data, plan, demo=options.demo, dialects=dialect_names(), oidc=options.oidc)
     (data / "logs").mkdir(exist_ok=True)
     adopt_orphans()
-    supervisor = Supervisor(parts=make_parts(data, plan), screen=screen, restart=options.restart)
+    parts = make_parts(data, plan, issuer=options.oidc)
+    supervisor = Supervisor(parts=parts, screen=screen, restart=options.restart)
 
     def record(*, ready: bool = True) -> None:
         write_record(data, plan, supervisor.children, ready=ready, demo=options.demo)
@@ -99,10 +102,11 @@ def _run_locked(options: UpOptions, data: Path, plan: PortPlan, screen: Screen, 
 def _start_all(options: UpOptions, supervisor: Supervisor, record: Callable[..., None]) -> None:
     until = time.monotonic() + options.wait
     supervisor.screen.say("starting nats, temporal and s3")
-    supervisor.start(_SERVERS)
+    begun = [*_SERVERS, *([ISSUER] if ISSUER in supervisor.parts else [])]
+    supervisor.start(begun)
     record(ready=False)
     preload(SERVICES.values())
-    supervisor.wait_until_ready(_SERVERS, until)
+    supervisor.wait_until_ready(begun, until)
     services = [name for name in NAMES if name not in _SERVERS]
     supervisor.screen.say(f"starting {', '.join(services)}")
     supervisor.start(services)

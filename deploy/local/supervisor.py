@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from .parts import STOP_ORDER, Part
+from .ports import ISSUER
 from .processes import Child, launch
 from .screen import Screen, last_lines
 from .servers import StartError
@@ -125,7 +126,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all, who asks before who answers; a second signal makes it quick. Nothing is left behind."""
         hurry = False
-        for group in STOP_ORDER:
+        for group in (*STOP_ORDER, (ISSUER,)):
             hurry = self._stop_group([name for name in group if name in self.children], hurry=hurry)
         self._end_stragglers()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

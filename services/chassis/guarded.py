@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .peers import Extensions, extensions_of
+
 __all__ = ["GuardedProtocol"]
 
 _MOST_HEAD = 128 * 1024
@@ -30,10 +32,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head = 0
         self._fields = 0
         self._late: asyncio.TimerHandle | None = None
+        self._extensions: Extensions = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        self._extensions = extensions_of(transport)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -52,6 +56,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431, b"Request Header Fields Too Large", b"must not be larger than 128 KiB")
         elif self._late is None:
             self._wait_for_head()
+
+    def on_message_begin(self) -> None:
+        """Begin the scope of a request, with what the connection itself proves."""
+        super().on_message_begin()
+        if self._extensions:
+            self.scope["extensions"] = self._extensions
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; a trailer is passed over, for uvicorn would have it change the head of a request at work."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import uvicorn
 
 from .guarded import GuardedProtocol
+from .listening import listen_unix, make_context
 from .settings import Server
 
 __all__ = ["HTTP_GRACE", "serve_http"]
@@ -35,20 +37,30 @@ async def serve_http(app: object, server: Server, *, head_within: float = 20.0) 
 
     A client has *head_within* seconds to say what it wants.
     """
+    async with AsyncExitStack() as doors:
+        for listener, tls in _listen(server):
+            await doors.enter_async_context(_serve(app, listener, tls, head_within))
+        yield
+    if server.socket:
+        server.socket.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _serve(
+    app: object, listener: socket.socket, tls: ssl.SSLContext | None, head_within: float
+) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        host=server.host,
-        port=server.port,
         log_config=None,
         http=partial(GuardedProtocol, head_within=head_within),  # type: ignore[arg-type]
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=HTTP_GRACE,
         server_header=False,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         # Who asks from where is decided by the connection; what a header says of it proves nothing.
         proxy_headers=False,
     )
-    listener = _listen(server)
     door = listener.dup()  # uvicorn closes its own; who still knocks at this one is told to come again
     http = uvicorn.Server(config)
     http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -65,11 +77,18 @@ async def serve_http(app: object, server: Server, *, head_within: float = 20.0) 
         http.should_exit = True
         await serving
         listener.close()
-        await asyncio.to_thread(_turn_away, door)
+        await asyncio.to_thread(_turn_away, door, silent=tls is not None)
 
 
-def _listen(server: Server) -> socket.socket:
+def _listen(server: Server) -> Iterator[tuple[socket.socket, ssl.SSLContext | None]]:
     # By ourselves, for uvicorn ends the whole process where the port is taken.
+    tls = make_context(server.tls) if server.tls else None
+    yield _listen_tcp(server), tls
+    if server.socket:
+        yield listen_unix(server.socket), None
+
+
+def _listen_tcp(server: Server) -> socket.socket:
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     try:
         listener = socket.create_server((server.host, server.port), family=family, backlog=2048)
@@ -90,8 +109,8 @@ async def _let_go(http: uvicorn.Server) -> None:
                 await asyncio.sleep(0.01)
 
 
-def _turn_away(door: socket.socket) -> None:
-    """Answer those whom the kernel let in but nobody served, and close."""
+def _turn_away(door: socket.socket, *, silent: bool) -> None:
+    """Answer those whom the kernel let in but nobody served, and close; *silent* where they would not understand."""
     with door:
         door.setblocking(False)
         while True:
@@ -100,6 +119,8 @@ def _turn_away(door: socket.socket) -> None:
             except OSError:
                 return
             with knocking, suppress(OSError):
+                if silent:
+                    continue
                 knocking.settimeout(_PATIENCE)
                 knocking.recv(65536)
                 knocking.sendall(_COME_AGAIN % (len(_PROBLEM), _PROBLEM))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-__all__ = ["ChassisSettings", "LogSettings", "NatsSettings", "Server"]
+__all__ = ["ChassisSettings", "LogSettings", "NatsSettings", "Server", "Tls"]
 
 
 class NatsSettings(BaseModel):
@@ -29,11 +29,31 @@ class LogSettings(BaseModel):
     format: Literal["json", "text"] = "json"
 
 
+class Tls(BaseModel):
+    """TLS that we end ourselves, at least of version 1.2; and whose certificates clients may show."""
+
+    certificate: Path
+    """Ours and those between it and the authority, as PEM."""
+    key: Path
+    client_ca: Path | None = None
+    """The authorities, as PEM, whose certificates name our users."""
+    client_certificates: Literal["none", "optional", "required"] = "none"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.client_certificates == "none") != (self.client_ca is None):
+            raise ValueError("client_ca and client_certificates (optional or required) are given together")
+        return self
+
+
 class Server(BaseModel):
     """An address to listen on; loopback unless told otherwise."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
+    tls: Tls | None = None
+    socket: Path | None = None
+    """A Unix socket to listen on too, for the user who runs this process and nobody else."""
 
 
 class ChassisSettings(BaseSettings):

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 
 from contracts.batches import BatchSpec
 from contracts.identity import LoginWish
@@ -24,6 +25,7 @@ from .api import (
     job_files,
     jobs,
     keys,
+    login,
     logs,
     projects,
     schedules,
@@ -61,6 +63,7 @@ _ROUTERS = (
     projects.router,
     tokens.router,
     keys.router,
+    login.router,
     health.router,
     admin.router,
 )
@@ -81,6 +84,17 @@ _TAGS = [
     {"name": "identity", "description": "Users, projects, tokens and key pairs."},
     {"name": "operations", "description": "Health, readiness and metrics."},
 ]
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_MAY_SEND = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer"),
+    *("Range", "X-Content-SHA256", "traceparent"),
+)
+_MAY_READ = (
+    *("Content-Disposition", "Content-Range", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "X-Request-ID", "traceparent"),
+)
+"""What web pages of other origins may send and read, where the site lets any of them in."""
 
 _DESCRIPTION = """\
 Shunter takes work over REST and runs it on whatever cluster has room.
@@ -112,8 +126,17 @@ def create_app(process: Process, *, only: str | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     app.add_middleware(PlainBodies, wait=settings.body_wait)
     app.add_middleware(Crossing)
-    closing = getattr(process, "closing", None)
-    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing)
+    if settings.cors.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors.origins,
+            allow_methods=_METHODS,
+            allow_headers=_MAY_SEND,
+            expose_headers=_MAY_READ,
+            max_age=settings.cors.max_age,
+        )
+    closing, guard = getattr(process, "closing", None), getattr(process, "guard", None)
+    app.add_middleware(Edge, max_body=settings.max_body, body_wait=settings.body_wait, closing=closing, guard=guard)
     app.add_middleware(Signpost, dialects=dialects)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,8 @@ from .api.problems import problem_response
 from .bodies import is_file
 from .callers import TRACE
 from .closing import Closing
+from .guard.guard import STANDINGS, Guard
+from .guard.rates import Standing
 
 __all__ = ["Edge"]
 
@@ -32,6 +34,8 @@ _ALWAYS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
+
+_BY_TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 _UNLESS_SET = (
     (b"cache-control", b"private, no-cache"),
@@ -74,11 +78,20 @@ log = structlog.get_logger(__name__)
 class Edge:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int, body_wait: float, closing: Closing | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        body_wait: float,
+        closing: Closing | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self._app = app
         self._max_body = max_body
         self._body_wait = body_wait
         self._closing = closing or Closing()
+        self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -87,7 +100,7 @@ class Edge:
             return
         trace = scope[TRACE] = _trace_of(scope)
         body = _Body(scope, receive, limit=_limit_of(scope, self._max_body), wait=self._body_wait)
-        answer = _Answer(send, trace, body, self._closing)
+        answer = _Answer(send, scope, trace, body, self._closing)
         try:
             await self._admit(scope, body, answer)
         except ClientDisconnect:
@@ -100,8 +113,13 @@ class Edge:
             await problem_response(error, scope)(scope, receive, answer.send)
         finally:
             _count(scope, answer)
+            if self._guard:
+                self._guard.note(scope, answer.status)
 
     async def _admit(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        if self._guard and (refusal := self._guard.refuse_address(scope)):
+            await problem_response(refusal, scope)(scope, body.receive, answer.send)
+            return
         if found := _head_refusal(scope):
             status, error = found
             await problem_response(error, scope, status=status)(scope, body.receive, answer.send)
@@ -157,11 +175,14 @@ class _Body:
 class _Answer:
     """Adds our headers to an answer, and remembers how it began."""
 
-    def __init__(self, send: Send, trace: str, body: _Body, closing: Closing) -> None:
+    def __init__(self, send: Send, scope: Scope, trace: str, body: _Body, closing: Closing) -> None:
         self._send = send
+        self._scope = scope
         self._body = body
         self._closing = closing
         self._own = [*_ALWAYS, (b"traceparent", trace.encode()), (b"x-request-id", trace[3:35].encode())]
+        if scope.get("scheme") == "https":
+            self._own.append(_BY_TLS_ONLY)
         self._started = time.perf_counter()
         self.status = 0
         self.seconds = 0.0
@@ -173,9 +194,18 @@ class _Answer:
             headers = message["headers"]
             present = {name for name, _ in headers}
             message["headers"] = [*headers, *self._own, *(item for item in _UNLESS_SET if item[0] not in present)]
+            if standings := self._scope.get(STANDINGS):
+                message["headers"] += _rates(standings)
             if self._closing.is_set or (self.status >= 400 and self._body.is_left_over):
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
+
+
+def _rates(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"ratelimit-policy", b", ".join(one.policy for one in standings)),
+        (b"ratelimit", b", ".join(one.state for one in standings)),
+    ]
 
 
 def _header(scope: MutableMapping[str, Any], wanted: bytes) -> bytes:

@@ -22,6 +22,7 @@ from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
+from .guard.guard import Guard
 from .identity.home import Identity
 from .identity.pairs import KeyPairService
 from .identity.people import UserService
@@ -55,6 +56,7 @@ class Process:
     linker: Linker
     closing: Closing
     identity: Identity
+    guard: Guard
     tokens: TokenDesk | None = None
     """Gives out tokens; none where the site has none of its own."""
     seal_key: SecretStr = _NO_KEY

@@ -13,9 +13,12 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.settings import Server
 
 from .app import create_app
+from .auth.watched import WatchedDoor
 from .auth.ways import open_door
 from .closing import Closing
 from .factory import Process
+from .guard.guard import Guard
+from .guard.refusals import Refusals
 from .identity.home import Identity
 from .identity.tokens import IdentityDesk
 from .links import Linker
@@ -36,21 +39,24 @@ async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator
     """Make what lives as long as the process."""
     # Proxies of the environment are for the outside world; the store is ours.
     identity = Identity(settings.gateway.identity, frame.unit, frame.bus, settings.data)
+    guard = Guard(settings.gateway.limits, Refusals(frame.bus.announce))
     async with (
         httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http,
+        guard.refusals.telling(),
         identity.running(),
     ):
         yield Process(
             settings=settings.gateway,
             bus=frame.bus,
             http=http,
-            door=open_door(settings.gateway.identity, identity),
+            door=WatchedDoor(open_door(settings.gateway.identity, identity), guard),
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
             identity=identity,
             tokens=IdentityDesk(identity),
             seal_key=settings.ticket_key,
+            guard=guard,
         )
 
 

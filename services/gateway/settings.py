@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, JsonValue, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr, StringConstraints, field_validator
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["DIALECT_NAMES", "GatewaySection", "GatewaySettings", "IdentitySettings", "StaticUser"]
+from .auth.oidc.settings import IssuerSettings, check_issuers
+from .guard.settings import GuardSettings
 
+__all__ = [
+    "DIALECT_NAMES",
+    "CertificateSettings",
+    "CorsSettings",
+    "GatewaySection",
+    "GatewaySettings",
+    "IdentitySettings",
+    "StaticUser",
+]
 
 DIALECT_NAMES = ("psik",)
 """Other systems' APIs that are spoken here, each below its name."""
@@ -22,12 +33,37 @@ class StaticUser(BaseModel):
     """Somebody whose token the site's operator wrote down, as a hash."""
 
     subject: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]*$", max_length=256)]
-    token_sha256: Sha256
+    token_sha256: Sha256 | None = None
+    """None for somebody who comes in by another way, such as a certificate."""
     projects: dict[str, Level] = {}
     roles: frozenset[Role] = frozenset()
     access_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None = None
     secret_key: SecretStr | None = None
     """With *access_key*, a key pair of theirs."""
+
+
+class CertificateSettings(BaseModel):
+    """What a client's certificate says of its user; the authorities are `listen.tls.client_ca`."""
+
+    user: Literal["uid", "cn", "email"] = "cn"
+    """Where the name stands: in the subject, or among its alternative names, which must hold one address."""
+    match: str = "(?P<user>.+)"
+    """What the whole of it must be like; the group `user` is the name here."""
+    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*:)?$")
+    """Stands before each name."""
+    listed_only: bool = False
+    """Whether only those come in who are among `users`."""
+
+    @field_validator("match")
+    @classmethod
+    def _check_match(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groupindex
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if set(groups) != {"user"}:
+            raise ValueError("must have one group of a name, `user`")
+        return value
 
 
 class IdentitySettings(BaseModel):
@@ -47,6 +83,19 @@ class IdentitySettings(BaseModel):
     """Seconds by which the date of a signed request may differ from ours."""
     refresh: float = Field(default=15.0, gt=0, le=3600)
     """Seconds after which what is known of users is read again, whether or not anything was heard."""
+    issuers: Annotated[list[IssuerSettings], AfterValidator(check_issuers)] = []
+    """OpenID Connect: whose tokens are taken."""
+    certificates: CertificateSettings | None = None
+    """Whether clients' certificates name users, and how."""
+
+
+class CorsSettings(BaseModel):
+    """Which web pages of elsewhere may ask, with a token of their user; nobody's cookies or certificates come along."""
+
+    origins: list[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[A-Za-z0-9.:\[\]-]+)$")]] = []
+    """Such as `https://portal.example.org`; `*` is any page."""
+    max_age: int = Field(default=600, ge=0, le=86400)
+    """Seconds for which a browser remembers the answer."""
 
 
 class GatewaySection(BaseModel):
@@ -67,6 +116,8 @@ class GatewaySection(BaseModel):
     """Where users, projects and tokens are kept; by default a SQLite file in the data folder."""
     dialects: dict[str, dict[str, JsonValue]] = {}
     """Settings of other systems' APIs that are spoken here, by their names; each reads its own."""
+    limits: GuardSettings = GuardSettings()
+    cors: CorsSettings = CorsSettings()
 
 
 class GatewaySettings(ChassisSettings):

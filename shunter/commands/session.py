@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import httpx
 
     from shunter.client import Client
+    from shunter.connection import Connection
 
 __all__ = ["AsJson", "Job", "Session", "session_of"]
 
@@ -39,14 +40,22 @@ class Session:
         """Return the session that the options of the command line ask for."""
         return replace(self, url=url or self.url, token_file=token_file or self.token_file)
 
+    def connection(self) -> Connection:
+        """Find out which server is meant, and what it is shown."""
+        from shunter.connection import Connection
+
+        return Connection.find(self.url, token_file=self.token_file)
+
     def client(self) -> Client:
         """Connect."""
         from shunter.client import Client
-        from shunter.connection import Connection
 
-        connection = Connection.find(self.url, token_file=self.token_file)
         return Client(
-            connection=connection, patience=_PATIENCE, transport=self.transport, sleep=self.sleep, cache=self.cache
+            connection=self.connection(),
+            patience=_PATIENCE,
+            transport=self.transport,
+            sleep=self.sleep,
+            cache=self.cache,
         )
 
 

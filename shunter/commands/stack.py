@@ -21,6 +21,9 @@ def up(
     data: Data = _HERE,
     port: Annotated[int, typer.Option(min=1024, max=55_000, help="The first port; the others follow it.")] = 8800,
     demo: Annotated[bool, typer.Option(help="Make demo users and write their tokens to `<data>/demo.json`.")] = False,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Give the demo users accounts at an OpenID Connect issuer beside the stack.")
+    ] = False,
     restart: Annotated[bool, typer.Option(help="Start a part again when it dies.")] = True,
     detach: Annotated[bool, typer.Option(help="Return when everything is ready, and leave it running.")] = False,
     wait: Annotated[float, typer.Option(min=1, help="Seconds within which everything must be ready.")] = 60.0,
@@ -32,8 +35,10 @@ def up(
     """
     from deploy.local import stack
 
+    if oidc and not demo:
+        raise typer.BadParameter("goes with --demo: its accounts are the demo users'", param_hint="--oidc")
     options = stack.UpOptions(
-        data=data, port=port, demo=demo, restart=restart, detach=detach, wait=wait, as_json=as_json
+        data=data, port=port, demo=demo, oidc=oidc, restart=restart, detach=detach, wait=wait, as_json=as_json
     )
     raise typer.Exit(stack.up(options))
 

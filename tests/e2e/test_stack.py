@@ -98,6 +98,28 @@ def test_a_busy_port_is_named_and_another_range_suggested(stack: Stack, tmp_path
 
 
 @pytest.mark.slow
+def test_demo_users_come_in_by_the_issuer_beside_the_stack_and_it_goes_with_the_stack(tmp_path: Path) -> None:
+    """Alone covers `--oidc`: the real issuer as a part of the stack, and what `demo.json` says of it."""
+    with run_stack(tmp_path, "--demo", "--oidc") as stack:
+        assert set(stack.ready["parts"]) == {*_PARTS, "issuer"}
+        told = json.loads((tmp_path / "demo.json").read_text())["oidc"]
+        account = told["accounts"]["owner"]
+        got = httpx.post(
+            told["token_endpoint"],
+            data={"grant_type": account["grant_type"]},
+            auth=(account["client_id"], account["client_secret"]),
+            trust_env=False,
+        ).json()
+        headers = {"Authorization": f"Bearer {got['access_token']}"}
+        with httpx.Client(base_url=stack.url, headers=headers, trust_env=False, timeout=30) as client:
+            assert client.get("/v1/whoami").json()["subject"] == "owner"
+            assert until_ended(stack.client("owner"), submit(client, "true"))["state"] == "succeeded"
+        family = stack.processes()
+        assert stack.stop(signal.SIGTERM) == 0
+        _assert_nothing_left(family)
+
+
+@pytest.mark.slow
 def test_a_restart_goes_on_where_it_was_and_stopping_leaves_nothing(tmp_path: Path) -> None:
     """Alone covers SIGTERM and `down` on a real stack, and that a folder keeps jobs and files."""
     base = free_base()

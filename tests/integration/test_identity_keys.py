@@ -19,7 +19,7 @@ from contracts.signing import BODY_HEADER, sign
 from services.chassis.settings import NatsSettings
 from services.gateway.settings import StaticUser
 from shunter.signing import KeyPairAuth
-from tests.support.gateway import Site, Stand, as_user, run_gateway, run_stand
+from tests.support.gateway import Site, Stand, as_user, identity_settings, run_gateway, run_stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,7 +136,7 @@ async def test_secrets_lie_sealed_and_keys_survive(nats: NatsSettings, tmp_path:
     kept = tmp_path / "gateway" / "keys.json"
     assert kept.stat().st_mode & 0o777 == 0o600
     users = [StaticUser(subject="ada", token_sha256="0" * 64), _demo_user()]
-    async with run_gateway(nats, data=tmp_path, users=users) as (client, process):
+    async with run_gateway(nats, data=tmp_path, identity=identity_settings(users=users)) as (client, process):
         auth = KeyPairAuth(pair["access_key"], pair["secret_key"])
         assert (await client.get("/v1/whoami", auth=auth)).json()["subject"] == "ada"
         assert (await client.get("/v1/whoami", auth=KeyPairAuth("demo-access", "demo secret"))).status_code == 200
@@ -145,7 +145,7 @@ async def test_secrets_lie_sealed_and_keys_survive(nats: NatsSettings, tmp_path:
         assert (found.secret, found.passport.way) == (pair["secret_key"], "key")
         assert process.identity.key_pairs.find("SHK00000000000000000000") is None
     # Whom the settings name no more is known no more, whatever they kept.
-    async with run_gateway(nats, data=tmp_path, users=[]) as (client, _):
+    async with run_gateway(nats, data=tmp_path, identity=identity_settings(users=[])) as (client, _):
         assert (await client.get("/v1/whoami", auth=auth)).status_code == 401
 
 

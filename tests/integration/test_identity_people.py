@@ -18,7 +18,7 @@ from httpx_sse import aconnect_sse
 from contracts.states import WorkloadState
 from services.chassis.settings import NatsSettings
 from tests.support.biscuits import bearer, mint, narrow
-from tests.support.gateway import Site, Stand, as_user, run_gateway, run_stand
+from tests.support.gateway import Site, Stand, as_user, identity_settings, run_gateway, run_stand
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -232,7 +232,7 @@ async def test_a_second_gateway_hears_of_it_at_once_and_after_a_restart(nats: Na
     data = tmp_path / "shared"
     async with (
         run_gateway(nats, data=data) as (one, _),
-        run_gateway(nats, data=data, refresh=600) as (two, process),
+        run_gateway(nats, data=data, identity=identity_settings(refresh=600)) as (two, process),
     ):
         minted = await mint(one, ADA)
         assert (await two.get("/v1/whoami", headers=bearer(minted["token"]))).status_code == 200

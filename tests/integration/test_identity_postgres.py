@@ -15,7 +15,7 @@ from services.chassis.settings import NatsSettings
 from services.gateway.tables import METADATA
 from shunter.signing import KeyPairAuth
 from tests.support.biscuits import bearer, mint
-from tests.support.gateway import as_user, run_gateway
+from tests.support.gateway import as_user, identity_settings, run_gateway
 from tests.support.postgres import find_initdb, run_postgres
 
 pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
@@ -31,7 +31,7 @@ async def test_two_gateways_share_what_they_know(nats: NatsSettings, tmp_path: P
     async with (
         run_postgres() as url,
         run_gateway(nats, data=tmp_path, database_url=url) as (one, _),
-        run_gateway(nats, data=tmp_path, database_url=url, refresh=600) as (two, process),
+        run_gateway(nats, data=tmp_path, database_url=url, identity=identity_settings(refresh=600)) as (two, process),
     ):
         engine = make_engine(url)
         async with engine.connect() as connection:

@@ -21,18 +21,19 @@ from contracts.principals import Level, Role
 from services.chassis.http import serve_http
 from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.service import Frame, open_frame
-from services.chassis.settings import NatsSettings, Server
+from services.chassis.settings import NatsSettings, Server, Tls
 from services.chassis.unit import EVENT_SINK
 from services.gateway.app import create_app
 from services.gateway.auth.desk import TokenDesk
 from services.gateway.factory import Process
+from services.gateway.guard.settings import GuardSettings
 from services.gateway.main import open_process
-from services.gateway.settings import GatewaySection, GatewaySettings, IdentitySettings, StaticUser
+from services.gateway.settings import CorsSettings, GatewaySection, GatewaySettings, IdentitySettings, StaticUser
 from services.gateway.tables import METADATA
 from tests.support.servers import free_ports, run_nats
 from tests.support.site import Site, run_site
 
-__all__ = ["TOKENS", "Site", "Stand", "as_user", "run_gateway", "run_site", "run_stand"]
+__all__ = ["TOKENS", "Site", "Stand", "as_user", "identity_settings", "run_gateway", "run_site", "run_stand"]
 
 TOKENS = {
     "ada": "token-of-ada",
@@ -60,6 +61,11 @@ def _users() -> list[StaticUser]:
     ]
 
 
+def identity_settings(**more: Any) -> IdentitySettings:
+    """Return settings with the users that tests know."""
+    return IdentitySettings(**{"local": False, "users": _users(), **more})
+
+
 @asynccontextmanager
 async def run_gateway(
     nats: NatsSettings,
@@ -72,7 +78,11 @@ async def run_gateway(
     tokens: TokenDesk | None = None,
     data: Path | None = None,
     database_url: str | None = None,
-    **identity: Any,
+    identity: IdentitySettings | None = None,
+    tls: Tls | None = None,
+    socket: Path | None = None,
+    limits: GuardSettings | None = None,
+    cors: CorsSettings | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
     """Run the gateway on a port of its own; the client reaches it without credentials.
 
@@ -81,14 +91,16 @@ async def run_gateway(
     with tempfile.TemporaryDirectory(prefix="shunter-gateway-") as folder:
         (port,) = free_ports(1)
         section = GatewaySection(
-            listen=Server(port=port),
+            listen=Server(port=port, tls=tls, socket=socket),
             submit_wait=submit_wait,
             max_body=max_body,
             body_wait=body_wait,
             temporal_ui="http://127.0.0.1:8233",
             database_url=database_url,
-            identity=IdentitySettings(**{"local": local, "users": _users(), **identity}),
+            identity=identity or identity_settings(local=local),
             dialects=dialects or {},
+            limits=limits or GuardSettings(),
+            cors=cors or CorsSettings(),
         )
         settings = GatewaySettings(data=data or Path(folder), nats=nats, gateway=section)
         settings.log.level = "warning"

@@ -30,7 +30,7 @@ from contracts.errors import ConflictError, ForbiddenError, InvalidError, Mismat
 from contracts.events import Event, WorkloadMoved
 from contracts.explanations import Explanation, Why
 from contracts.files import Deleted, DownloadUrl, FileRecord, Folder, Part, UploadPlan
-from contracts.grants import FoldersSharedWith, GrantPage, WorkloadsSharedWith
+from contracts.grants import FolderGrants, FoldersSharedWith, GrantPage, WorkloadsSharedWith
 from contracts.model import now
 from contracts.queries import (
     QUERIES,
@@ -296,8 +296,6 @@ class Site:
             return Response(data[int(first) : int(last) + 1], 206)
         return Response(data, media_type="text/html")
 
-    # --- accounting -------------------------------------------------------------------------------------------
-
     async def usage(self, query: SumUsage) -> UsageSummary:
         self.asked.append(query)
         figures = UsageFigures(segments=1, cpu_hours=0.5)
@@ -352,6 +350,7 @@ class Site:
                 DownloadFile: self.download,
                 OpenUpload: self.open_upload,
                 ResumeUpload: self.resume,
+                FolderGrants: _has_none,
                 FoldersSharedWith: _shares_nothing,
                 CheckHealth: _well("storage"),
             }

@@ -27,7 +27,7 @@ COMMANDS = [
     *("files", "files ls", "files put", "files get", "files rm"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
-    *("backends", "whoami", "doctor", "version"),
+    *("login", "logout", "backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
     *("token", "token mint", "token narrow", "token list", "token revoke", "token inspect", "token keys"),
     *("keys", "keys make", "keys list", "keys rm"),

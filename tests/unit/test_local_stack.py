@@ -14,6 +14,8 @@ from deploy.local.configuration import DEMO_USERS, Secrets, config_path, demo_pa
 from deploy.local.parts import NAMES, SERVICES, STOP_ORDER, make_parts
 from deploy.local.ports import SPAN, PortPlan, is_free, require_free, suggest
 from deploy.local.servers import StartError
+from deploy.local.sign_in import accounts
+from services.gateway.auth.oidc.claims import ClaimReader
 from services.gateway.settings import GatewaySettings
 from services.scheduler.settings import SchedulerSettings
 from services.storage.settings import StorageSettings
@@ -82,6 +84,25 @@ def test_the_services_read_what_is_written(tmp_path: Path, monkeypatch: pytest.M
     assert scheduler.scheduler.temporal.address == "127.0.0.1:8803"
     assert storage.storage.s3.endpoint == "127.0.0.1:8807"
     assert gateway.ticket_key.get_secret_value() == storage.ticket_key.get_secret_value()
+
+
+def test_demo_users_have_accounts_at_the_issuer_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_configuration(tmp_path, PortPlan(8800), demo=True, oidc=True)
+    monkeypatch.setenv("SHUNTER_CONFIG", str(config_path(tmp_path)))
+    (trusted,) = GatewaySettings().gateway.identity.issuers
+    told = json.loads(demo_path(tmp_path).read_text())["oidc"]
+    assert told["issuer"] == trusted.issuer == "http://127.0.0.1:18800"
+    assert set(told["accounts"]) == set(DEMO_USERS)
+    assert told["accounts"]["owner"]["client_secret"] not in config_path(tmp_path).read_text()
+    parts = make_parts(tmp_path, PortPlan(8800), issuer=True)
+    assert set(parts) == {*NAMES, "issuer"}
+    assert (tmp_path / "issuer" / "issuer.json").stat().st_mode & 0o777 == 0o600
+    # What its tokens say of each makes the same user of them as their own tokens do.
+    reader = ClaimReader(trusted)
+    for name, account in accounts(Secrets(tmp_path)).items():
+        found = reader.read({"sub": name, **account.claims})
+        assert (found.subject, found.projects) == (name, DEMO_USERS[name]["projects"])
+        assert found.roles == set(DEMO_USERS[name].get("roles", []))
 
 
 def test_every_part_is_started_and_stopped(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,11 +21,13 @@ from contracts.errors import (
     ForbiddenError,
     InvalidError,
     ShunterError,
+    TooManyRequestsError,
     UnauthenticatedError,
     UnavailableError,
 )
 from contracts.model import Model
 from services.gateway.callers import TRACE
+from services.gateway.guard.guard import CODE
 from services.gateway.scopes import VOICE
 
 __all__ = [
@@ -48,6 +51,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MISMATCH: 422,
     ErrorCode.OVER_QUOTA: 429,
     ErrorCode.TOO_LARGE: 413,
+    ErrorCode.TOO_MANY: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
@@ -59,7 +63,7 @@ _CODE: dict[int, ErrorCode] = {
     409: ErrorCode.CONFLICT,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.TOO_LARGE,
-    429: ErrorCode.OVER_QUOTA,
+    429: ErrorCode.TOO_MANY,
     503: ErrorCode.UNAVAILABLE,
 }
 
@@ -78,6 +82,7 @@ _TITLES: dict[ErrorCode, str] = {
     ErrorCode.MISMATCH: "The idempotency key was used for another request",
     ErrorCode.OVER_QUOTA: "It would exceed the quota",
     ErrorCode.TOO_LARGE: "The body is too large",
+    ErrorCode.TOO_MANY: "Too many requests",
     ErrorCode.UNAVAILABLE: "Not available now",
     ErrorCode.INTERNAL: "Something went wrong here",
 }
@@ -117,6 +122,7 @@ def _respond(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    scope[CODE] = code
     document = ProblemDocument(
         type=f"urn:shunter:problem:{code}",
         title=_TITLES[code] if status == _STATUS[code] else HTTPStatus(status).phrase,
@@ -144,6 +150,8 @@ def error_headers(error: ShunterError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="shunter"'}
     if error.code is ErrorCode.UNAVAILABLE:
         return {"Retry-After": str(max(1, round(error.retry_after or 2.0)))}
+    if error.code is ErrorCode.TOO_MANY:
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after or 1.0)))}
     return {}
 
 
@@ -183,9 +191,11 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 def problems(*kinds: type[ShunterError]) -> dict[int | str, dict[str, Any]]:
     """Declare for OpenAPI how a route may refuse; what every route may answer is always in it."""
-    always: set[type[ShunterError]] = {InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError}
+    always: set[type[ShunterError]] = {
+        *(InvalidError, UnauthenticatedError, ForbiddenError, UnavailableError, TooManyRequestsError)
+    }
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in sorted(always | set(kinds), key=lambda kind: _STATUS[kind.code]):
+    for kind in sorted(always | set(kinds), key=lambda kind: (_STATUS[kind.code], kind in kinds)):
         example = {
             "type": f"urn:shunter:problem:{kind.code}",
             "title": _TITLES[kind.code],

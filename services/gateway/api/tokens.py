@@ -27,6 +27,7 @@ from contracts.identity import (
 )
 from services.gateway.bodies import FORM_TYPE
 from services.gateway.callers import TRACE
+from services.gateway.guard.addresses import address_of
 from services.gateway.identity.tokens import login
 
 from . import identity_examples as examples
@@ -71,7 +72,9 @@ async def post_login(request: Request) -> Response:
     refuse_unknown(request)
     wish = await _read_login(request)
     context = Context.start(f"user:{wish.username}", traceparent=request.scope[TRACE])
-    minted = await login(process_of(request).identity, context, wish.username, wish.password.get_secret_value())
+    process = process_of(request)
+    async with process.guard.guesses.of_password(address_of(request.scope), wish.username):
+        minted = await login(process.identity, context, wish.username, wish.password.get_secret_value())
     return json_answer(minted, status=201, headers=_SECRET)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
@@ -9,11 +10,12 @@ from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.identity import DisableWish, PasswordWish, Subject, User, UserPage, UserWish
+from services.gateway.guard.addresses import address_of
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
 from .conditional import revision_of, revision_tag
-from .context import Limit, Services
+from .context import Limit, Services, process_of
 from .pages import next_link
 
 __all__ = ["Cursor", "IfMatch", "SubjectAt", "read_if_match", "router"]
@@ -119,8 +121,11 @@ async def put_password(
     subject: SubjectAt,
     wish: Annotated[PasswordWish, Body(openapi_examples=examples.PASSWORDS)],
     services: Services,
+    request: Request,
 ) -> Response:
-    return _show(await services.users().set_password(subject, wish))
+    guard = process_of(request).guard.guesses.of_password(address_of(request.scope), subject)
+    async with guard if wish.current else nullcontext():
+        return _show(await services.users().set_password(subject, wish))
 
 
 def _show(user: User, *, status: int = 200) -> Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.requests import HTTPConnection
 
+from services.chassis.peers import peer_of
+
 from .passport import Facts
 
 __all__ = ["bearer_of", "facts_of"]
@@ -21,9 +23,18 @@ def facts_of(connection: HTTPConnection, *, service: str = "shunter", resource: 
         path=scope["path"],
         resource=resource or _resource_of(connection),
         address=address,
-        client=f"addr:{address}" if address else "",
+        client=_client_of(connection, address),
         service=service,
     )
+
+
+def _client_of(connection: HTTPConnection, address: str) -> str:
+    """Say whom the connection itself proves: who stands in its certificate, else where it comes from."""
+    if certificate := peer_of(connection.scope).certificate:
+        for word, place in (("uid", "userId"), ("cn", "commonName")):
+            if names := certificate.subject.get(place):
+                return f"{word}:{names[0]}"
+    return f"addr:{address}" if address else ""
 
 
 def _resource_of(connection: HTTPConnection) -> str | None:

@@ -14,7 +14,7 @@ from services.gateway.settings import StaticUser
 from .authenticator import Authenticator
 from .passport import Passport
 
-__all__ = ["StaticTokens"]
+__all__ = ["StaticTokens", "principal_of"]
 
 
 class StaticTokens(Authenticator):
@@ -24,9 +24,10 @@ class StaticTokens(Authenticator):
         self._known = [
             (
                 user.token_sha256.encode(),
-                Passport(_principal_of(user), "static"),
+                Passport(principal_of(user), "static"),
             )
             for user in users
+            if user.token_sha256
         ]
 
     async def authenticate(self, connection: HTTPConnection) -> Passport | None:
@@ -43,5 +44,6 @@ class StaticTokens(Authenticator):
         return found
 
 
-def _principal_of(user: StaticUser) -> Principal:
+def principal_of(user: StaticUser) -> Principal:
+    """Return somebody of the settings."""
     return Principal(subject=user.subject, issuer="static", projects=user.projects, roles=user.roles)
