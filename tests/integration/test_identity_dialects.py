@@ -17,7 +17,8 @@ async def test_a_token_that_a_dialect_gave_is_one_of_ours(nats: NatsSettings) ->
         token = given.text
         assert (await client.get("/v1/whoami", headers=bearer(token))).json()["subject"] == "ada"
         reader = narrow(token, public_key, 'check if mode("GET"), service("psik")')
-        assert (await client.get("/psik/v1/jobs", headers=bearer(reader))).status_code == 200
+        listed = await client.get("/psik/v2/backends", headers=bearer(reader))
+        assert listed.status_code == 200, listed.text
         assert (await client.post("/psik/v1/jobs", json={"script": "true"}, headers=bearer(reader))).status_code == 403
         assert (await client.get("/v1/jobs", headers=bearer(reader))).status_code == 403
         assert (await client.get("/psik/v1/token", headers=bearer(token))).status_code == 403
