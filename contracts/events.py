@@ -8,6 +8,7 @@ from .batches import BatchId, BatchMember
 from .fact import Event
 from .files import Sha256
 from .grants import Grant
+from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
 from .model import Timestamp
 from .principals import Principal
@@ -366,5 +367,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     RequestRefused,
+    *IDENTITY_EVENTS,
 )
 """Every event there is."""

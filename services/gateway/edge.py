@@ -56,8 +56,11 @@ _UNREAD = 64 * 1024
 _MOST_URL = 16 * 1024
 _MOST_HEADERS = 32 * 1024
 
-_SMALL = (("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20))
-"""Paths whose bodies are never as large as a job may be: a path, or ten thousand parts of an upload."""
+_SMALL = (
+    *(("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20)),
+    *((f"/v1/{noun}", 64 * 1024) for noun in ("login", "tokens", "keys", "users", "projects")),
+)
+"""Paths whose bodies are never as large as a job may be: a path, ten thousand parts of an upload, or a few words."""
 
 _ONCE = {
     name.lower().encode(): name
