@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .ground import Ground
 from .peers.psik import PINS
-from .rows import arrays, events, files, growth, idle, jobs, latency, logs, psik, reads, submits, tokens
+from .rows import arrays, events, files, growth, identity, idle, jobs, latency, logs, psik, reads, submits, tokens
 from .table import Figure, Row, as_markdown, as_text
 
 __all__ = ["main"]
@@ -27,6 +27,7 @@ _ROWS: tuple[Row, ...] = (
     reads.ROW,
     growth.ROW,
     events.ROW,
+    identity.ROW,
     psik.ROW,
     idle.ROW,
     tokens.ROW,

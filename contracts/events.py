@@ -9,6 +9,7 @@ from .fact import Event
 from .files import Sha256
 from .grants import Grant
 from .hook_events import HOOK_EVENTS
+from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
 from .model import Timestamp
 from .principals import Principal
@@ -368,5 +369,6 @@ EVENTS: tuple[type[Event], ...] = (
     MessageDropped,
     *HOOK_EVENTS,
     RequestRefused,
+    *IDENTITY_EVENTS,
 )
 """Every event there is."""

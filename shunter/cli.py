@@ -16,9 +16,11 @@ from .commands import (
     facts,
     files,
     inspection,
+    keys,
     login,
     logs,
     parked,
+    projects,
     schedules,
     sharing,
     stack,
@@ -26,7 +28,9 @@ from .commands import (
     submission,
     subscriptions,
     tasks,
+    token,
     usage,
+    users,
     waiting,
 )
 from .commands.outcomes import ShunterGroup
@@ -73,6 +77,7 @@ def prepare(
 
 
 _STACK, _JOBS, _DATA, _SITE = "The stack on this machine", "Jobs", "Files and figures", "The server"
+_WHO = "Who may do what"
 
 
 def _add(panel: str, *commands: Callable[..., None]) -> None:
@@ -93,6 +98,8 @@ app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
+for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
+    app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
 _add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
 

@@ -28,6 +28,7 @@ from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .identity import Identity
 from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
 from .operations import Operations
@@ -78,7 +79,7 @@ class Client(Many):
         self._http = httpx.Client(**wire(self.connection, transport))
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.base_url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
-        self.operations = Operations(self._send)
+        self.operations, self.identity = Operations(self._send), Identity(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)

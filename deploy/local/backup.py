@@ -30,11 +30,11 @@ __all__ = ["FORMAT", "KEPT", "bucket_of", "make_backup", "nats_of", "read_settin
 FORMAT = 1
 """Raised when an older release cannot read it."""
 
-KEPT = ("secrets.json", "shunter.yaml", "demo.json")
+KEPT = ("secrets.json", "shunter.yaml", "demo.json", "gateway/keys.json")
 """Files of the data folder that go along as they are."""
 
 _FIRST = ("db/accounting.db",)
-_LAST = ("temporal/temporal.db", "db/scheduler.db", "db/storage.db")
+_LAST = ("temporal/temporal.db", "db/scheduler.db", "db/storage.db", "db/gateway.db")
 
 
 def read_settings(data: Path) -> dict[str, Any]:

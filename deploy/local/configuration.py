@@ -117,6 +117,8 @@ def _identity(users: dict[str, dict[str, str]]) -> dict[str, Any]:
                 "token_sha256": hashlib.sha256(found["token"].encode()).hexdigest(),
                 "projects": DEMO_USERS[name]["projects"],
                 "roles": DEMO_USERS[name].get("roles", []),
+                "access_key": found["access_key"],
+                "secret_key": found["secret_key"],
             }
             for name, found in users.items()
         ],
@@ -154,6 +156,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
             "submit_wait": 5,
             "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
             "identity": _identity(users),
+            "database_url": database("gateway"),
         },
         "scheduler": {
             "health": listen("scheduler"),

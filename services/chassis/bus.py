@@ -26,6 +26,7 @@ from contracts.events import Event
 from contracts.queries import Query, Reply
 from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
 
+from .acks import Acks
 from .answers import FOR_HEADERS, Answers, QueryHandler, Written, answer_of, refused, reply, written
 from .connecting import require_nats
 from .consumer import Consumer
@@ -43,6 +44,8 @@ REPLY_TO = "Shunter-Reply-To"
 """The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
 
 _MESSAGE_ID = "Nats-Msg-Id"
+_KEPT_WITHIN = 5.0
+"""Seconds that JetStream has to say that it keeps a message."""
 _GOODBYE = 1.0
 """Seconds that each step of leaving NATS may take."""
 _LINES = 10_000
@@ -96,6 +99,7 @@ class Bus:
         self._consumers: list[Consumer] = []
         self._stopping = False
         self._answers = Answers(service)
+        self._acks = Acks(within=_KEPT_WITHIN)
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
         self.on_return: list[Callable[[], Awaitable[object]]] = []
@@ -109,6 +113,7 @@ class Bus:
         await require_nats(self._settings)
         await self.broker.connect()
         await declare_streams(self.jetstream)
+        await self._acks.start(self.connection)
         self._inbox = self.connection.new_inbox()
         await self.connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
 
@@ -181,9 +186,7 @@ class Bus:
         """
         self._require_room(len(payload))
         with translated("NATS"):
-            await self.jetstream.publish(
-                subject, payload, timeout=5.0, headers={_MESSAGE_ID: message_id, **(headers or {})}
-            )
+            await self._acks.publish(subject, payload, {_MESSAGE_ID: message_id, **(headers or {})})
 
     async def send_row(self, row: OutboxRow) -> None:
         """Say a row of the outbox; the relay's sink for events."""

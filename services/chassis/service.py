@@ -126,7 +126,7 @@ class Frame:
         )
 
         async def check() -> None:
-            async with unit.reading() as connection:
+            async with unit.looking_up() as connection:
                 await connection.execute(text("SELECT 1"))
 
         self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus)

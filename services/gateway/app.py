@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
 from contracts.batches import BatchSpec
+from contracts.identity import LoginWish
 from contracts.spec import JobSpec
 from services.chassis.health import shunter_version
 
@@ -24,13 +25,17 @@ from .api import (
     identity,
     job_files,
     jobs,
+    keys,
     login,
     logs,
+    projects,
     schedules,
     subscriptions,
     tasks,
+    tokens,
     uploads,
     usage,
+    users,
 )
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
@@ -58,6 +63,10 @@ _ROUTERS = (
     events.router,
     backends.router,
     identity.router,
+    users.router,
+    projects.router,
+    tokens.router,
+    keys.router,
     login.router,
     health.router,
     admin.router,
@@ -77,6 +86,7 @@ _TAGS = [
     {"name": "usage", "description": "What was used, and the proof."},
     {"name": "events", "description": "The event log."},
     {"name": "site", "description": "What belongs to the whole site."},
+    {"name": "identity", "description": "Users, projects, tokens and key pairs."},
     {"name": "operations", "description": "Health, readiness and metrics."},
 ]
 
@@ -154,18 +164,19 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["ProblemDocument"] = problem
-    for kind in (JobSpec, BatchSpec):  # their routes read the body themselves
+    for kind in (JobSpec, BatchSpec, LoginWish):  # their routes read the body themselves
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, inner in schema.pop("$defs", {}).items():
             schemas.setdefault(name, inner)
         schemas[kind.__name__] = schema
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "A token of the site."},
+        "password": {"type": "http", "scheme": "basic", "description": "A name and a password of the site."},
     }
     for path, item in document["paths"].items():
         if path.startswith("/v1/"):
             for operation in item.values():
                 # The second, empty choice is local mode: this machine itself, without credentials.
-                operation["security"] = [{"token": []}, {}]
+                operation["security"] = [{"token": []}, {"password": []}, {}]
     app.openapi_schema = document
     return document

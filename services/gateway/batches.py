@@ -12,6 +12,7 @@ from services.chassis.bus import Bus
 from services.chassis.sealing import Sealer
 
 from .callers import Caller
+from .demand import gpus_of
 from .jobs import hash_of
 
 __all__ = ["BatchService"]
@@ -36,7 +37,8 @@ class BatchService:
         order_of(spec.jobs)  # what is wrong in itself need not travel
         principal = self._caller.principal
         batch_id = workload_id_from(principal.subject, key, _PREFIX) if key else workload_id(_PREFIX)
-        jobs_of(batch_id, spec)
+        jobs = jobs_of(batch_id, spec)
+        self._caller.require(gpus=sum(gpus_of(job) for job in jobs))
         asked_at = now()
         command = CreateBatch(
             batch_id=batch_id,

@@ -18,7 +18,7 @@ from contracts.errors import FieldError, InvalidError, TooLargeError
 from .api.problems import problem_response
 from .scopes import BRINGS_FILE
 
-__all__ = ["MOST_NESTED", "YAML_TYPES", "PlainBodies", "check_json"]
+__all__ = ["FORM_TYPE", "MOST_NESTED", "YAML_TYPES", "PlainBodies", "check_json", "is_file"]
 
 MOST_NESTED = 64
 """Levels of arrays and objects inside each other; no request of ours needs ten."""
@@ -27,6 +27,11 @@ YAML_TYPES = frozenset({b"application/yaml", b"application/x-yaml", b"text/yaml"
 """What YAML is called."""
 
 _TAKES_YAML = "/v1/batches"
+
+FORM_TYPE = b"application/x-www-form-urlencoded"
+"""What a form is called."""
+
+_TAKES_FORM = "/v1/login"
 
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 """Brackets, and whole strings, so that the brackets in them are passed over."""
@@ -117,6 +122,8 @@ def _refusal(scope: Scope, body: bytes) -> tuple[int, InvalidError] | None:
         return 415, InvalidError.of("Content-Encoding", "bodies are taken as they are, not compressed")
     if kind in YAML_TYPES and scope["method"] == "POST" and scope["path"] == _TAKES_YAML:
         return None  # its route reads it, within bounds of its own
+    if kind == FORM_TYPE and scope["path"] == _TAKES_FORM:
+        return None
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         return 415, InvalidError.of("Content-Type", "must be application/json")
     try:

@@ -12,12 +12,17 @@ class Closing:
     """Set once; long answers end then."""
 
     def __init__(self) -> None:
-        self.is_set = False
+        self._is_set = False
         self._waiting: set[Callable[[], None]] = set()
+
+    @property
+    def is_set(self) -> bool:
+        """Say whether it is time."""
+        return self._is_set
 
     def set(self) -> None:
         """Tell everybody who waits."""
-        self.is_set = True
+        self._is_set = True
         for wake in list(self._waiting):
             wake()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-import secrets
 import time
 from collections.abc import MutableMapping, Sequence
 from functools import cache
@@ -27,6 +27,7 @@ from .guard.rates import Standing
 
 __all__ = ["Edge"]
 
+_CHANCE = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 (names, not secrets)
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 
 _ALWAYS = (
@@ -55,8 +56,11 @@ _UNREAD = 64 * 1024
 _MOST_URL = 16 * 1024
 _MOST_HEADERS = 32 * 1024
 
-_SMALL = (("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20))
-"""Paths whose bodies are never as large as a job may be: a path, or ten thousand parts of an upload."""
+_SMALL = (
+    *(("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20)),
+    *((f"/v1/{noun}", 64 * 1024) for noun in ("login", "tokens", "keys", "users", "projects")),
+)
+"""Paths whose bodies are never as large as a job may be: a path, ten thousand parts of an upload, or a few words."""
 
 _ONCE = {
     name.lower().encode(): name
@@ -243,7 +247,7 @@ def _head_refusal(scope: Scope) -> tuple[int, InvalidError] | None:
 def _trace_of(scope: Scope) -> str:
     """Go on in the caller's trace, or begin one; the span is ours either way."""
     found = _TRACEPARENT.fullmatch(_header(scope, b"traceparent"))
-    fresh = secrets.token_hex(24)
+    fresh = f"{_CHANCE.getrandbits(192):048x}"
     trace, flags = (found[1].decode(), found[2].decode()) if found else (fresh[:32], "01")
     return f"00-{trace}-{fresh[32:]}-{flags}"
 

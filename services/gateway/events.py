@@ -118,6 +118,8 @@ class EventService:
                         await reader.pause(1.0)
                         continue
                     for entry in entries:
+                        if self._closing.is_set:
+                            return
                         if seen := await self._show(entry, wanted, patient=True):
                             body = seen.envelope.to_bytes()
                             yield sse_event(seen.envelope.type, body, place=str(seen.sequence))

@@ -18,12 +18,18 @@ from .auth.desk import TokenDesk
 from .batches import BatchService
 from .callers import Caller
 from .closing import Closing
+from .ending import Ending
 from .events import EventService
 from .figures import SiteService, UsageService
 from .files import FileService
 from .follow import LogFollower, Position
 from .guard.guard import Guard
 from .hooks import HookService
+from .identity.home import Identity
+from .identity.pairs import KeyPairService
+from .identity.people import UserService
+from .identity.projects import ProjectService
+from .identity.tokens import TokenService
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
@@ -51,6 +57,7 @@ class Process:
     health: HealthBook
     linker: Linker
     closing: Closing
+    identity: Identity
     guard: Guard
     sealer: Sealer
     tokens: TokenDesk | None = None
@@ -67,13 +74,19 @@ class Factory:
         self.caller = caller
         self.linker = process.linker
 
+    @property
+    def closing(self) -> Closing:
+        """Return when a long answer must end: the gateway stops, or this caller may ask no more."""
+        process, caller = self._process, self.caller
+        return Ending(process.closing, process.identity.register, caller.passport, caller.facts)
+
     def jobs(self) -> JobService:
         """Return the service for jobs."""
         process = self._process
         return JobService(
             bus=process.bus,
             caller=self.caller,
-            closing=process.closing,
+            closing=self.closing,
             wait=process.settings.submit_wait,
             sealer=process.sealer,
         )
@@ -123,7 +136,7 @@ class Factory:
             bus=self._process.bus,
             jobs=self.jobs(),
             archive=self.archive(),
-            closing=self._process.closing,
+            closing=self.closing,
             workload=workload,
             stream=stream,
             position=position,
@@ -147,7 +160,7 @@ class Factory:
     def events(self) -> EventService:
         """Return the service for events."""
         process = self._process
-        return EventService(bus=process.bus, principal=self.caller.principal, closing=process.closing)
+        return EventService(bus=process.bus, principal=self.caller.principal, closing=self.closing)
 
     def usage(self) -> UsageService:
         """Return the service for usage."""
@@ -165,3 +178,19 @@ class Factory:
     def parked(self) -> ParkedService:
         """Return the service for parked messages; refuses those who are no operators."""
         return ParkedService(bus=self._process.bus, caller=self.caller)
+
+    def users(self) -> UserService:
+        """Return the service for users."""
+        return UserService(self._process.identity, self.caller)
+
+    def projects(self) -> ProjectService:
+        """Return the service for projects."""
+        return ProjectService(self._process.identity, self.caller)
+
+    def tokens(self) -> TokenService:
+        """Return the service for tokens."""
+        return TokenService(self._process.identity, self.caller)
+
+    def key_pairs(self) -> KeyPairService:
+        """Return the service for key pairs."""
+        return KeyPairService(self._process.identity, self.caller)

@@ -40,6 +40,7 @@ from services.chassis.sealing import Sealer
 
 from .callers import Caller
 from .closing import Closing
+from .demand import gpus_of
 from .records import JobRecord, RecordPage
 from .watch import Watch, watching
 
@@ -98,6 +99,7 @@ class JobService:
 
     async def submit(self, spec: JobSpec, *, key: str | None, wait: float | None) -> Submitted:
         """Hand a job in; raises the scheduler's refusal. Without *key* each call makes another job."""
+        self._caller.require(gpus=gpus_of(spec))
         principal = self._caller.principal
         job_id = workload_id_from(principal.subject, key) if key else workload_id()
         command = SubmitWorkload(
@@ -114,6 +116,9 @@ class JobService:
         """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
         principal = self._caller.principal
         new_id = workload_id_from(principal.subject, key) if key else workload_id()
+        if self._caller.is_limited:
+            # It makes another job, which whoever may only look after this one may not.
+            self._caller.require(gpus=gpus_of((await self.get(job_id)).spec), resource=new_id)
         command = RetryWorkload(
             workload_id=job_id,
             principal=principal,
@@ -139,12 +144,15 @@ class JobService:
         *request* names this request alone: raises `MismatchError`, or `NotFoundError` where it is somebody else's, if
         the name is taken.
         """
+        self._caller.require(gpus=gpus_of(spec))
         principal = self._caller.principal
         command = SubmitWorkload(workload_id=job_id, principal=principal, spec=spec, request_hash=request)
         return Submitted(job_id, await self._order(command, None))
 
     async def start(self, job_id: str, inputs: list[Input] | None = None) -> JobRecord | None:
         """Let a held job go, with more inputs if given; None if the scheduler is away, then it will be done later."""
+        if self._caller.is_limited:
+            self._caller.require(gpus=gpus_of((await self.get(job_id)).spec))
         command = StartWorkload(workload_id=job_id, principal=self._caller.principal, inputs=inputs or [])
         return await self._order(command, None)
 

@@ -33,6 +33,7 @@ class Linker:
     def __init__(self, *, temporal_ui: str | None, namespace: str) -> None:
         self._workflows = f"{temporal_ui.rstrip('/')}/namespaces/{namespace}/workflows/" if temporal_ui else None
         self._written = self.links_of(_HERE.decode()).model_dump_json().encode()
+        self._pending = b"".join((b'{"id":"', _HERE, b'","status":"pending","links":', self._written, b"}"))
 
     def links_of(self, job_id: str) -> JobLinks:
         """Return the links of one job."""
@@ -41,6 +42,10 @@ class Linker:
         return JobLinks.model_construct(
             self=path, history=f"{path}/history", logs=f"{path}/logs", files=f"{path}/files", temporal_ui=workflow
         )
+
+    def pending_of(self, job_id: str) -> bytes:
+        """Return what is said of a job whose command is kept and not handled yet, written."""
+        return self._pending.replace(_HERE, job_id.encode())
 
     def json_of(self, job_id: str) -> bytes:
         """Return the same, written."""

@@ -20,8 +20,11 @@ from .closing import Closing
 from .factory import Process
 from .guard.guard import Guard
 from .guard.refusals import Refusals
+from .identity.home import Identity
+from .identity.tokens import IdentityDesk
 from .links import Linker
 from .settings import GatewaySettings
+from .tables import METADATA
 
 __all__ = ["main", "open_process", "run", "run_beside"]
 
@@ -36,20 +39,24 @@ _COLLECT_AFTER = 20_000
 async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator[Process]:
     """Make what lives as long as the process."""
     # Proxies of the environment are for the outside world; the store is ours.
+    identity = Identity(settings.gateway.identity, frame.unit, frame.bus, settings.data)
     guard = Guard(settings.gateway.limits, Refusals(frame.bus.announce))
     async with (
         httpx.AsyncClient(timeout=_STORE_TIMEOUT, limits=_STORE_LIMITS, trust_env=False) as http,
         guard.refusals.telling(),
+        identity.running(),
     ):
         yield Process(
             settings=settings.gateway,
             bus=frame.bus,
             http=http,
-            door=WatchedDoor(open_door(settings.gateway.identity), guard),
+            door=WatchedDoor(open_door(settings.gateway.identity, identity), guard),
             health=frame.health,
             linker=Linker(temporal_ui=settings.gateway.temporal_ui, namespace=settings.gateway.temporal_namespace),
             closing=Closing(),
             sealer=Sealer.of(settings),
+            identity=identity,
+            tokens=IdentityDesk(identity),
             seal_key=settings.ticket_key,
             guard=guard,
         )
@@ -57,7 +64,10 @@ async def open_process(frame: Frame, settings: GatewaySettings) -> AsyncIterator
 
 async def main(settings: GatewaySettings, *, only: str | None = None) -> None:
     """Serve until told to stop; *only* one dialect, if one is named."""
-    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as process:
+    async with (
+        open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
+        open_process(frame, settings) as process,
+    ):
         await frame.serve(settings.gateway.listen, create_app(process, only=only), on_drain=process.closing.set)
 
 

@@ -20,6 +20,7 @@ from services.chassis.bus import Bus
 from services.chassis.sealing import Sealer
 
 from .callers import Caller
+from .demand import gpus_of
 from .jobs import hash_of
 
 __all__ = ["ScheduleService"]
@@ -40,6 +41,7 @@ class ScheduleService:
         self, spec: ScheduleSpec, *, key: str | None, wait: float | None
     ) -> tuple[str, Schedule | None, bool]:
         """Make a schedule; returns its id, its record, and whether an earlier request with the same key had made it."""
+        self._caller.require(gpus=gpus_of(spec.job))
         principal = self._caller.principal
         schedule_id = workload_id_from(principal.subject, key, _PREFIX) if key else workload_id(_PREFIX)
         asked_at = now()
@@ -54,6 +56,7 @@ class ScheduleService:
 
     async def replace(self, schedule_id: str, spec: ScheduleSpec, revision: int | None) -> Schedule | None:
         """Let a schedule be another one."""
+        self._caller.require(gpus=gpus_of(spec.job))
         principal = self._caller.principal
         sealed = replace_secrets(spec, self._sealer.seal)
         return await self._order(
@@ -66,6 +69,7 @@ class ScheduleService:
 
     async def resume(self, schedule_id: str) -> Schedule | None:
         """Go on making jobs."""
+        await self._require_wanted(schedule_id)
         return await self._order(ResumeSchedule(schedule_id=schedule_id, principal=self._caller.principal))
 
     async def delete(self, schedule_id: str) -> bool:
@@ -75,11 +79,17 @@ class ScheduleService:
 
     async def trigger(self, schedule_id: str) -> ScheduleRun | None:
         """Make one job now."""
+        await self._require_wanted(schedule_id)
         command = TriggerSchedule(schedule_id=schedule_id, principal=self._caller.principal, at=now())
         run: ScheduleRun | None = await self._bus.order(
             command, self._caller.context, wait=self._wait, answer=ScheduleRun
         )
         return run
+
+    async def _require_wanted(self, schedule_id: str) -> None:
+        """Refuse what the credential forbids, now that a schedule of some time ago is to make jobs."""
+        if self._caller.is_limited:
+            self._caller.require(gpus=gpus_of((await self.get(schedule_id)).spec.job))
 
     async def get(self, schedule_id: str) -> Schedule:
         """Return one schedule with its last runs."""

@@ -15,6 +15,28 @@ from contracts.documents import read_documents
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, UploadPlan
 from contracts.grants import Grant
+from contracts.identity import (
+    DisableWish,
+    Inspection,
+    InspectionWish,
+    KeyPairRecord,
+    KeyPairWish,
+    LoginWish,
+    MadeKeyPair,
+    Member,
+    MemberWish,
+    MintedToken,
+    PasswordWish,
+    Project,
+    ProjectWish,
+    Revocation,
+    RevocationWish,
+    RootKeys,
+    TokenRecord,
+    TokenWish,
+    User,
+    UserWish,
+)
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
@@ -22,7 +44,14 @@ from contracts.spec import JobSpec
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.tasks import Task
 from contracts.usage import ReplayReport, UsageSummary
-from services.gateway.api import batch_examples, examples, grant_examples, hook_examples, schedule_examples
+from services.gateway.api import (
+    batch_examples,
+    examples,
+    grant_examples,
+    hook_examples,
+    identity_examples,
+    schedule_examples,
+)
 from services.gateway.api.events import EventPage
 from services.gateway.api.grants import GrantWish
 from services.gateway.api.health import Readiness
@@ -120,6 +149,16 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (Subscription, hook_examples.SUBSCRIPTION),
         (Delivery, hook_examples.DELIVERY),
         (Delivery, hook_examples.PING),
+        (User, identity_examples.USER),
+        (Project, identity_examples.PROJECT),
+        (Member, identity_examples.MEMBER),
+        (MintedToken, identity_examples.MINTED),
+        (TokenRecord, identity_examples.TOKEN),
+        (Inspection, identity_examples.INSPECTION),
+        (Revocation, identity_examples.REVOCATION),
+        (RootKeys, identity_examples.ROOT_KEYS),
+        (KeyPairRecord, identity_examples.KEY),
+        (MadeKeyPair, identity_examples.MADE_KEY),
         (Grant, grant_examples.GRANT),
         (Grant, grant_examples.FOLDER_GRANT),
     ],
@@ -153,6 +192,27 @@ def test_the_examples_of_schedules_can_be_made(name: str) -> None:
 def test_the_examples_of_subscriptions_can_be_made(name: str) -> None:
     example = cast(dict[str, Any], hook_examples.SUBSCRIPTIONS[name])
     SubscriptionSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wishes"),
+    [
+        (UserWish, identity_examples.USER_WISHES),
+        (DisableWish, identity_examples.DISABLING),
+        (PasswordWish, identity_examples.PASSWORDS),
+        (ProjectWish, identity_examples.PROJECT_WISHES),
+        (MemberWish, identity_examples.MEMBER_WISHES),
+        (TokenWish, identity_examples.TOKEN_WISHES),
+        (InspectionWish, identity_examples.INSPECTING),
+        (RevocationWish, identity_examples.REVOKING),
+        (LoginWish, identity_examples.LOGINS),
+        (KeyPairWish, identity_examples.KEY_WISHES),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_examples_of_wishes_of_identity_are_taken(kind: Any, wishes: dict[str, Any]) -> None:
+    for wish in wishes.values():
+        TypeAdapter(kind).validate_python(wish["value"])
 
 
 @pytest.mark.parametrize("name", list(grant_examples.WISHES))

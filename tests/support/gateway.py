@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import JsonValue, SecretStr
 
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
-from services.chassis.service import open_frame
+from services.chassis.migrations import ensure_schema, newest_revision
+from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings, Server, Tls
+from services.chassis.unit import EVENT_SINK
 from services.gateway.app import create_app
 from services.gateway.auth.desk import TokenDesk
 from services.gateway.factory import Process
 from services.gateway.guard.settings import GuardSettings
 from services.gateway.main import open_process
 from services.gateway.settings import CorsSettings, GatewaySection, GatewaySettings, IdentitySettings, StaticUser
+from services.gateway.tables import METADATA
 from tests.support.servers import free_ports, run_nats
 from tests.support.site import Site, run_site
 
-__all__ = ["TOKENS", "Site", "Stand", "as_user", "run_gateway", "run_site", "run_stand"]
+__all__ = ["TOKENS", "Site", "Stand", "as_user", "identity_settings", "run_gateway", "run_site", "run_stand"]
 
 TOKENS = {
     "ada": "token-of-ada",
@@ -52,6 +61,11 @@ def _users() -> list[StaticUser]:
     ]
 
 
+def identity_settings(**more: Any) -> IdentitySettings:
+    """Return settings with the users that tests know."""
+    return IdentitySettings(**{"local": False, "users": _users(), **more})
+
+
 @asynccontextmanager
 async def run_gateway(
     nats: NatsSettings,
@@ -62,34 +76,76 @@ async def run_gateway(
     body_wait: float = 30.0,
     dialects: dict[str, dict[str, JsonValue]] | None = None,
     tokens: TokenDesk | None = None,
+    data: Path | None = None,
+    database_url: str | None = None,
     identity: IdentitySettings | None = None,
     tls: Tls | None = None,
     socket: Path | None = None,
     limits: GuardSettings | None = None,
     cors: CorsSettings | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Process]]:
-    """Run the gateway on a port of its own; the client reaches it without credentials."""
-    (port,) = free_ports(1)
-    section = GatewaySection(
-        listen=Server(port=port, tls=tls, socket=socket),
-        submit_wait=submit_wait,
-        max_body=max_body,
-        body_wait=body_wait,
-        temporal_ui="http://127.0.0.1:8233",
-        dialects=dialects or {},
-        limits=limits or GuardSettings(),
-        cors=cors or CorsSettings(),
-        identity=identity or IdentitySettings(local=local, users=_users()),
-    )
-    settings = GatewaySettings(nats=nats, gateway=section, ticket_key=SecretStr("k" * 40))
-    settings.log.level = "warning"
-    async with open_frame("gateway", settings) as frame, open_process(frame, settings) as made:
-        await frame.bus.start()
-        process = made if tokens is None else replace(made, tokens=tokens)
-        async with serve_http(create_app(process), section.listen):
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-                yield client, process
-            process.closing.set()
+    """Run the gateway on a port of its own; the client reaches it without credentials.
+
+    *data* is for those who need it again: another gateway on the same folder knows the same users.
+    """
+    with tempfile.TemporaryDirectory(prefix="shunter-gateway-") as folder:
+        (port,) = free_ports(1)
+        section = GatewaySection(
+            listen=Server(port=port, tls=tls, socket=socket),
+            submit_wait=submit_wait,
+            max_body=max_body,
+            body_wait=body_wait,
+            temporal_ui="http://127.0.0.1:8233",
+            database_url=database_url,
+            identity=identity or identity_settings(local=local),
+            dialects=dialects or {},
+            limits=limits or GuardSettings(),
+            cors=cors or CorsSettings(),
+        )
+        settings = GatewaySettings(
+            data=data or Path(folder), nats=nats, gateway=section, ticket_key=SecretStr("k" * 40)
+        )
+        settings.log.level = "warning"
+        if database_url is None:
+            await _bring_schema(Path(settings.database_url.partition("///")[2]))
+        async with (
+            open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
+            open_process(frame, settings) as made,
+            _working(frame),
+        ):
+            process = made if tokens is None else replace(made, tokens=tokens)
+            url = f"http://127.0.0.1:{port}"
+            async with serve_http(create_app(process), section.listen):
+                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+                    yield client, process
+                process.closing.set()
+
+
+@asynccontextmanager
+async def _working(frame: Frame) -> AsyncIterator[None]:
+    """Have the frame do what it does while it serves, without its signals."""
+    assert frame._relay
+    await frame._relay.start({EVENT_SINK: frame.bus.send_row})
+    await frame.bus.start()
+    try:
+        yield
+    finally:
+        await frame.drain()
+
+
+async def _bring_schema(target: Path) -> None:
+    """Bring an empty database to the present schema by copying one that was migrated once."""
+    template = Path(tempfile.gettempdir()) / f"shunter-gateway-{newest_revision('gateway')}-{os.getpid()}.db"
+    if not await asyncio.to_thread(template.exists):
+        await ensure_schema("gateway", f"sqlite+aiosqlite:///{template}")
+        atexit.register(template.unlink, missing_ok=True)
+    await asyncio.to_thread(_copy_once, template, target)
+
+
+def _copy_once(template: Path, target: Path) -> None:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(template, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,15 @@ COMMANDS = [
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("login", "logout", "backends", "whoami", "doctor", "version"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
+    *("token", "token mint", "token narrow", "token list", "token revoke", "token inspect", "token keys"),
+    *("keys", "keys make", "keys list", "keys rm"),
+    *("users", "users list", "users show", "users set", "users disable", "users enable", "users password"),
+    *("projects", "projects list", "projects set", "projects rm", "projects members", "projects add"),
+    "projects remove",
 ]
+
+GROUPS = {"files", "audit", "parked", "schedule", "batch", "token", "keys", "users", "projects"}
+GROUPS |= {"subscriptions", "deliveries"}
 
 WITHOUT_JSON = {"down", "service", "gateway"}
 
@@ -58,7 +66,7 @@ def test_these_are_the_commands() -> None:
 def test_help_teaches_with_an_example(terminal: Terminal, name: str) -> None:
     shown = terminal.run(*name.split(), "--help")
     assert shown.code == 0
-    if name in {"files", "audit", "parked", "schedule", "batch", "subscriptions", "deliveries"}:
+    if name in GROUPS:
         return
     assert "Example: shunter" in shown.out
     assert ("--json" in shown.out) == (name not in WITHOUT_JSON)

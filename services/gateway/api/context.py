@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, AwareDatetime
 
 from contracts.spec import FilePath
+from services.gateway.auth.facts import facts_of
 from services.gateway.callers import TRACE, Caller
 from services.gateway.factory import Factory, Process
 
@@ -28,7 +29,8 @@ async def services_of(request: Request) -> Factory:
     process = process_of(request)
     passport = await process.door.identify(request)
     refuse_unknown(request)
-    return Factory(process, Caller.of(passport, request.scope[TRACE]))
+    facts = facts_of(request) if passport.caveats else None
+    return Factory(process, Caller.of(passport, request.scope[TRACE], facts))
 
 
 Services = Annotated[Factory, Depends(services_of)]

@@ -267,8 +267,8 @@ def _show(record: JobRecord, links: Linker, *, status: int = 200, headers: dict[
 
 
 def _pending(job_id: str, links: Linker, headers: dict[str, str]) -> Response:
-    view = PendingJob.model_construct(id=job_id, status="pending", links=links.links_of(job_id))
-    return json_answer(view, status=202, headers={"Location": job_path(job_id), "Retry-After": "1", **headers})
+    headers = {"Location": job_path(job_id), "Retry-After": "1", **headers}
+    return Response(links.pending_of(job_id), status_code=202, headers=headers, media_type="application/json")
 
 
 def _labels(words: list[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ _SEEN: dict[Callable[..., Any], dict[str, bool]] = {}
 
 def refuse_unknown(request: Request) -> None:
     """Raise `InvalidError` for a query parameter that this route does not have, or that it takes once."""
-    if not request.url.query:
+    if not request.scope["query_string"]:
         return
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import HTTPConnection
 
 from contracts.errors import UnauthenticatedError
+from services.gateway.identity.register import Register
 
-from .passport import Passport
+from .facts import facts_of
+from .passport import Facts, Passport
 
 __all__ = ["Authenticator", "Door"]
 
@@ -29,14 +32,25 @@ class Authenticator(ABC):
 class Door:
     """Finds the passport of a request by the first way in that knows them."""
 
-    def __init__(self, ways: Sequence[Authenticator]) -> None:
+    def __init__(self, ways: Sequence[Authenticator], register: Register | None = None) -> None:
         self._ways = ways
+        self._register = register or Register()
 
-    async def identify(self, connection: HTTPConnection) -> Passport:
-        """Return who asks, or raise `UnauthenticatedError`."""
+    async def identify(self, connection: HTTPConnection, facts: Facts | None = None) -> Passport:
+        """Return who asks, with what the site has given them and without what their credential forbids.
+
+        Raises `UnauthenticatedError`, or `ForbiddenError` where the credential is not for this request.
+        """
         for way in self._ways:
             if passport := await way.authenticate(connection):
-                return passport
+                return self._admit(passport, connection, facts)
         if "authorization" in connection.headers:
             raise UnauthenticatedError("the credentials are not valid here")
         raise UnauthenticatedError("who are you? send a token: `Authorization: Bearer …`")
+
+    def _admit(self, passport: Passport, connection: HTTPConnection, facts: Facts | None) -> Passport:
+        admitted = self._register.admit(passport)
+        if admitted.caveats is None:
+            return admitted
+        principal = admitted.caveats.narrow(admitted.principal, facts or facts_of(connection))
+        return admitted if principal is admitted.principal else replace(admitted, principal=principal)

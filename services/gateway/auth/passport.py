@@ -27,14 +27,17 @@ class Facts:
     service: str = "shunter"
     """The part of the gateway that is asked: `shunter`, or a dialect's name."""
     gpus: int = 0
-    """GPUs that the request asks for, all tasks of an array together."""
+    """GPUs that the request asks for, all tasks of an array that may run at once together."""
 
 
 class Caveats(Protocol):
     """What a credential forbids, though its owner may."""
 
     def require(self, facts: Facts) -> None:
-        """Raise `ForbiddenError` for a request that the credential is not for."""
+        """Raise `ForbiddenError` for a request that the credential is not for, `UnauthenticatedError` if it is over."""
+
+    def narrow(self, principal: Principal, facts: Facts) -> Principal:
+        """Do the same, and return what is left of the principal's rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Passport:
     caveats: Caveats | None = None
     expires_at: datetime | None = None
     """When what is still open for them, such as an event stream, must end."""
+    claimed: Principal | None = None
+    """The principal as the way in alone knows them, where the site has given them more."""
 
     def require(self, facts: Facts) -> None:
         """Raise `ForbiddenError` for what the credential does not allow."""

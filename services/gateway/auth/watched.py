@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from services.gateway.guard.guard import Guard
 
 from .authenticator import Door
-from .passport import Passport
+from .passport import Facts, Passport
 
 __all__ = ["WatchedDoor"]
 
@@ -20,9 +20,9 @@ class WatchedDoor(Door):
         self._door = door
         self._guard = guard
 
-    async def identify(self, connection: HTTPConnection) -> Passport:
+    async def identify(self, connection: HTTPConnection, facts: Facts | None = None) -> Passport:
         """Return who asks; raises `TooManyRequestsError` besides what the door raises."""
         async with self._guard.attempt(connection):
-            passport = await self._door.identify(connection)
+            passport = await self._door.identify(connection, facts)
         self._guard.admit_principal(connection.scope, passport.principal.subject)
         return passport

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 
 from services.gateway.api.context import process_of
+from services.gateway.auth import facts
 from services.gateway.auth.passport import Facts
 from services.gateway.callers import TRACE, Caller
 from services.gateway.factory import Factory
@@ -15,21 +18,12 @@ __all__ = ["enter", "facts_of"]
 
 def facts_of(request: Request, *, service: str, resource: str | None = None, gpus: int = 0) -> Facts:
     """Return what credentials are checked against; the path is as the dialect's own clients write it."""
-    address = request.client.host if request.client else ""
-    return Facts(
-        method=request.method,
-        path=path_within(request.scope),
-        resource=resource,
-        address=address,
-        client=f"addr:{address}",
-        service=service,
-        gpus=gpus,
-    )
+    known = facts.facts_of(request, service=service, resource=resource)
+    return replace(known, path=path_within(request.scope), resource=resource, gpus=gpus)
 
 
-async def enter(request: Request, facts: Facts) -> Factory:
+async def enter(request: Request, known: Facts) -> Factory:
     """Find out who asks and whether their credential is for this; return the services made for them."""
     process = process_of(request)
-    passport = await process.door.identify(request)
-    passport.require(facts)
-    return Factory(process, Caller.of(passport, request.scope[TRACE]))
+    passport = await process.door.identify(request, known)
+    return Factory(process, Caller.of(passport, request.scope[TRACE], known))
