@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from .ids import WorkloadId
 from .model import Model
 from .states import WorkloadState
 
@@ -110,6 +111,8 @@ class Callback(Model):
     url: HookUrl = Field(examples=["https://hooks.example.org/shunter"])
     secret: Secret | None = Field(default=None, repr=False)
     """What bodies are signed with (`x-hub-signature-256`); write-only, at most 256 bytes."""
+    secret_of: WorkloadId | None = None
+    """Instead of a secret: an earlier job of one's own that told the same URL; its hidden secret is used."""
     events: list[WorkloadState] = Field(default=[], max_length=len(WorkloadState), examples=[["succeeded", "failed"]])
     """The states that are told; by default all."""
     format: FormatName = "cloudevents"
@@ -121,6 +124,12 @@ class Callback(Model):
         if len(set(events)) != len(events):
             raise ValueError("a state is named twice")
         return events
+
+    @model_validator(mode="after")
+    def _check_one_secret(self) -> Self:
+        if self.secret is not None and self.secret_of is not None:
+            raise ValueError("give either secret or secret_of")
+        return self
 
     def wants(self, state: WorkloadState) -> bool:
         """Say whether a move to *state* is told."""

@@ -146,7 +146,8 @@ class JobService:
         """
         self._caller.require(gpus=gpus_of(spec))
         principal = self._caller.principal
-        command = SubmitWorkload(workload_id=job_id, principal=principal, spec=spec, request_hash=request)
+        sealed = replace_secrets(spec, self._sealer.seal)
+        command = SubmitWorkload(workload_id=job_id, principal=principal, spec=sealed, request_hash=request)
         return Submitted(job_id, await self._order(command, None))
 
     async def start(self, job_id: str, inputs: list[Input] | None = None) -> JobRecord | None:

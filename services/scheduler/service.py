@@ -69,7 +69,8 @@ class WorkloadService:
                 return await self._same(known, command.principal, command.request_hash)
         if command.spec.array is not None:
             require_items(command.spec.array)
-        admitted = await self._admission.admit(command.spec, command.principal)
+        spec = await self._with_borrowed(command.spec, command.principal)
+        admitted = await self._admission.admit(spec, command.principal)
         return await self._let_in(
             delivery,
             Arrival(
@@ -115,6 +116,18 @@ class WorkloadService:
         async with self._unit.looking_up() as connection:
             told = await find_callback(connection, old["id"])
         return spec.model_copy(update={"callback": callback_of(told)}) if told else spec
+
+    async def _with_borrowed(self, spec: JobSpec, principal: Principal) -> JobSpec:
+        """Return the spec with the secret of an earlier job of the same owner's that told the same URL."""
+        callback = spec.callback
+        if callback is None or callback.secret_of is None:
+            return spec
+        async with self._unit.looking_up() as connection:
+            told = await find_callback(connection, callback.secret_of)
+        if told is None or told["owner"] != principal.subject or callback_of(told).url != callback.url:
+            raise InvalidError.of("callback.secret_of", "must be a job of yours that told the same URL")
+        own = callback.model_copy(update={"secret": callback_of(told).secret, "secret_of": None})
+        return spec.model_copy(update={"callback": own})
 
     async def _admit_again(self, old: Record, spec: JobSpec, owner: Principal, tasks: str) -> Admitted:
         if spec.array is None and tasks == "all":

@@ -164,3 +164,21 @@ async def test_a_job_that_came_by_psik_is_told_as_psik_tells(client: httpx.Async
     ]
     assert got[0].body.startswith(b'{"jobid":"1769860800.123","jobndx":1,')
     assert all(_is_signed(one) and one.headers["content-type"] == "application/json" for one in got)
+
+
+async def test_a_later_job_is_signed_with_the_secret_of_an_earlier_one(
+    client: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    told = {"url": receiver.url(), **ENDS}
+    first = await _made(client, "/v1/jobs", {"argv": ["true"], "callback": {**told, "secret": SECRET}})
+    wish = {"argv": ["true"], "callback": {**told, "secret_of": first["id"]}}
+    second = await _made(client, "/v1/jobs", wish)
+    assert second["spec"]["callback"]["secret_of"] is None
+    assert all(_is_signed(one) for one in await receiver.until(2))
+    other = {"argv": ["true"], "callback": {"url": receiver.url("/other"), "secret_of": first["id"]}}
+    for spec, who in ((wish, "root"), (wish, "eve"), (other, "ada")):
+        answer = await client.post("/v1/jobs", json=spec, headers=as_user(who))
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "callback.secret_of"
+    many = await client.post("/v1/batches", json={"jobs": [{**wish, "key": "a"}]}, headers=ADA)
+    assert many.status_code == 422

@@ -17,6 +17,7 @@ from pydantic import SecretStr, ValidationError
 from contracts.errors import ForbiddenError, InvalidError
 from contracts.glances import Glance
 from contracts.queries import BackendView
+from contracts.secrets import without_secrets
 from contracts.spec import Input, JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Transition
@@ -229,20 +230,22 @@ def test_backends_of_both_releases_are_understood() -> None:
 
 def test_a_further_run_is_the_same_job_with_what_the_last_one_left() -> None:
     first = _native(hold=True, environment={"A": "1"})
-    second = again(first, 2, [Input(source="jobs/x/outputs/a", path="a")])
+    second = again(first, 2, [Input(source="jobs/x/outputs/a", path="a")], of=native_id(JOBID, 1))
     JobSpec.model_validate(second.model_dump())
     assert (second.env["jobndx"], second.labels[RUN], second.hold) == ("2", "2", False)
     assert second.script == first.script
 
 
-def test_a_callback_is_handed_on_as_soon_as_our_jobs_have_one() -> None:
+def test_a_callback_is_handed_on_and_further_runs_are_signed_as_the_first() -> None:
     wish = JobSpec1.model_validate({"script": "true", "callback": "http://127.0.0.1:9/x", "cb_secret": "s3cret"})
-    handed = callback_of(wish)
-    if "callback" in JobSpec.model_fields:
-        assert handed == {"callback": {"url": "http://127.0.0.1:9/x", "secret": "s3cret", "format": "psik"}}
-    else:
-        assert handed == {}
+    assert callback_of(wish) == {"url": "http://127.0.0.1:9/x", "secret": "s3cret", "format": "psik"}
+    assert callback_of(JobSpec1.model_validate({"script": "true"})) is None
     assert "s3cret" not in wish.model_dump_json()
+    first = without_secrets(_native(callback="http://127.0.0.1:9/x", cb_secret="s3cret"))
+    second = again(first, 2, [], of=native_id(JOBID, 1))
+    assert second.callback is not None
+    assert (second.callback.secret, second.callback.secret_of) == (None, native_id(JOBID, 1))
+    assert JobSpec.model_validate(second.model_dump()) == second
 
 
 # --- secrets, policies, commas ------------------------------------------------------------------------------------

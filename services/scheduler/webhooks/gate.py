@@ -22,5 +22,7 @@ class HookGate:
         """Refuse what could never be sent; *place* is where the wish stands in what was asked."""
         self._targets.require(wish.url, f"{place}url")
         require_format(wish.format, f"{place}format")
+        if isinstance(wish, Callback) and wish.secret_of is not None:
+            raise InvalidError.of(f"{place}secret_of", "is for a job that is submitted by itself")
         if wish.secret is not None and not is_sealed(wish.secret):
             raise InvalidError.of(f"{place}secret", "did not come sealed; only the gateway takes secrets from users")

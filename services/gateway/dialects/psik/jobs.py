@@ -85,7 +85,7 @@ class PsikJobs:
             ndx = len(chain.runs) + 1
             if ndx > _MOST_RUNS:
                 raise ForbiddenError(f"a job has at most {_MOST_RUNS} runs")
-            spec = again((await self._jobs.get(chain.last.id)).spec, ndx, inputs)
+            spec = again((await self._jobs.get(chain.last.id)).spec, ndx, inputs, of=chain.last.id)
             await self._jobs.submit_as(native_id(jobid, ndx), spec, request=secrets.token_hex(32))
         except (ConflictError, MismatchError):
             return

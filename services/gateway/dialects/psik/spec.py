@@ -52,20 +52,19 @@ def native_spec(spec: JobSpec1, *, jobid: str, target: Target, seal: Seal, hold:
                 "placement": Placement(backend=target.settings.backend),
                 "hold": hold,
                 "labels": _labels(spec, jobid, target, seal, cut),
-                # TO BE COMPLETED AT THE MERGE: `callback`, once JobSpec has it (see tests/unit/test_psik_mapping.py).
-                **callback_of(spec),
+                "callback": callback_of(spec),
             }
         )
     except ValidationError as error:
         raise RequestValidationError([_by_psik_name(found) for found in error.errors()]) from error
 
 
-def callback_of(spec: JobSpec1) -> dict[str, object]:
-    """Return what our JobSpec is told of the job's callback, as far as it can be told."""
-    if spec.callback is None or "callback" not in JobSpec.model_fields:
-        return {}
+def callback_of(spec: JobSpec1) -> dict[str, object] | None:
+    """Return what our JobSpec is told of the job's callback."""
+    if spec.callback is None:
+        return None
     secret = spec.cb_secret.get_secret_value() if spec.cb_secret else None
-    return {"callback": {"url": spec.callback, "secret": secret, "format": "psik"}}
+    return {"url": spec.callback, "secret": secret, "format": "psik"}
 
 
 def _labels(spec: JobSpec1, jobid: str, target: Target, seal: Seal, cut: str) -> dict[str, str]:
@@ -89,13 +88,18 @@ def _by_psik_name(found: ErrorDetails) -> dict[str, object]:
     return {**found, "loc": ("body", *place, *found["loc"][1:])}
 
 
-def again(spec: JobSpec, ndx: int, inputs: list[Input]) -> JobSpec:
-    """Return a further run of a job, which begins with what the one before left behind."""
+def again(spec: JobSpec, ndx: int, inputs: list[Input], *, of: str) -> JobSpec:
+    """Return a further run of a job, which begins with what the one before, *of*, left behind.
+
+    Its callback is signed as that one's: the record says everything but the secret.
+    """
+    callback = spec.callback and spec.callback.model_copy(update={"secret_of": of})
     return spec.model_copy(
         update={
             "env": {**spec.env, "jobndx": str(ndx)},
             "labels": {**spec.labels, RUN: str(ndx)},
             "hold": False,
+            "callback": callback,
             "inputs": inputs,
             "start_at": None,
             "after": [],
