@@ -57,7 +57,7 @@ async def test_a_secret_goes_in_and_never_comes_out(
 ) -> None:
     callback = {"url": receiver.url(), "secret": SECRET, **ENDS}
     job = await _made(client, "/v1/jobs", {"argv": ["true"], "callback": callback})
-    assert job["spec"]["callback"] == {**callback, "secret": None, "format": "cloudevents"}
+    assert job["spec"]["callback"] == {**callback, "secret": None, "secret_of": None, "format": "cloudevents"}
     jobs = [{"key": "a", "argv": ["true"]}, {"key": "b", "argv": ["true"], "callback": callback}]
     await _made(client, "/v1/batches", {"jobs": jobs})
     await _made(client, "/v1/jobs", {"argv": ["true"], "array": {"count": 2}, "callback": callback})
