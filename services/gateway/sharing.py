@@ -18,6 +18,7 @@ from contracts.grants import (
 from services.chassis.bus import Bus
 
 from .callers import Caller
+from .identity.rights import require_first_hand
 
 __all__ = ["SharingService"]
 
@@ -37,6 +38,7 @@ class SharingService:
 
     async def share_job(self, job_id: str, grantee: str, right: Right, expires_at: datetime | None) -> Grant | None:
         """Grant a right on a job."""
+        require_first_hand(self._caller, "share")
         principal = self._caller.principal
         return await self._order(
             ShareWorkload(workload_id=job_id, principal=principal, grantee=grantee, right=right, expires_at=expires_at)
@@ -64,6 +66,7 @@ class SharingService:
         self, path: str, owner: str | None, grantee: str, right: Right, expires_at: datetime | None
     ) -> Grant | None:
         """Grant a right on a folder."""
+        require_first_hand(self._caller, "share")
         principal = self._caller.principal
         return await self._order(
             ShareFolder(

@@ -84,7 +84,7 @@ async def test_a_message_is_handled_once_however_often_it_comes(stand: Stand) ->
     twice = await asyncio.gather(*(together.do("same", ANN, "n") for _ in range(2)))
     assert sorted(twice, key=str) == ["N", None]
     mixed = await asyncio.gather(together.do("same", ANN, "n"), together.do("other", ANN, "o"))
-    assert mixed == (None, "O")
+    assert list(mixed) == [None, "O"]
     assert await _notes(stand) == ["n", "o"]
 
 
