@@ -7,6 +7,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from services.scheduler.webhooks.sending import SIGNATURE, sign
 from tests.support.hooks import run_receiver
 from tests.support.stack import Stack, shunter
@@ -44,3 +46,24 @@ async def test_a_job_tells_whom_it_should_and_a_subscription_is_tried(stack: Sta
     refused = await asyncio.to_thread(_run, stack, "submit", "--callback", "https://example.org/", "--", "true")
     assert refused.returncode == 2, refused.stderr
     assert "scheduler.webhooks.allow" in refused.stderr
+
+
+async def test_a_psik_job_is_told_of_as_psik_does_and_so_is_its_restart(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {stack.tokens['owner']}"}
+    async with (
+        run_receiver() as receiver,
+        httpx.AsyncClient(base_url=f"{stack.url}/psik/v1", headers=headers, trust_env=False, timeout=60) as client,
+    ):
+        wish = {"script": "exit 0", "callback": receiver.url("/psik"), "cb_secret": "s3cret"}
+        made = await client.post("/jobs", json=wish)
+        assert made.status_code == 200, made.text
+        jobid = made.json()
+        await receiver.until(3)
+        started = await client.post(f"/jobs/{jobid}/start")
+        assert started.status_code == 200, started.text
+        got = await receiver.until(6)
+    told = [json.loads(one.body) for one in got]
+    steps = [(1, "queued"), (1, "active"), (1, "completed"), (2, "queued"), (2, "active"), (2, "completed")]
+    assert [(step["jobndx"], step["state"]) for step in told] == steps
+    assert {step["jobid"] for step in told} == {jobid}
+    assert all(one.headers[SIGNATURE] == sign("s3cret", one.body) for one in got)
