@@ -16,9 +16,12 @@ import pytest_asyncio
 import yaml
 from sqlalchemy import update
 
+from contracts.envelope import Context
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.hook_commands import DeleteSubscription, PauseSubscription, ResumeSubscription
 from contracts.hook_events import DeliveryDead, DeliveryRedelivered, SubscriptionCreated
+from contracts.identity_events import UserDisabled
+from contracts.model import now
 from contracts.states import WorkloadState
 from contracts.subjects import event_subject
 from contracts.subscriptions import DeliveryState, SubscriptionState
@@ -394,3 +397,20 @@ async def test_nobody_reads_the_log_where_nobody_wants_to_be_told(
         await receiver.until(len(LIFE), path="/again")
     assert receiver.words("/") == receiver.words("/again") == LIFE
     assert told.id != again.id
+
+
+async def test_who_is_disabled_is_told_nothing_more(user: User, bus: Bus, receiver: Receiver) -> None:
+    made = await Hooker(bus).create(url=receiver.url())
+    await Hooker(bus, ADMIN).create(url=receiver.url("/admin"), of="visible", types=["user"])
+    await bus.announce(UserDisabled(owner="ada", at=now()), Context.start("user:root"))
+    await receiver.until(1, path="/admin")
+    await user.until((await user.submit()).id)
+    async with asyncio.timeout(10):
+        while True:
+            found = await Hooker(bus).get(made.id)
+            if found.state is SubscriptionState.PAUSED:
+                break
+            await asyncio.sleep(0.05)
+    assert found.reason == "its owner was disabled"
+    assert {one.event["type"] for one in receiver.got if one.path == "/"} <= {"org.shunter.subscription.created.v1"}
+    assert (await Hooker(bus).steer(ResumeSubscription, made.id)).reason == ""

@@ -17,9 +17,10 @@ from contracts.events import ScheduleCreated, WorkloadAccepted, WorkloadMoved
 from contracts.fact import Event
 from contracts.hook_events import DeliveryDead, SubscriptionCreated
 from contracts.hooks import Callback, is_sealed
+from contracts.identity_events import MembershipEnded, MembershipSet, UserChanged, UserDisabled
 from contracts.ids import workload_id
 from contracts.model import now
-from contracts.principals import Level, Principal
+from contracts.principals import Level, Principal, Role
 from contracts.schedules import ScheduleSpec
 from contracts.secrets import keep_secret, replace_secrets, without_secrets
 from contracts.spec import JobSpec
@@ -33,6 +34,7 @@ from services.scheduler.webhooks.formats import FORMATS, JobFacts, psik_state, s
 from services.scheduler.webhooks.matching import CallbackTarget, SubscriptionTarget
 from services.scheduler.webhooks.records import new_subscription
 from services.scheduler.webhooks.sending import sign
+from services.scheduler.webhooks.withdrawing import why_withdrawn
 
 JOB = workload_id()
 URL = "https://hooks.example.org/"
@@ -288,6 +290,32 @@ def test_what_cannot_be_wanted_is_not_even_read() -> None:
     assert not _subscription(types=["schedule"]).may_want("workload")
     assert _subscription(types=["workload.mo"]).may_want("workload")
     assert not _subscription(states=["failed"]).may_want("file")
+
+
+@pytest.mark.parametrize(
+    ("event", "mine", "visible"),
+    [
+        (UserDisabled(owner="ada", at=now()), "its owner was disabled", "its owner was disabled"),
+        (UserDisabled(owner="bob", at=now()), "", ""),
+        (UserChanged(owner="ada", at=now(), revision=2, roles=frozenset({Role.AUDITOR})), "", ""),
+        (UserChanged(owner="ada", at=now(), revision=2), "", "its owner is no auditor of the site any more"),
+        (MembershipEnded(owner="ada", at=now(), project="vision"), "", "its owner does not administer vision any more"),
+        (MembershipEnded(owner="ada", at=now(), project="other"), "", ""),
+        (MembershipSet(owner="ada", at=now(), project="vision", level=Level.ADMIN), "", ""),
+        (
+            MembershipSet(owner="ada", at=now(), project="vision", level=Level.MEMBER),
+            "",
+            "its owner does not administer vision any more",
+        ),
+    ],
+)
+def test_who_loses_rights_is_told_no_more_by_them(event: Event, mine: str, visible: str) -> None:
+    ada = Principal(
+        subject="ada", projects={"vision": Level.ADMIN, "other": Level.MEMBER}, roles=frozenset({Role.AUDITOR})
+    )
+    envelope = _wrapped(event)
+    assert why_withdrawn(envelope, _subscription(ada).row) == mine
+    assert why_withdrawn(envelope, _subscription(ada, of="visible").row) == visible
 
 
 def test_a_callback_is_told_of_moves_only() -> None:

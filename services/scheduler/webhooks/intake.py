@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context, Envelope
 from contracts.model import now
+from contracts.subscriptions import SubscriptionState
 from services.chassis.reader import Entry
 from services.chassis.unit import UnitOfWork, upsert_for
 from services.scheduler.records import Record
@@ -21,7 +22,9 @@ from services.scheduler.tables import callbacks, deliveries
 from . import store
 from .formats import JobFacts, state_of
 from .matching import CallbackTarget, SubscriptionTarget
+from .steering import pause
 from .store import Position
+from .withdrawing import NOUNS, why_withdrawn
 from .words import start_line
 
 __all__ = ["HookIntake"]
@@ -34,6 +37,8 @@ class _Found:
     rows: list[Record] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """Workloads that have ended, of which nothing more will be told."""
+    paused: dict[str, str] = field(default_factory=dict)
+    """Subscriptions whose owner has lost rights, and which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class HookIntake:
             targets = await _targets(connection, entries)
         found, place = self._look_through(entries, targets)
         self._place = place or self._place
-        if found.rows or found.closed:
+        if found.rows or found.closed or found.paused:
             await self._write(found)
         return len(found.rows)
 
@@ -71,7 +76,8 @@ class HookIntake:
         too_old = now() - self._kept
         for entry in entries:
             noun, about = _names_of(entry)
-            wanting = [one for one in targets.subscriptions if one.may_want(noun)]
+            served = [one for one in targets.subscriptions if one.row["id"] not in found.paused]
+            wanting = served if noun in NOUNS else [one for one in served if one.may_want(noun)]
             callback = targets.callbacks.get(about)
             if not wanting and callback is None:
                 continue
@@ -80,6 +86,9 @@ class HookIntake:
             except ValidationError:
                 log.warning("hooks.unreadable_event", sequence=entry.sequence)
                 continue
+            if noun in NOUNS:
+                found.paused |= {one.row["id"]: why for one in served if (why := why_withdrawn(envelope, one.row))}
+                wanting = [one for one in served if one.row["id"] not in found.paused]
             facts = targets.facts.get(about, JobFacts())
             if envelope.time > too_old:
                 found.rows += _drafts([*wanting, *([callback] if callback else [])], envelope, facts)
@@ -100,6 +109,10 @@ class HookIntake:
             if found.closed:
                 this = callbacks.c.workload_id.in_(found.closed)
                 await work.connection.execute(update(callbacks).where(this).values(closed=True))
+            for subscription_id, why in found.paused.items():
+                row = await store.lock(work.connection, subscription_id)
+                if row is not None and row["state"] == SubscriptionState.ACTIVE:
+                    await pause(work, row, why)
             if self._place is not None:
                 await store.keep_position(work.connection, self._place)
         self._place = None

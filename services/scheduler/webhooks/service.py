@@ -104,7 +104,10 @@ class HookService:
         async with self._changing(command, arrived) as (work, row):
             if work is None or row["state"] == SubscriptionState.ACTIVE:
                 return to_subscription(row)
-            changed = await change(work, row, state=SubscriptionState.ACTIVE.value, reason="")
+            values: dict[str, Any] = {"state": SubscriptionState.ACTIVE.value, "reason": ""}
+            if command.principal.subject == row["owner"]:  # by the rights that they have now
+                values["principal"] = new_subscription(row["id"], command.principal, spec_of(row), "")["principal"]
+            changed = await change(work, row, **values)
             work.defer(*listen(row["id"]))
             for line, owner in await store.lines_waiting(work.connection, row["id"]):
                 work.defer(*hurry(line, owner))
