@@ -89,6 +89,10 @@ def _things(stack: Stack, operation: str) -> dict[str, str]:
     found["schedule_id"] = owner.post("/v1/schedules", json=schedule).raise_for_status().json()["id"]
     if operation == "resumeSchedule":
         owner.post(f"/v1/schedules/{found['schedule_id']}/pause").raise_for_status()
+    found["delivery_id"] = f"dlv-{'0' * 32}"
+    if "ubscription" in operation:
+        hook = {"name": "matrix", "url": "http://127.0.0.1:9/matrix"}
+        found["subscription_id"] = owner.post("/v1/subscriptions", json=hook).raise_for_status().json()["id"]
     minted = _mint(stack, _OWNER, name="matrix")
     found |= {"token_id": minted["id"], "minted": minted["token"]}
     found["access_key"] = owner.post("/v1/keys", json={"name": "matrix"}).raise_for_status().json()["access_key"]

@@ -36,6 +36,8 @@ _NO_SUCH = 404
 _JOB = {"argv": ["true"], "hold": True}
 _SCHEDULE = {"name": "matrix", "job": {"argv": ["true"]}, "every": "24h"}
 
+_SUBSCRIPTION = {"name": "matrix", "url": "http://127.0.0.1:9/matrix"}
+
 ROWS: dict[str, Row] = {
     # jobs: a stranger's do not exist, a guest reads and steers nothing
     "submitJob": Row(201, 201, body=_JOB),
@@ -92,6 +94,18 @@ ROWS: dict[str, Row] = {
     "getEvents": Row(200, 200),
     "listBackends": Row(200, 200),
     "whoami": Row(200, 200),
+    # webhooks
+    "createSubscription": Row(201, 201, body=_SUBSCRIPTION),
+    "listSubscriptions": Row(200, 200),
+    "getSubscription": Row(200, _NO_SUCH),
+    "replaceSubscription": Row(200, _NO_SUCH, body=_SUBSCRIPTION),
+    "deleteSubscription": Row(204, _NO_SUCH),
+    "pauseSubscription": Row(200, _NO_SUCH),
+    "resumeSubscription": Row(200, _NO_SUCH),
+    "testSubscription": Row(202, _NO_SUCH),
+    "listDeliveries": Row(200, 200),
+    "getDelivery": Row(404, _NO_SUCH),
+    "redeliver": Row(404, _NO_SUCH),
     # identity
     "listUsers": Row(200, 200),
     "getUser": Row(200, _NO_SUCH),
