@@ -62,7 +62,7 @@ async def _run(environment: WorkflowEnvironment, sends: _Sends, **asked: int) ->
     ):
         if sends.meanwhile is not None:
             inner = sends.meanwhile
-            handle = environment.client.get_workflow_handle_for(DeliveryLine.run, name)
+            handle = environment.client.get_workflow_handle(name)
 
             async def signal_once(step: int) -> None:
                 if step == 1:
