@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError
+from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError, RefusedError
 from contracts.events import WorkloadCancelRequested
 from contracts.glances import GlanceWorkloads
 from contracts.model import now
@@ -53,7 +53,7 @@ class WorkloadService:
         self._admission = admission
         self._dispatcher = dispatcher
         self._entrance = Entrance(dispatcher)
-        self._arrivals: Together[Arrival, Record] = Together(unit, self._write_down)
+        self._arrivals: Together[Arrival, Record | None] = Together(unit, self._write_down)
         self._keeping = Keeping()
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
@@ -62,15 +62,18 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
-        # Only a request with a key can have come before, or a message that is delivered again.
-        if command.request_hash or delivery.deliveries > 1:
-            known = await self._find(command.workload_id)
-            if known is not None:
-                return await self._same(known, command.principal, command.request_hash)
-        if command.spec.array is not None:
-            require_items(command.spec.array)
-        spec = await self._with_borrowed(command.spec, command.principal)
-        admitted = await self._admission.admit(spec, command.principal)
+        try:
+            if command.spec.array is not None:
+                require_items(command.spec.array)
+            spec = await self._with_borrowed(command.spec, command.principal)
+            admitted = await self._admission.admit(spec, command.principal)
+        except RefusedError:
+            # Only a request with a key can have come before, or a message that is delivered again: what was let in
+            # then is let in, though it would be refused now.
+            known = await self._find(command.workload_id) if command.request_hash or delivery.deliveries > 1 else None
+            if known is None:
+                raise
+            return await self._same(known, command.principal, command.request_hash)
         return await self._let_in(
             delivery,
             Arrival(
@@ -285,13 +288,17 @@ class WorkloadService:
         )
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(cancel=Cancellation(message=message)))
 
-    async def _write_down(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
-        """Let in what has come by now; what repeats another one is shared with the same."""
-        rows = await self._entrance.let_in_messages(parts)
-        for part, row in zip(parts, rows, strict=True):
+    async def _write_down(self, parts: Sequence[Part[Arrival]]) -> list[Record | None]:
+        """Let in what has come by now and was not let in before; what repeats another one is shared with the same."""
+        keyed = [part.item.workload_id for part in parts if part.item.request_hash]
+        known = await store.known(parts[0].work.connection, keyed) if keyed else set()
+        fresh = [part for part in parts if part.item.workload_id not in known]
+        rows = await self._entrance.let_in_messages(fresh) if fresh else []
+        for part, row in zip(fresh, rows, strict=True):
             if part.item.retry_of:
                 await pass_on(part.work, part.item.retry_of, row)
-        return rows
+        by_id = {row["id"]: row for row in rows}
+        return [by_id.get(part.item.workload_id) for part in parts]
 
     async def _let_in(self, delivery: Delivery, arrival: Arrival) -> Workload | Written:
         row = await self._arrivals.do(delivery.message_id, delivery.context, arrival)
@@ -300,7 +307,7 @@ class WorkloadService:
         known = await self._find(arrival.workload_id)
         if known is None:
             raise ConflictError("a message of this id was handled before, and it was another one")
-        return await self._same(known, arrival.principal, arrival.request_hash)  # an operator has sent it again
+        return await self._same(known, arrival.principal, arrival.request_hash)
 
 
 def _why_not_held(row: Record) -> str:

@@ -20,7 +20,17 @@ from .journey import Journey
 from .records import Record
 from .tables import grants, transitions, workloads
 
-__all__ = ["count_by_backend", "find", "glance", "history", "open_journey", "page", "silent_runs", "standing_still"]
+__all__ = [
+    "count_by_backend",
+    "find",
+    "glance",
+    "history",
+    "known",
+    "open_journey",
+    "page",
+    "silent_runs",
+    "standing_still",
+]
 
 _MOVING = tuple(state.value for state in (WorkloadState.ACCEPTED, WorkloadState.STAGING, WorkloadState.FINISHING))
 """States that last only as long as a step takes."""
@@ -30,6 +40,7 @@ _MOST_OF_PAGE = 3 * 2**20
 
 # Statements of every job's way are built once: building one costs more than SQLite takes to run it.
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
+_KNOWN = select(workloads.c.id).where(workloads.c.id.in_(bindparam("wanted", expanding=True)))
 _FOR_CHANGE = _BY_ID.with_for_update()
 _LONG = [func.length(cast(workloads.c[name], Text)) for name in ("spec", "inputs", "outputs", "logs")]
 _SIZES = select(workloads.c.seq, sum(_LONG[1:], _LONG[0])).order_by(workloads.c.seq.desc())
@@ -45,6 +56,11 @@ async def find(connection: AsyncConnection, workload_id: str) -> Record | None:
     """Return the row of a workload."""
     found = (await connection.execute(_BY_ID, {"wanted": workload_id})).mappings().first()
     return dict(found) if found else None
+
+
+async def known(connection: AsyncConnection, workload_ids: Sequence[str]) -> set[str]:
+    """Return which of some workloads there are."""
+    return set((await connection.execute(_KNOWN, {"wanted": workload_ids})).scalars())
 
 
 async def open_journey(work: Work, workload_id: str) -> Journey | None:

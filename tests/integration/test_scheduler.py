@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,23 @@ async def test_the_same_identifier_and_request_is_the_same_job(user: User, runne
     assert len(runner.tasks) == 1
     with pytest.raises(MismatchError):
         await user.submit(name, "another")
+
+
+async def test_a_repeated_request_is_the_same_job_though_it_would_be_refused_by_now(user: User) -> None:
+    name = workload_id()
+    first = await user.submit(name, "hash")
+    again = await user.submit(name, "hash", placement={"backend": "gone-since"})
+    assert (again.id, again.spec.placement) == (first.id, first.spec.placement)
+    with pytest.raises(InvalidError):
+        await user.submit(workload_id(), "hash", placement={"backend": "gone-since"})
+
+
+async def test_a_request_that_comes_twice_at_once_is_one_job(user: User, runner: FakeRunner) -> None:
+    name = workload_id()
+    both = await asyncio.gather(user.submit(name, "hash"), user.submit(name, "hash"))
+    assert {job.id for job in both} == {name}
+    await user.until(name)
+    assert len(runner.tasks) == 1
 
 
 async def test_what_is_not_yours_does_not_exist(user: User, bus: Bus) -> None:

@@ -35,6 +35,7 @@ def new_app(process: Process, *, title: str, version: str, description: str, tag
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.process = process
     return app

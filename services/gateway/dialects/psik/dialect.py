@@ -68,7 +68,7 @@ def _version(process: Process, desk: Desk, version: int) -> FastAPI:
     app.state.desk = desk
     app.state.version = version
     for router in (job_router(version), more_router(), file_router(version)):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # an included router is walked through twice
     add_documents(app, pages=("/", "/docs"), enrich=_enrich)
     app.add_middleware(LenientJson)
     add_voice(app, say, say_http, say_invalid)
