@@ -100,7 +100,6 @@ def _start_child(part: Part, mask: set[signal.Signals], parent: int) -> NoReturn
         if os.getppid() != parent:
             os._exit(1)
         _redirect(part)
-        _step_back(part.nice)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         become(part)
     except BaseException:  # noqa: BLE001 (nothing may return into the parent's code)
@@ -119,14 +118,15 @@ def _redirect(part: Part) -> None:
 
 def _step_back(nice: int) -> None:
     """Take a lower priority; where the kernel shares time among sessions (autogroup), the session has to."""
-    if nice:
-        os.nice(nice)
+    os.nice(nice)
+    if nice and os.getsid(0) == os.getpid():  # not the session of a terminal, where others run too
         with suppress(OSError):
             Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def become(part: Part) -> NoReturn:
     """Turn this process into the part: execute the server, or run the service and exit."""
+    _step_back(part.nice)
     os.chdir(part.folder)
     os.environ.update(part.env)
     if part.is_server:
