@@ -19,6 +19,7 @@ from .processes import adopt_orphans, become, is_alive
 from .records import end_leftovers, read_record, stack_lock, write_record
 from .screen import Screen
 from .servers import StartError
+from .slimming import give_back_program
 from .supervisor import StopRequestedError, Supervisor
 
 __all__ = ["UpOptions", "down", "run_service", "up"]
@@ -113,6 +114,8 @@ def _start_all(options: UpOptions, supervisor: Supervisor, record: Callable[...,
     record(ready=False)
     supervisor.wait_until_ready([name for name in services if name != "gateway"], until)
     supervisor.wait_until_ready(["gateway"], until)
+    for name in _SERVERS:
+        give_back_program(supervisor.children[name].pid)
     record()
 
 

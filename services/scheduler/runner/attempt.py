@@ -171,8 +171,9 @@ class Attempt:
 
     def _withdraw(self) -> None:
         """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
-        killed = read_exit(self._folder).signaled  # by an earlier runner, maybe, for the same reason
-        if self._verdict and self._verdict.reason is not Reason.CANCELED and not killed:
+        if self._verdict is None or self._verdict.reason is Reason.CANCELED:
+            return
+        if not read_exit(self._folder).signaled:  # by an earlier runner, maybe, for the same reason
             self._verdict = None
             self._folder.remove_verdict()
 
