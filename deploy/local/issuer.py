@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .configuration import write_private
 from .servers import ServerSpec, StartError
 
 __all__ = ["AUDIENCE", "CLIENT", "Account", "find_node", "issuer_server", "make_key"]
@@ -70,7 +70,7 @@ def issuer_server(
         "accounts": {name: asdict(account) for name, account in accounts.items()},
         "lifetime": lifetime,
     }
-    _write_private(folder / "issuer.json", settings)
+    write_private(folder / "issuer.json", json.dumps(settings))
     return ServerSpec(
         "issuer",
         (node, str(_PROGRAM), str(folder / "issuer.json")),
@@ -81,11 +81,6 @@ def issuer_server(
 
 def _kept_keys(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
-        _write_private(file, [make_key("demo-1")])
+        write_private(file, json.dumps([make_key("demo-1")]))
     found: list[dict[str, Any]] = json.loads(file.read_text())
     return found
-
-
-def _write_private(file: Path, content: object) -> None:
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as sink:  # noqa: PTH123
-        json.dump(content, sink)

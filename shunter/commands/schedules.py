@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import wishes
 from .printing import console, emit, note, table, usual_time
+from .selection import find_by_name
 from .session import AsJson, session_of
 from .wishes import given, outputs_of
 
@@ -23,8 +23,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Repeated jobs: `create`, `list`, `show`, `pause`, `resume`, `trigger`, `rm`.",
 )
-
-_ID = re.compile(r"^sch-[0-9a-f]{32}$")
 
 _Schedule = Annotated[str, typer.Argument(metavar="SCHEDULE", help="An id, or the name if only one has it.")]
 _Text = str | None
@@ -216,17 +214,7 @@ def remove(ctx: typer.Context, schedule: _Schedule, as_json: AsJson = False) -> 
 
 def _find(client: Client, wanted: str) -> str:
     """Return the identifier: itself, or that of the one schedule of this name."""
-    from contracts.errors import InvalidError, NotFoundError
-
-    if _ID.match(wanted):
-        return wanted
-    found = client.list_schedules(name=wanted, limit=5).items
-    if not found:
-        raise NotFoundError(f"no schedule has the id or the name {wanted!r}")
-    if len(found) > 1:
-        listed = ", ".join(f"{one.id} ({one.state})" for one in found)
-        raise InvalidError(f"several schedules are called {wanted!r}; say which: {listed}")
-    return found[0].id
+    return find_by_name(wanted, "sch", "schedule", lambda: client.list_schedules(name=wanted, limit=5).items)
 
 
 def _tell(schedule_id: str, found: Schedule | None, *, as_json: bool) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from shunter.client import Client
     from shunter.models import JobView
 
-__all__ = ["find_job_id"]
+__all__ = ["find_by_name", "find_job_id"]
 
 _ID = re.compile(r"^[a-z]{3}-[0-9a-f]{32}$")
 
@@ -48,3 +49,26 @@ def _named(client: Client, name: str) -> str:
 
 def _listed(found: list[JobView]) -> str:
     return ", ".join(f"{job.id} ({job.state}, {job.created_at:%Y-%m-%d %H:%M})" for job in found)
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def state(self) -> object: ...
+
+
+def find_by_name(wanted: str, prefix: str, kind: str, look: Callable[[], Sequence[_Named]]) -> str:
+    """Return the identifier of something that is no job: itself, or that of the only one that *look* finds."""
+    from contracts.errors import InvalidError, NotFoundError
+
+    if wanted.startswith(f"{prefix}-") and _ID.match(wanted):
+        return wanted
+    found = look()
+    if not found:
+        raise NotFoundError(f"no {kind} has the id or the name {wanted!r}")
+    if len(found) > 1:
+        listed = ", ".join(f"{one.id} ({one.state})" for one in found)
+        raise InvalidError(f"several {kind}s are called {wanted!r}; say which: {listed}")
+    return found[0].id

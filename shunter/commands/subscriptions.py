@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from .outcomes import ExitCode, ShunterGroup, leave
 from .printing import console, emit, note, table, usual_time
+from .selection import find_by_name
 from .session import AsJson, session_of
 from .wishes import given
 
@@ -26,7 +26,6 @@ app = typer.Typer(
     help="Events that are sent to a URL: `ls`, `add`, `rm`, `pause`, `resume`, `test`.",
 )
 
-_ID = re.compile(r"^sub-[0-9a-f]{32}$")
 _LOOKS = 60
 """Looks, half a second apart, whether a ping has arrived."""
 
@@ -196,17 +195,7 @@ def _outcome(ping: Delivery | None) -> str:
 
 def _find(client: Client, wanted: str) -> str:
     """Return the identifier: itself, or that of the one subscription of this name."""
-    from contracts.errors import InvalidError, NotFoundError
-
-    if _ID.match(wanted):
-        return wanted
-    found = client.list_subscriptions(name=wanted, limit=5).items
-    if not found:
-        raise NotFoundError(f"no subscription has the id or the name {wanted!r}")
-    if len(found) > 1:
-        listed = ", ".join(f"{one.id} ({one.state})" for one in found)
-        raise InvalidError(f"several subscriptions are called {wanted!r}; say which: {listed}")
-    return found[0].id
+    return find_by_name(wanted, "sub", "subscription", lambda: client.list_subscriptions(name=wanted, limit=5).items)
 
 
 def _tell(subscription_id: str, found: Subscription | None, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Request
 from starlette.responses import Response
 
 from contracts.batches import Batch, BatchSpec
@@ -16,7 +16,7 @@ from services.gateway.bodies import YAML_TYPES
 
 from . import batch_examples as examples
 from .answers import answers, json_answer
-from .context import Limit, Name, Services
+from .context import Cursor, Limit, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
 from .reading import body_of, read_json
@@ -85,7 +85,7 @@ async def list_batches(
     request: Request,
     services: Services,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+    cursor: Cursor = None,
     owner: Name = None,
     name: Name = None,
 ) -> Response:

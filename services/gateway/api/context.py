@@ -15,7 +15,7 @@ from services.gateway.factory import Factory, Process
 
 from .parameters import refuse_unknown
 
-__all__ = ["FileAt", "JobId", "Limit", "Moment", "Name", "Services", "process_of"]
+__all__ = ["Cursor", "FileAt", "JobId", "Limit", "Moment", "Name", "Services", "process_of"]
 
 
 def process_of(request: Request) -> Process:
@@ -59,6 +59,9 @@ JobId = Annotated[
 FileAt = Annotated[FilePath, Path(description="A path in the user's files.", examples=["data/digits.csv"])]
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items a page has at most.")]
+
+Cursor = Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")]
+"""Where a page begins; none for the first one."""
 
 Name = Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A filter by name."""

@@ -13,7 +13,7 @@ from contracts.subscriptions import Delivery, DeliveryState
 
 from . import hook_examples as examples
 from .answers import answers, json_answer
-from .context import Limit, Name, Services
+from .context import Cursor, Limit, Name, Services
 from .pages import next_link
 from .views import Pending
 
@@ -42,7 +42,7 @@ async def list_deliveries(
     request: Request,
     services: Services,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+    cursor: Cursor = None,
     state: Annotated[list[DeliveryState], Query(max_length=8)] = [],  # noqa: B006 (FastAPI copies it)
     owner: Name = None,
     subscription: Annotated[

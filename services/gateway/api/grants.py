@@ -16,7 +16,7 @@ from contracts.spec import FilePath
 
 from . import grant_examples as examples
 from .answers import answers, json_answer
-from .context import JobId, Limit, Name, Services
+from .context import Cursor, JobId, Limit, Name, Services
 from .pages import next_link
 from .views import Pending
 
@@ -39,7 +39,6 @@ Whom = Annotated[
     Path(description="`user:<subject>`, `project:<name>` or `token:<id>`.", examples=["user:bob", "project:vision"]),
 ]
 Folder = Annotated[FilePath, Query(description="The folder; it need not hold anything yet.", examples=["data/shared"])]
-Cursor = Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")]
 Wish = Annotated[GrantWish, Body(openapi_examples=examples.WISHES)]
 
 _More = dict[int, tuple[str, type[BaseModel] | None]]

@@ -19,7 +19,7 @@ from services.gateway.records import JobRecord
 from . import examples
 from .answers import answers, json_answer
 from .conditional import matches, revision_of, revision_tag
-from .context import JobId, Limit, Moment, Name, Services
+from .context import Cursor, JobId, Limit, Moment, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
 from .reading import body_of, headers_of, read_json
@@ -91,7 +91,7 @@ async def list_jobs(
     request: Request,
     services: Services,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+    cursor: Cursor = None,
     state: Annotated[list[WorkloadState], Query(max_length=32)] = [],  # noqa: B006 (FastAPI copies it)
     owner: Name = None,
     project: Name = None,

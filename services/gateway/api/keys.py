@@ -12,9 +12,8 @@ from contracts.identity import KeyPairPage, KeyPairWish, MadeKeyPair
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
-from .context import Limit, Name, Services
+from .context import Cursor, Limit, Name, Services
 from .pages import next_link
-from .users import Cursor
 
 __all__ = ["router"]
 

@@ -14,9 +14,9 @@ from contracts.spec import ProjectName
 from . import identity_examples as examples
 from .answers import answers, json_answer
 from .conditional import revision_tag
-from .context import Limit, Services
+from .context import Cursor, Limit, Services
 from .pages import next_link
-from .users import Cursor, IfMatch, SubjectAt, read_if_match
+from .users import IfMatch, SubjectAt, read_if_match
 
 __all__ = ["router"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
@@ -14,7 +14,7 @@ from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from . import hook_examples as examples
 from .answers import answers, json_answer
 from .conditional import revision_of, revision_tag
-from .context import Limit, Name, Services
+from .context import Cursor, Limit, Name, Services
 from .pages import next_link
 from .preferences import read_idempotency_key, read_preference
 from .views import Pending
@@ -77,7 +77,7 @@ async def list_subscriptions(
     request: Request,
     services: Services,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")] = None,
+    cursor: Cursor = None,
     owner: Name = None,
     name: Name = None,
 ) -> Response:

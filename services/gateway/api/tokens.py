@@ -32,10 +32,9 @@ from services.gateway.identity.tokens import login
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
-from .context import Limit, Name, Services, process_of
+from .context import Cursor, Limit, Name, Services, process_of
 from .pages import next_link
 from .parameters import refuse_unknown
-from .users import Cursor
 
 __all__ = ["router"]
 

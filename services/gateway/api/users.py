@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
@@ -15,14 +15,13 @@ from services.gateway.guard.addresses import address_of
 from . import identity_examples as examples
 from .answers import answers, json_answer
 from .conditional import revision_of, revision_tag
-from .context import Limit, Services, process_of
+from .context import Cursor, Limit, Services, process_of
 from .pages import next_link
 
-__all__ = ["Cursor", "IfMatch", "SubjectAt", "read_if_match", "router"]
+__all__ = ["IfMatch", "SubjectAt", "read_if_match", "router"]
 
 router = APIRouter(prefix="/v1/users", tags=["identity"])
 
-Cursor = Annotated[str | None, Query(max_length=2048, description="`next_cursor` of the page before.")]
 SubjectAt = Annotated[Subject, Path(description="The user's identifier.", examples=["ada"])]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="Only if it has still this `ETag`.", examples=['"1"'])
