@@ -163,4 +163,4 @@ def test_the_process_that_a_runner_of_the_release_before_started_is_found(folder
 
 
 def _start() -> Start:
-    return Start(boot="b", started_at=now(), allocation=Allocation(cpus=1))
+    return Start(boot="b", started_at=now(), allocation=Allocation(backend="local", cpus=1))
