@@ -58,6 +58,11 @@ class Relay:
         self._known: set[str] = set()
         self._said: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._doubts = False
+
+    def doubt(self) -> None:
+        """Look soon for rows that nobody announced: a commit failed, and may have come to be all the same."""
+        self._doubts = True
 
     def announce(self, rows: list[OutboxRow]) -> None:
         """Take rows that have just been committed."""
@@ -160,9 +165,11 @@ class Relay:
     async def _sweep_often(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
+            doubts, self._doubts = self._doubts, False
             try:
-                await self._sweep(older_than=_LEFT_BEHIND)
+                await self._sweep(older_than=timedelta(0) if doubts else _LEFT_BEHIND)
             except Exception:
+                self._doubts = doubts
                 log.exception("relay.sweep_failed")
 
     async def _prune_often(self) -> None:

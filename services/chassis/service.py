@@ -122,6 +122,7 @@ class Frame:
             outbox=outbox,
             source=self.service,
             announce=relay.announce,
+            doubt=relay.doubt,
             turn=turn,
         )
 

@@ -77,7 +77,12 @@ class JobActivities(JobCalls):
             return Submitted(backend=backend.name)
         with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
-            return Submitted(backend=backend.name, end=await self._vigils.wait(vigil))
+            if end := await self._vigils.wait(vigil):
+                return Submitted(backend=backend.name, end=end)
+        # Its end may have been committed by a database that died before it said so.
+        row = await self._row(ref.workload_id)
+        state = WorkloadState(row["state"])
+        return Submitted(backend=backend.name, message=row["message"], over=state if state.is_terminal else None)
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
