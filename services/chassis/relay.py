@@ -169,7 +169,7 @@ class Relay:
             try:
                 await self._sweep(older_than=timedelta(0) if doubts else _LEFT_BEHIND)
             except Exception:
-                self._doubts = doubts
+                self._doubts |= doubts
                 log.exception("relay.sweep_failed")
 
     async def _prune_often(self) -> None:
