@@ -32,6 +32,7 @@ __all__ = [
     "DeleteSchedule",
     "HoldWorkload",
     "PauseSchedule",
+    "RemoveWorkload",
     "ReplaceSchedule",
     "ResumeSchedule",
     "RetryWorkload",
@@ -124,6 +125,12 @@ class UnshareWorkload(_WorkloadCommand):
     name: ClassVar[str] = "workload.unshare"
 
     grantee: Grantee
+
+
+class RemoveWorkload(_WorkloadCommand):
+    """Have a workload gone: it is cancelled first if it has not ended. Answered with the `Workload` as it was."""
+
+    name: ClassVar[str] = "workload.remove"
 
 
 class _BatchCommand(Command):
@@ -273,6 +280,7 @@ COMMANDS: tuple[type[Command], ...] = (
     RetryWorkload,
     ShareWorkload,
     UnshareWorkload,
+    RemoveWorkload,
     CreateBatch,
     CancelBatch,
     CreateSchedule,

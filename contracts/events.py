@@ -41,6 +41,7 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadRemoved",
     "WorkloadShared",
     "WorkloadTasksMoved",
     "WorkloadUnshared",
@@ -75,6 +76,8 @@ class WorkloadAccepted(_WorkloadEvent):
     at: Timestamp
     items_of: WorkloadId | None = None
     """An array whose items are those of an earlier one."""
+    number: int | None = None
+    """None where an older release let it in."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -131,6 +134,17 @@ class WorkloadUnshared(_WorkloadEvent):
 
     grant: Grant
     """As it was."""
+    at: Timestamp
+
+
+class WorkloadRemoved(_WorkloadEvent):
+    """A workload is gone for everybody but the ledger and the auditors; what it left behind goes too.
+
+    `revision` is that of its last move; one that has not ended is being cancelled.
+    """
+
+    name: ClassVar[str] = "workload.removed"
+
     at: Timestamp
 
 
@@ -353,6 +367,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadMoved,
     WorkloadShared,
     WorkloadUnshared,
+    WorkloadRemoved,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,

@@ -16,6 +16,7 @@ from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
+from .numbers import FindWorkload
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -37,6 +38,7 @@ __all__ = [
     "DownloadRunInputs",
     "ExplainWorkload",
     "FilePage",
+    "FindWorkload",
     "FolderGrants",
     "FoldersSharedWith",
     "FreezeInputs",
@@ -133,6 +135,7 @@ class ListWorkloads(Query):
     project: str | None = None
     backend: str | None = None
     job_name: str | None = None
+    number: int | None = None
     label: dict[str, str] = {}
     schedule_id: ScheduleId | None = None
     batch_id: BatchId | None = None
@@ -304,6 +307,7 @@ QUERIES: tuple[type[Query], ...] = (
     WorkloadGrants,
     WorkloadsSharedWith,
     GlanceWorkloads,
+    FindWorkload,
     GetBatch,
     ListBatches,
     GetSchedule,

@@ -148,6 +148,8 @@ class JobSpec(Model):
     """A job: something that runs to its end."""
 
     name: str | None = Field(default=None, max_length=128, pattern=r"^[^\x00-\x1f\x7f/]+$", examples=["train-digits"])
+    unique_name: bool = False
+    """Whether no other job of the same owner that says so may have the name, until this one is removed."""
     project: ProjectName | None = None
     """Whom to bill; by default the caller's first project."""
     argv: list[Annotated[str, StringConstraints(max_length=131_072)]] | None = Field(
@@ -243,6 +245,8 @@ class JobSpec(Model):
     def _check_together(self) -> Self:
         if (self.argv is None) == (self.script is None):
             raise ValueError("give either argv or script")
+        if self.unique_name and self.name is None:
+            raise ValueError("unique_name: what has no name has none that is its own")
         targets = [item.target for item in self.inputs]
         if len(set(targets)) != len(targets):
             raise ValueError("two inputs have the same place in the working folder")

@@ -144,6 +144,13 @@ class AsyncClient(AsyncMany):
         """
         return await self._send(jobs.cancel_job(job_id, tasks=tasks))
 
+    async def remove(self, job_id: str) -> bool:
+        """Have a job gone, with its outputs and logs; one that has not ended is cancelled first.
+
+        False: the scheduler is away, the command is kept.
+        """
+        return await self._send(jobs.remove_job(job_id))
+
     async def retry(
         self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None
     ) -> Submission:

@@ -91,6 +91,7 @@ app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": 
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
 _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
+app.command("rm", rich_help_panel=_JOBS)(steering.remove)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)

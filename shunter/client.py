@@ -185,6 +185,13 @@ class Client(Many):
         """
         return self._send(jobs.cancel_job(job_id, tasks=tasks))
 
+    def remove(self, job_id: str) -> bool:
+        """Have a job gone, with its outputs and logs; one that has not ended is cancelled first.
+
+        False: the scheduler is away, the command is kept.
+        """
+        return self._send(jobs.remove_job(job_id))
+
     def retry(self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None) -> Submission:
         """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
         return self._send(jobs.retry_job(job_id, tasks=tasks, key=key))

@@ -14,6 +14,7 @@ from contracts.commands import (
     DeleteSchedule,
     HoldWorkload,
     PauseSchedule,
+    RemoveWorkload,
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
@@ -37,6 +38,7 @@ from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries,
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
+    FindWorkload,
     GetBatch,
     GetHistory,
     GetSchedule,
@@ -85,6 +87,7 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            RemoveWorkload: service.remove,
             ShareWorkload: parts.sharing.share,
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
@@ -94,6 +97,7 @@ def register(bus: Bus, parts: Parts) -> None:
     bus.answer_queries(
         {
             GetWorkload: service.get,
+            FindWorkload: service.find,
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,

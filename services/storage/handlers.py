@@ -21,9 +21,11 @@ from contracts.queries import (
     Query,
     ResumeUpload,
 )
+from contracts.subjects import event_subject
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .removals import Removals
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
@@ -35,7 +37,13 @@ _Q = TypeVar("_Q", bound=Query)
 
 
 def register(
-    bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService, sharing: SharingService
+    bus: Bus,
+    *,
+    files: FileService,
+    uploads: UploadService,
+    runs: RunService,
+    sharing: SharingService,
+    removals: Removals,
 ) -> None:
     """Have *bus* hand commands and questions to the services."""
 
@@ -73,8 +81,14 @@ def register(
         DownloadRunInputs: _answering(runs.downloads),
         OpenRunUpload: _answering(runs.open_upload),
     }
+
+    async def take_removal(raw: bytes, delivery: Delivery) -> None:
+        with translated("the database"):
+            await removals.take(raw, delivery)
+
     bus.handle_commands(commands)
     bus.answer_queries(queries)
+    bus.follow("EVENTS", event_subject("workload", "removed"), "storage-removals", take_removal)
 
 
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:

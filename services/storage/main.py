@@ -11,6 +11,7 @@ from services.chassis.tickets import Tickets
 
 from .handlers import register
 from .objects import Objects
+from .removals import Removals
 from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
@@ -51,7 +52,8 @@ async def assemble(
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    register(frame.bus, files=files, uploads=uploads, runs=runs, sharing=sharing)
+    removals = Removals(frame.unit)
+    register(frame.bus, files=files, uploads=uploads, runs=runs, sharing=sharing, removals=removals)
     frame.health.add("s3", objects.check)
     try:
         await objects.check()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, String, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Index, String, Table, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
-__all__ = ["FILES", "GRANTS", "INBOX", "METADATA", "OUTBOX", "PATH", "SUPERSEDED", "UPLOADS"]
+__all__ = ["FENCED", "FILES", "GRANTS", "INBOX", "METADATA", "OUTBOX", "PATH", "SUPERSEDED", "UPLOADS"]
 
 METADATA = new_metadata()
 
@@ -38,6 +38,17 @@ FILES = Table(
     *_content(),
 )
 """What each owner has, and the object that holds the bytes."""
+
+_left_behind = FILES.c.workload_id.is_not(None)
+Index("ix_files_workload", FILES.c.workload_id, sqlite_where=_left_behind, postgresql_where=_left_behind)
+
+FENCED = Table(
+    "fenced",
+    METADATA,
+    Column("workload_id", String(64), primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+"""Workloads that are gone: whatever their runners still bring is refused."""
 
 SUPERSEDED = Table(
     "superseded",

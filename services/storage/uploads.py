@@ -21,6 +21,7 @@ from services.chassis.unit import UnitOfWork
 from .keys import new_key, require_own_path
 from .objects import Objects, StoredPart
 from .plans import part_size_for, pieces
+from .removals import refuse_if_gone
 from .rights import owner_for
 from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_by_key, open_upload, put_file
 
@@ -83,6 +84,7 @@ class UploadService:
         upload_id = await self._objects.begin(ticket.key, ticket.content_type) if in_parts else None
         ticket = ticket.model_copy(update={"upload_id": upload_id})
         async with self._unit.begin(_own_context()) as work:
+            await refuse_if_gone(work.connection, ticket.workload_id)
             await open_upload(work.connection, OpenedUpload(ticket.key, upload_id), now() + span)
         return await self._plan(ticket, self._tickets.issue(ticket), [], span)
 
@@ -116,6 +118,7 @@ class UploadService:
         async with self._unit.handling(cause, context) as work:
             # Somebody else may have completed or swept the upload meanwhile: the row tells.
             if work and await close_upload(work.connection, ticket.key):
+                await refuse_if_gone(work.connection, ticket.workload_id)
                 await put_file(work.connection, file, cause)
                 work.send(_event_of(file))
                 return file.to_record()

@@ -37,6 +37,8 @@ def portray(job: JobView, moves: list[Transition]) -> None:
 
 def _facts(job: JobView) -> Iterator[tuple[str, str]]:
     yield "owner", job.owner + (f", project {job.project}" if job.project else "")
+    if job.number is not None:
+        yield "number", str(job.number)
     yield "runs", " ".join(job.spec.argv) if job.spec.argv else "a script"
     if job.labels:
         yield "labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())

@@ -33,6 +33,7 @@ def submit(
     argv: wishes.Argv = None,
     file: wishes.File = None,
     name: wishes.Name = None,
+    unique_name: wishes.UniqueName = False,
     project: wishes.Project = None,
     cpus: wishes.Cpus = None,
     memory: wishes.Memory = None,
@@ -72,7 +73,16 @@ def submit(
 
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room, priority=priority)
+    words = given(
+        argv=argv,
+        name=name,
+        unique_name=unique_name,
+        project=project,
+        image=image,
+        hold=hold,
+        resources=room,
+        priority=priority,
+    )
     where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)

@@ -38,6 +38,7 @@ __all__ = [
     "Project",
     "Retries",
     "StartAt",
+    "UniqueName",
     "Wait",
     "Walltime",
     "array_of",
@@ -52,6 +53,7 @@ _Text = str | None
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
 File = Annotated[_Text, typer.Option("--file", "-f", help="A YAML or JSON spec, or several; `-` is standard input.")]
 Name = Annotated[_Text, typer.Option("--name", "-n", help="A name to find it by.")]
+UniqueName = Annotated[bool, typer.Option("--unique-name", help="No other job of yours may claim the name.")]
 Project = Annotated[_Text, typer.Option("--project", "-p", help="Whom to bill.")]
 Cpus = Annotated[float | None, typer.Option("--cpus", help="Cores.")]
 Memory = Annotated[_Text, typer.Option("--memory", help="For example `512MiB`.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -64,6 +65,8 @@ CALLS: dict[str, Call[Any]] = {
     "start": jobs.start_job(JOB),
     "cancel": jobs.cancel_job(JOB),
     "retry": jobs.retry_job(JOB),
+    "remove": jobs.remove_job(JOB),
+    "job of a number": jobs.list_jobs(replace(FILTER, number=7)),
     "cancel tasks": jobs.cancel_job(JOB, tasks="3,7-10"),
     "retry failed tasks": jobs.retry_job(JOB, tasks="failed"),
     "tasks": tasks.list_tasks(JOB, [TaskState.FAILED], cursor="c"),

@@ -50,6 +50,7 @@ ROWS: dict[str, Row] = {
     "startJob": Row(202, _NO_SUCH, 403),
     "cancelJob": Row(200, _NO_SUCH, 403),
     "retryJob": Row(409, _NO_SUCH, 403),
+    "removeJob": Row(204, _NO_SUCH, 403),
     "listTasks": Row(200, _NO_SUCH, 200),
     "getTask": Row(200, _NO_SUCH, 200),
     "getTaskLogs": Row(200, _NO_SUCH, 200),

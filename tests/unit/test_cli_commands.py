@@ -19,7 +19,7 @@ from tests.support.terminal import Terminal
 
 COMMANDS = [
     *("up", "down", "service", "gateway", "backup", "restore"),
-    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
+    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry", "rm"),
     *("hold", "release", "explain"),
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
