@@ -92,7 +92,7 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
         table.batch_id: query.batch_id,
         table.number: query.number,
     }
-    found = [table.removed_at.is_(None)]
+    found: list[ColumnElement[bool]] = [table.removed_at.is_(None)]
     found += [column == value for column, value in plain.items() if value is not None]
     found += [table.labels[name].as_string() == value for name, value in query.label.items()]
     if query.states:
