@@ -24,6 +24,7 @@ from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .task_queries import GetTask, ListTasks, TaskPage
+from .transfers import TRANSFER_QUERIES
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -326,5 +327,6 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
+    *TRANSFER_QUERIES,
 )
 """Every question there is."""
