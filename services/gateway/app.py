@@ -36,6 +36,7 @@ from .api import (
     uploads,
     usage,
     users,
+    zips,
 )
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
@@ -58,6 +59,7 @@ _ROUTERS = (
     job_files.router,
     files.router,
     uploads.router,
+    zips.router,
     grants.router,
     usage.router,
     events.router,
