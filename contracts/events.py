@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .catalog import CATALOG_EVENTS
 from .fact import Event
 from .files import Sha256
 from .grants import Grant
@@ -75,6 +76,8 @@ class WorkloadAccepted(_WorkloadEvent):
     at: Timestamp
     items_of: WorkloadId | None = None
     """An array whose items are those of an earlier one."""
+    shared_inputs: int | None = None
+    """Of an array: how many of the first `inputs` are for all tasks."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -368,6 +371,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *CATALOG_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )
