@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .catalog import CATALOG_EVENTS
 from .fact import Event
 from .files import Sha256
 from .grants import Grant
@@ -78,6 +79,8 @@ class WorkloadAccepted(_WorkloadEvent):
     """An array whose items are those of an earlier one."""
     number: int | None = None
     """None where an older release let it in."""
+    shared_inputs: int | None = None
+    """Of an array: how many of the first `inputs` are for all tasks."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -383,6 +386,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *CATALOG_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .batches import BatchId
+from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
@@ -52,6 +53,7 @@ __all__ = [
     "GetWorkload",
     "Health",
     "History",
+    "ListApplications",
     "ListBackends",
     "ListBatches",
     "ListFiles",
@@ -316,6 +318,7 @@ QUERIES: tuple[type[Query], ...] = (
     ListTasks,
     GetTask,
     ListBackends,
+    ListApplications,
     GetFile,
     ListFiles,
     DownloadFile,
