@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from contracts.errors import ForbiddenError, NotFoundError, TooLargeError
 from services.gateway.api.downloads import answer_file
+from services.gateway.dialects.details import json_body
 from services.gateway.forms import InvalidFormError, form_files
 
 from .files import WorkFiles, clean_name, put_file
@@ -20,7 +21,6 @@ from .jobs import Chain
 from .models import FileStat, Stat
 from .routes import declare
 from .visits import BackendName, Visit, Visiting
-from .words import json_body
 
 __all__ = ["brings_file", "file_router"]
 
