@@ -24,6 +24,7 @@ from contracts.queries import (
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .freezing import Freezer
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
@@ -35,7 +36,13 @@ _Q = TypeVar("_Q", bound=Query)
 
 
 def register(
-    bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService, sharing: SharingService
+    bus: Bus,
+    *,
+    files: FileService,
+    freezer: Freezer,
+    uploads: UploadService,
+    runs: RunService,
+    sharing: SharingService,
 ) -> None:
     """Have *bus* hand commands and questions to the services."""
 
@@ -65,7 +72,7 @@ def register(
         GetFile: _answering(files.get),
         ListFiles: _answering(files.page),
         DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(files.freeze),
+        FreezeInputs: _answering(freezer.freeze),
         FolderGrants: _answering(sharing.given),
         FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),
