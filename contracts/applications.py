@@ -11,7 +11,10 @@ from .model import Model
 from .paths import FilePath
 from .staging import JOBS_FOLDER
 
-__all__ = ["ApplicationCall", "Argument", "Asked", "CatalogName"]
+__all__ = ["FILES", "ApplicationCall", "Argument", "Asked", "CatalogName"]
+
+FILES = "/files"
+"""Where the programs of applications find their working folder."""
 
 CatalogName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,127}$")]
 """Names an application, a version of it, or an entrypoint."""

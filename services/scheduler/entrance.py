@@ -327,6 +327,7 @@ def _accepted(row: Record, admitted: Admitted) -> WorkloadAccepted:
         spec=admitted.spec,
         inputs=[*admitted.inputs, *admitted.own_inputs],
         items_of=admitted.items_of,
+        shared_inputs=len(admitted.inputs) if admitted.own_inputs else None,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
         schedule_id=row["schedule_id"],

@@ -44,6 +44,7 @@ from contracts.queries import (
     GetSchedule,
     GetTask,
     GetWorkload,
+    ListApplications,
     ListBackends,
     ListBatches,
     ListSchedules,
@@ -109,6 +110,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
+            ListApplications: parts.shelf.answer,
         }
     )
     bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)

@@ -52,7 +52,8 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.agreement.agree()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()
+            *(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()),
+            parts.shelf.run(),
         )
 
 

@@ -143,13 +143,13 @@ class WorkloadService:
 
     async def _admit_again(self, old: Record, spec: JobSpec, owner: Principal, tasks: str) -> Admitted:
         if spec.array is None and tasks == "all":
-            return await self._admission.admit(spec, owner)
+            return await self._admission.admit_again(spec, owner)
         async with self._unit.reading() as connection:
             if tasks == "failed":
                 spec = await spec_of_failed(connection, old, spec)
             kept = await find_array(connection, old["id"])
             items = await self._keeping.items(connection, kept)
-        return await self._admission.admit(spec, owner, items=items, items_of=kept["items_of"])
+        return await self._admission.admit_again(spec, owner, items=items, items_of=kept["items_of"])
 
     async def cancel(self, command: CancelWorkload, delivery: Delivery) -> Workload:
         """Ask for the end of a workload; it is `canceled` once the backend says that nothing is left."""

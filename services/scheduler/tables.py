@@ -27,6 +27,7 @@ __all__ = [
     "batches",
     "bundles",
     "callbacks",
+    "catalog",
     "counters",
     "deliveries",
     "dependencies",
@@ -361,5 +362,18 @@ hook_position = Table(
     Column("at", Moment, nullable=False),
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
+
+catalog = Table(
+    "catalog",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("loaded_at", Moment),
+    Column("broken", String(64), nullable=False),
+)
+"""One row: the file of applications as it could be used last, and the checksum of a later one that cannot be."""
+
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""

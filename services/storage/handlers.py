@@ -25,6 +25,7 @@ from contracts.subjects import event_subject
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .freezing import Freezer
 from .removals import Removals
 from .runs import RunService
 from .service import FileService
@@ -40,6 +41,7 @@ def register(
     bus: Bus,
     *,
     files: FileService,
+    freezer: Freezer,
     uploads: UploadService,
     runs: RunService,
     sharing: SharingService,
@@ -73,7 +75,7 @@ def register(
         GetFile: _answering(files.get),
         ListFiles: _answering(files.page),
         DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(files.freeze),
+        FreezeInputs: _answering(freezer.freeze),
         FolderGrants: _answering(sharing.given),
         FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),

@@ -9,6 +9,7 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
+from .freezing import Freezer
 from .handlers import register
 from .objects import Objects
 from .removals import Removals
@@ -52,8 +53,15 @@ async def assemble(
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    removals = Removals(frame.unit)
-    register(frame.bus, files=files, uploads=uploads, runs=runs, sharing=sharing, removals=removals)
+    register(
+        frame.bus,
+        files=files,
+        freezer=Freezer(frame.unit),
+        uploads=uploads,
+        runs=runs,
+        sharing=sharing,
+        removals=Removals(frame.unit),
+    )
     frame.health.add("s3", objects.check)
     try:
         await objects.check()

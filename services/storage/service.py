@@ -1,4 +1,4 @@
-"""Files as their owners see them: look, list, fetch, delete, and freeze for a job."""
+"""Files as their owners see them: look, list, fetch, delete."""
 
 from __future__ import annotations
 
@@ -8,28 +8,24 @@ from urllib.parse import quote
 
 from contracts.commands import DeleteFile
 from contracts.envelope import Context
-from contracts.errors import FieldError, InvalidError, NotFoundError
+from contracts.errors import NotFoundError
 from contracts.events import FileDeleted
 from contracts.files import Deleted, DownloadUrl, FileRecord
 from contracts.model import now
 from contracts.principals import Principal
-from contracts.queries import DownloadFile, FilePage, FreezeInputs, Frozen, GetFile, ListFiles
-from contracts.runs import FrozenInput
+from contracts.queries import DownloadFile, FilePage, GetFile, ListFiles
 from services.chassis.policy import longest_url
 from services.chassis.unit import UnitOfWork, Work
 
 from .listing import Listing, list_page, successor
 from .objects import Objects
 from .rights import owner_for, ranges_for, within
-from .store import StoredFile, count_caused, find_file, find_files, range_of_files, ranges_of_files, remove_files
+from .store import StoredFile, count_caused, find_file, range_of_files, ranges_of_files, remove_files
 
 __all__ = ["FileService"]
 
 _BATCH = 1000
 """Files deleted in one transaction; a folder may hold any number."""
-
-_NAMED = 20
-"""Missing inputs that are named in one refusal."""
 
 
 class FileService:
@@ -64,16 +60,6 @@ class FileService:
         }
         url = await self._objects.presign_get(file.key, span, headers)
         return DownloadUrl(url=url, size=file.size, sha256=file.sha256, expires_at=expires_at)
-
-    async def freeze(self, query: FreezeInputs) -> Frozen:
-        """Resolve inputs to the objects that hold their bytes now; refuses those that are not there, by their place."""
-        sources = [item.source for item in query.inputs]
-        async with self._unit.reading() as connection:
-            found = await find_files(connection, query.principal.subject, sources)
-        missing = [number for number, source in enumerate(sources) if source not in found]
-        if missing:
-            raise _missing(missing, sources)
-        return Frozen(inputs=[_frozen(found[item.source], item.target) for item in query.inputs])
 
     async def delete(self, command: DeleteFile, *, cause: str, context: Context) -> Deleted:
         """Delete a file or a folder. The message *cause* again deletes nothing more and gets the same answer."""
@@ -118,18 +104,6 @@ async def _remove(work: Work, files: list[StoredFile], cause: str) -> None:
 
 def _deleted(file: StoredFile, at: datetime) -> FileDeleted:
     return FileDeleted(owner=file.owner, path=file.path, key=file.key, at=at)
-
-
-def _frozen(file: StoredFile, target: str) -> FrozenInput:
-    return FrozenInput(source=file.path, target=target, key=file.key, size=file.size, sha256=file.sha256)
-
-
-def _missing(numbers: list[int], sources: list[str]) -> InvalidError:
-    errors = [
-        FieldError(field=f"inputs.{number}.source", message=f"there is no file {sources[number]}")
-        for number in numbers[:_NAMED]
-    ]
-    return InvalidError("; ".join(f"{error.field}: {error.message}" for error in errors[:3]), errors=errors)
 
 
 def _attachment(path: str) -> str:

@@ -40,7 +40,7 @@ async def accept(work: Work, event: WorkloadAccepted) -> None:
         workload_id=event.workload_id,
         principal=Principal(subject=event.owner),
         owner=event.owner,
-        admitted=admitted_before(event.spec, event.inputs, event.items_of),
+        admitted=admitted_before(event.spec, event.inputs, event.items_of, event.shared_inputs),
         kind=event.kind,
         request_hash=event.request_hash,
         retry_of=event.retry_of,

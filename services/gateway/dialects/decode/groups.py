@@ -21,7 +21,5 @@ class Group(StrEnum):
 def groups_of(principal: Principal, projects: Mapping[Group, str]) -> list[Group]:
     """Return the groups that somebody is in; the site's admins are in all."""
     return [
-        group
-        for group in Group
-        if principal.is_admin or (group in projects and projects[group] in principal.projects)
+        group for group in Group if principal.is_admin or (group in projects and projects[group] in principal.projects)
     ]

@@ -30,9 +30,7 @@ def refusal_of(error: ShunterError | ValidationError, wish: JobCreate, catalog: 
     return HTTPException(400, error.detail)
 
 
-def _unknown(
-    wish: JobCreate, offered: Mapping[str, Mapping[str, Mapping[str, Entrypoint]]]
-) -> dict[str, Any] | None:
+def _unknown(wish: JobCreate, offered: Mapping[str, Mapping[str, Mapping[str, Entrypoint]]]) -> dict[str, Any] | None:
     """Return what the catalog does not have, or does not let users set."""
     named = wish.application
     if named.application not in offered:
