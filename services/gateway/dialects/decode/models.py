@@ -31,7 +31,7 @@ __all__ = [
     "User",
 ]
 
-Environments = Literal["cloud", "local", None]
+Environments = Literal["cloud", "local", None]  # noqa: PYI061 (what is wrong is said with the None in it)
 """Where a job may run; none is anywhere."""
 
 _MOST_PRIORITY = 5
@@ -75,7 +75,7 @@ class FileUpdate(BaseModel):
 
 
 class FileHTTPRequest(BaseModel):
-    """A request that the client is to make, as it stands here; to upload, with a file in the field `file` at its end."""
+    """A request that the client is to make as it stands here; to upload, with a file in a last field `file`."""
 
     method: str
     url: str

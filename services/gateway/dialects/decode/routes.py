@@ -25,6 +25,8 @@ def declare(
     **more: Any,
 ) -> None:
     """Add a route."""
+    if status == 204:
+        more["response_class"] = Response
     router.add_api_route(
         path,
         function,
@@ -32,6 +34,5 @@ def declare(
         response_model=answer,
         status_code=status,
         responses={**RESPONSES, **(responses or {})},
-        **({"response_class": Response} if status == 204 else {}),
         **more,
     )
