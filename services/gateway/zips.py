@@ -45,6 +45,9 @@ class _Sink:
     def flush(self) -> None:
         """Do nothing: all is taken in time."""
 
+    def close(self) -> None:
+        """Do nothing."""
+
     def take(self, at_least: int = 1) -> bytes:
         if len(self._waiting) < at_least:
             return b""
@@ -65,7 +68,7 @@ async def zip_pieces(entries: AsyncIterator[ZipEntry]) -> AsyncIterator[bytes]:
     """Pack files one after the other; a file that breaks off breaks the zip off, which no program takes for whole."""
     sink = _Sink()
     # The bytes are framed, not squeezed: what is large here is squeezed already, and readers of streams need a frame.
-    with ZipFile(sink, "w", ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+    with ZipFile(sink, "w", ZIP_DEFLATED) as archive:
         async for entry in entries:
             with archive.open(_info(entry), "w") as packed:
                 async for piece in entry.pieces:

@@ -17,6 +17,7 @@ from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
 from .sharing import SharingService
+from .stores import make_objects, storage_app
 from .sweep import Sweeper
 from .tables import METADATA
 from .uploads import UploadService, UploadTicket
@@ -31,11 +32,11 @@ async def main(settings: StorageSettings) -> None:
     section = settings.storage
     tickets = (Tickets(settings.ticket_key, UploadTicket), Tickets(settings.ticket_key, RunTicket))
     async with open_frame("storage", settings, database_url=settings.database_url, metadata=METADATA) as frame:
-        objects = Objects(section.s3, section.bucket)
+        objects = make_objects(settings)
         try:
             sweeper = await assemble(frame, settings, objects, *tickets)
             async with sweeper.running(section.sweep_every):
-                await frame.serve(section.health)
+                await frame.serve(section.health, storage_app(frame.health, objects))
         finally:
             objects.close()
 
@@ -62,7 +63,7 @@ async def assemble(
         sharing=sharing,
         removals=Removals(frame.unit),
     )
-    frame.health.add("s3", objects.check)
+    frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()
     except UnavailableError as error:

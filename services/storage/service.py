@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from urllib.parse import quote
 
 from contracts.commands import DeleteFile
 from contracts.envelope import Context
@@ -54,11 +53,8 @@ class FileService:
         file = await self._find(query.principal, query.owner, query.path)
         span = timedelta(seconds=max(1.0, longest_url(query.principal, file.owner, query.expires)))
         expires_at = now() + span
-        headers: dict[str, str | list[str] | tuple[str]] = {
-            "response-content-disposition": _attachment(file.path),
-            "response-content-type": file.content_type,
-        }
-        url = await self._objects.presign_get(file.key, span, headers)
+        name = PurePosixPath(file.path).name
+        url = await self._objects.presign_get(file.key, span, filename=name, content_type=file.content_type)
         return DownloadUrl(url=url, size=file.size, sha256=file.sha256, expires_at=expires_at)
 
     async def delete(self, command: DeleteFile, *, cause: str, context: Context) -> Deleted:
@@ -104,7 +100,3 @@ async def _remove(work: Work, files: list[StoredFile], cause: str) -> None:
 
 def _deleted(file: StoredFile, at: datetime) -> FileDeleted:
     return FileDeleted(owner=file.owner, path=file.path, key=file.key, at=at)
-
-
-def _attachment(path: str) -> str:
-    return f"attachment; filename*=UTF-8''{quote(PurePosixPath(path).name, safe='')}"

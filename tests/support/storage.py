@@ -35,6 +35,7 @@ from services.chassis.unit import UnitOfWork, turn_for
 from services.storage.main import main
 from services.storage.objects import Objects
 from services.storage.settings import S3Settings, StorageSection, StorageSettings
+from services.storage.stores import make_objects
 from services.storage.sweep import Sweeper
 from services.storage.tables import INBOX, OUTBOX
 from tests.support.servers import S3
@@ -130,7 +131,7 @@ def _copy_once(template: Path, target: Path) -> None:
 async def opened(settings: StorageSettings) -> AsyncIterator[tuple[UnitOfWork, Objects]]:
     """Open the service's database and bucket beside it, to look and to meddle."""
     engine = make_engine(settings.database_url)
-    objects = Objects(settings.storage.s3, settings.storage.bucket)
+    objects = make_objects(settings)
     unit = UnitOfWork(
         engine=engine,
         inbox=INBOX,
