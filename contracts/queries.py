@@ -9,6 +9,7 @@ from pydantic import Field
 from .batches import BatchId
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
+from .file_queries import FILE_QUERIES
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
@@ -326,5 +327,6 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
+    *FILE_QUERIES,
 )
 """Every question there is."""
