@@ -10,6 +10,7 @@ from .batches import BatchId
 from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
+from .file_queries import FILE_QUERIES
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
@@ -335,5 +336,6 @@ QUERIES: tuple[type[Query], ...] = (
     Diagnose,
     *HOOK_QUERIES,
     *TRANSFER_QUERIES,
+    *FILE_QUERIES,
 )
 """Every question there is."""

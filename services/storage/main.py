@@ -11,6 +11,7 @@ from services.chassis.tickets import Tickets
 
 from .freezing import Freezer
 from .handlers import register
+from .names import NameService
 from .objects import Objects
 from .removals import Removals
 from .runs import RunService
@@ -50,7 +51,9 @@ async def assemble(
 ) -> Sweeper:
     """Put the service together on its frame; it begins to work when the frame serves."""
     section = settings.storage
-    files = FileService(unit=frame.unit, objects=objects)
+    areas = section.area_folders
+    files = FileService(unit=frame.unit, objects=objects, areas=areas)
+    names = NameService(unit=frame.unit, areas=areas)
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
@@ -58,6 +61,7 @@ async def assemble(
         frame.bus,
         files=files,
         freezer=Freezer(frame.unit),
+        names=names,
         uploads=uploads,
         runs=runs,
         sharing=sharing,
@@ -69,9 +73,7 @@ async def assemble(
     except UnavailableError as error:
         # The health check tells of it, and makes the bucket as soon as the store answers.
         log.warning("storage.store_away", detail=error.detail)
-    return Sweeper(
-        unit=frame.unit, objects=objects, retention=section.retention, abandoned_after=section.abandoned_after
-    )
+    return Sweeper(unit=frame.unit, objects=objects, kept=section.kept, abandoned_after=section.abandoned_after)
 
 
 def run() -> None:

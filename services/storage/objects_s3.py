@@ -19,9 +19,9 @@ from minio.error import S3Error
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.model import now
 
+from .attachments import attachment
 from .digests import Digests
 from .faults_s3 import s3_translated
-from .names import attachment
 from .objects import Arrival, Content, Form, StoredPart
 from .settings import S3Settings
 

@@ -8,12 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Envelope
 from contracts.errors import ConflictError
-from contracts.events import FileDeleted, WorkloadRemoved
+from contracts.events import WorkloadRemoved
 from services.chassis.bus import Delivery
 from services.chassis.errors import invalid_from
 from services.chassis.unit import UnitOfWork, upsert_for
 
-from .store import StoredFile, remove_files
+from .removing import remove_all
+from .stored import Reason, StoredFile
 from .tables import FENCED, FILES
 
 __all__ = ["Removals", "refuse_if_gone"]
@@ -55,6 +56,5 @@ class Removals:
         async with self._unit.begin(delivery.context) as work:
             found = await work.connection.execute(_LEFT, {"wanted": event.workload_id})
             files = [StoredFile.from_row(row) for row in found]
-            for file in await remove_files(work.connection, files, event.at, delivery.message_id):
-                work.send(FileDeleted(owner=file.owner, path=file.path, key=file.key, at=event.at))
+            await remove_all(work, files, delivery.message_id, Reason.PURGED)
         return len(files) == _AT_ONCE

@@ -8,7 +8,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ByteSize, Field, SecretStr
 
+from contracts.spec import FilePath
 from services.chassis.settings import ChassisSettings, Server
+
+from .stored import Reason
 
 __all__ = ["ObjectSettings", "S3Settings", "StorageSection", "StorageSettings"]
 
@@ -58,10 +61,27 @@ class StorageSection(BaseModel):
     """Bytes; larger files come in parts, larger parts for files that would need too many."""
     retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
+    versions: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long what a file was before it was overwritten can be brought back."""
+    trash: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long a deleted file can be brought back."""
+    areas: list[FilePath] = Field(default=[], max_length=100)
+    """Folders that every user has, also while nothing is in them; nobody moves or removes them."""
     abandoned_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long an upload is kept whose URLs have expired."""
     sweep_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
     """The pause between two sweeps."""
+
+    @property
+    def area_folders(self) -> list[str]:
+        """Return the folders that every user has, with `/` at their end."""
+        return [f"{area}/" for area in self.areas]
+
+    @property
+    def kept(self) -> dict[Reason, timedelta]:
+        """Return how long bytes stay that no file names any more, by the reason; never too short for jobs."""
+        shown = {Reason.OVERWRITTEN: self.versions, Reason.DELETED: self.trash, Reason.EXPIRED: self.trash}
+        return {reason: max(self.retention, shown.get(reason, self.retention)) for reason in Reason}
 
 
 class StorageSettings(ChassisSettings):

@@ -23,7 +23,7 @@ from .objects import Content, Objects, StoredPart
 from .plans import part_size_for, pieces
 from .removals import refuse_if_gone
 from .rights import owner_for
-from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_by_key, open_upload, put_file
+from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_uploaded, open_upload, put_file
 
 __all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
 
@@ -164,7 +164,7 @@ class UploadService:
 
     async def _stored(self, key: str) -> StoredFile | None:
         async with self._unit.reading() as connection:
-            return await find_by_key(connection, key)
+            return await find_uploaded(connection, key)
 
     async def _is_assembled(self, ticket: UploadTicket) -> bool:
         """Say whether all bytes are in their place, be it that the completion got no further than that."""
@@ -264,6 +264,7 @@ def _file_of(ticket: UploadTicket, sha256: str) -> StoredFile:
         content_type=ticket.content_type,
         workload_id=ticket.workload_id,
         created_at=at,
+        upload=ticket.key,
     )
 
 
@@ -276,5 +277,6 @@ def _event_of(file: StoredFile) -> FileStored:
         sha256=file.sha256,
         content_type=file.content_type,
         workload_id=file.workload_id,
+        upload=file.upload,
         at=file.created_at,
     )
