@@ -21,6 +21,8 @@ from sqlalchemy import (
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
+from .pulls.tables import add_pull_tables
+
 __all__ = [
     "METADATA",
     "arrays",
@@ -31,6 +33,8 @@ __all__ = [
     "dependencies",
     "grants",
     "hook_position",
+    "pull_workers",
+    "pulls",
     "schedule_runs",
     "schedules",
     "subscriptions",
@@ -84,6 +88,7 @@ workloads = Table(
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("cause", String(64)),
     Column("tasks", JSON(none_as_null=True)),
+    Column("phase", String(64), nullable=False, server_default=""),
 )
 """`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end; `tasks`
 counts those of an array."""
@@ -340,3 +345,6 @@ hook_position = Table(
 """One row: up to where the event log was looked through for what is to be delivered."""
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
+
+pulls, pull_workers = add_pull_tables(METADATA)
+"""What outside workers may lease, and who they are."""
