@@ -93,6 +93,12 @@ class RunTask(Message):
     gpus: int = 0
     gpu_model: str | None = None
     gpu_memory: int | None = None
+    gpu_architecture: str | None = None
+    image: str | None = None
+    """The container image to run it in, on backends that can."""
+    environment: str | None = None
+    """What sort of machine is to take it; none is any."""
+    priority: int = 0
     walltime: float
     """Seconds."""
     ticket: str
@@ -130,6 +136,8 @@ class Step(Model):
 
     step: StepName
     at: Timestamp
+    phase: str = Field(default="", max_length=64, pattern=r"^[a-z-]*$")
+    """How far it has come within this step, in the backend's own word."""
     allocation: Allocation | None = None
     usage: Usage | None = None
     exit_code: int | None = None

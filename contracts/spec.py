@@ -23,6 +23,7 @@ from .words import plain_line, refuse_flag, utf8_size
 
 __all__ = [
     "After",
+    "BackendName",
     "FilePath",
     "Input",
     "JobSpec",
@@ -57,11 +58,35 @@ class Retries(Model):
     _no_flags = field_validator("*", mode="before")(refuse_flag)
 
 
+BackendName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class Placement(Model):
     """Where it may run."""
 
-    backend: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    backend: BackendName | None = None
     """A backend by name; none lets Shunter choose."""
+    backends: list[BackendName] = Field(default=[], max_length=16, examples=[["pull", "local"]])
+    """Several, the best liked first: it goes to the first that has room."""
+    patience: Annotated[Span, Field(gt=timedelta(0), le=timedelta(days=365))] | None = None
+    """How long an attempt may lie in the queue of one of `backends` before it is taken back and goes to the next."""
+    environment: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """What sort of machine takes it, for backends whose workers say what they are; none is any."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.backend is not None and self.backends:
+            raise ValueError("give either backend or backends")
+        if len(set(self.backends)) != len(self.backends):
+            raise ValueError("a backend is named twice")
+        if self.patience is not None and not self.backends:
+            raise ValueError("patience needs backends: the next one is for what was not begun on the first")
+        return self
+
+    @property
+    def named(self) -> list[str]:
+        """Return the backends that are asked for, the best liked first; none means any."""
+        return self.backends or ([] if self.backend is None else [self.backend])
 
 
 class Outcome(StrEnum):

@@ -232,7 +232,13 @@ def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footin
     moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
     return Ticket(
         id=row["id"],
-        key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(backends)),
+        key=LaneKey(
+            row["owner"],
+            row["project"] or "",
+            spec.priority,
+            tuple(backends),
+            len(backends) > 1 and bool(spec.placement.backends),
+        ),
         demand=demand_of_row(row),
         start=start_of(row, spec).model_dump(mode="json"),
         held=row["state"] == WorkloadState.HELD,
@@ -295,6 +301,7 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
+        "phase": "",
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,

@@ -21,6 +21,8 @@ from sqlalchemy import (
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
+from .pulls.tables import add_pull_tables
+
 __all__ = [
     "METADATA",
     "arrays",
@@ -33,6 +35,8 @@ __all__ = [
     "dependencies",
     "grants",
     "hook_position",
+    "pull_workers",
+    "pulls",
     "schedule_runs",
     "schedules",
     "subscriptions",
@@ -86,6 +90,7 @@ workloads = Table(
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("cause", String(64)),
     Column("tasks", JSON(none_as_null=True)),
+    Column("phase", String(64), nullable=False, server_default=""),
     Column("number", BigInteger),
     Column("claimed_name", String(128)),
     Column("removed_at", Moment),
@@ -377,3 +382,6 @@ catalog = Table(
 
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
+
+pulls, pull_workers = add_pull_tables(METADATA)
+"""What outside workers may lease, and who they are."""

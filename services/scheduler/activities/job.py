@@ -17,18 +17,24 @@ from services.scheduler.backends.base import Backend, Cancelled, NativeJob
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
 from services.scheduler.journey import HOLDS_ROOM, Journey
-from services.scheduler.placement import choose
+from services.scheduler.placement import choose, later_than, next_after
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task, ticket_of
 from services.scheduler.workflows.calls import JobCalls
-from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted
+from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
 
 from .errors import translated_for_temporal
 
 __all__ = ["JobActivities"]
 
 FreezeRest = Callable[[Record], Awaitable[list[FrozenInput]]]
+
+_WITHDRAWN = {
+    None: Withdrawal.BEGUN,
+    Cancelled.GONE: Withdrawal.GONE,
+    Cancelled.ENDING: Withdrawal.ENDING,
+}
 
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
@@ -50,7 +56,7 @@ class JobActivities(JobCalls):
         """Choose a backend, record the attempt as queued, and hand it over."""
         row = await self._row(ref.workload_id)
         if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
-            return Submitted(backend=row["backend"])  # an earlier try got further than it knew
+            return self._submitted(row, ref)  # an earlier try got further than it knew
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
             backend = self._backends.require(row["backend"])
         else:
@@ -59,13 +65,23 @@ class JobActivities(JobCalls):
                     row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
                 # A backend that was configured away since it was chosen is none.
                 chosen = self._backends.get(ref.backend) if ref.backend else None
-                backend = chosen or await choose(to_workload(row).spec, self._backends)
+                backend = chosen or await choose(to_workload(row).spec, self._backends, ref.tried)
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
         if row["tasks"] is None:  # the tasks of an array are handed out by calls of their own
             await backend.submit(self._task(row))
-        return Submitted(backend=backend.name)
+        return self._submitted(row, ref)
+
+    def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Say where an attempt is, and how long it may lie there."""
+        backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
+        later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
+        return Submitted(
+            backend=row["backend"],
+            patience=wish.get("patience") if later else None,
+            lost_attempts=backend.lost_attempts if backend else None,
+        )
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
@@ -98,6 +114,19 @@ class JobActivities(JobCalls):
         backend = self._backends.require(row["backend"])
         native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
         return Ending(gone=await backend.cancel(native) is Cancelled.GONE)
+
+    @activity.defn
+    @translated_for_temporal
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        """Take an attempt back that was not begun, if another backend would have it."""
+        row = await self._row(ref.workload_id)
+        if row["attempt"] != ref.attempt or row["state"] != WorkloadState.QUEUED:
+            return Withdrawn(outcome=Withdrawal.BEGUN)
+        backend = self._backends.require(row["backend"])
+        if await next_after(to_workload(row).spec, self._backends, backend.name, ref.tried) is None:
+            return Withdrawn(outcome=Withdrawal.STAYS)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
 
     @activity.defn
     @translated_for_temporal

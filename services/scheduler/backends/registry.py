@@ -70,7 +70,7 @@ class Backends:
     async def standing(self, backend: Backend) -> Standing:
         """Return what is known of one backend. Old news is returned at once and renewed behind the scenes."""
         heard = self._heard.get(backend.name)
-        if heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
+        if backend.is_near or heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
             await self._hear(backend)
         elif monotonic() - heard[0] > _FRESH and backend.name not in self._asking:
             task = asyncio.create_task(self._hear(backend))

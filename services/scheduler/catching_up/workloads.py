@@ -108,6 +108,7 @@ def _after(row: Record, event: WorkloadMoved) -> dict[str, Any]:
         "state": event.new.value,
         "reason": event.reason.value,
         "message": event.message,
+        "phase": "",
         "revision": event.revision,
         "updated_at": event.at,
         "attempt": event.attempt,
