@@ -16,6 +16,9 @@ from .store import StoredFile, find_files, range_of_files
 
 __all__ = ["Freezer"]
 
+_FEW = 64
+"""Inputs, and files of each, that are read without a thread's help."""
+
 _NAMED = 20
 """Missing inputs that are named in one refusal."""
 
@@ -29,9 +32,7 @@ class Freezer:
     async def freeze(self, query: FreezeInputs) -> Frozen:
         """Resolve inputs to the objects that hold their bytes now; refuses those that are not there, by their place."""
         owner, inputs = query.principal.subject, query.inputs
-        async with self._unit.reading() as connection:
-            found = await find_files(connection, owner, [item.source for item in inputs if not item.folder])
-            sets = [await _set_of(connection, owner, item, found) for item in inputs]
+        sets = await self._sets(owner, inputs)
         if missing := [number for number, files in enumerate(sets) if not files]:
             raise _missing(missing, inputs)
         frozen = [item for files in sets for item in files]
@@ -40,15 +41,30 @@ class Freezer:
         check_manifest(frozen)
         return Frozen(inputs=frozen)
 
+    async def _sets(self, owner: str, inputs: list[Input]) -> list[list[FrozenInput]]:
+        """Return the files of each input; most jobs have few, and cost no thread."""
+        if len(inputs) <= _FEW:
+            async with self._unit.looking_up() as connection:
+                sets = await _sets_of(connection, owner, inputs, _FEW)
+            if all(len(files) < _FEW for files in sets):
+                return sets
+        async with self._unit.reading() as connection:
+            # One more than is taken, so that too many are refused rather than left out.
+            return await _sets_of(connection, owner, inputs, MAX_FILES + 1)
+
+
+async def _sets_of(connection: AsyncConnection, owner: str, inputs: list[Input], most: int) -> list[list[FrozenInput]]:
+    found = await find_files(connection, owner, [item.source for item in inputs if not item.folder])
+    return [await _set_of(connection, owner, item, found, most) for item in inputs]
+
 
 async def _set_of(
-    connection: AsyncConnection, owner: str, item: Input, found: dict[str, StoredFile]
+    connection: AsyncConnection, owner: str, item: Input, found: dict[str, StoredFile], most: int
 ) -> list[FrozenInput]:
     if not item.folder:
         return [_frozen(found[item.source], item.target)] if item.source in found else []
     folder = f"{item.source}/"
-    # One more than is taken, so that too many are refused rather than left out.
-    files = await range_of_files(connection, owner, folder, successor(folder), MAX_FILES + 1)
+    files = await range_of_files(connection, owner, folder, successor(folder), most)
     return [_frozen(file, f"{item.target}/{file.path.removeprefix(folder)}") for file in files]
 
 

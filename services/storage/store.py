@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.unit import upsert_for
@@ -46,6 +46,16 @@ class OpenedUpload:
     upload_id: str | None
 
 
+# Built once: building a statement costs more than SQLite takes to run it.
+_FROM = (
+    select(FILES)
+    .where(FILES.c.owner == bindparam("owner"), FILES.c.path >= bindparam("start"))
+    .order_by(FILES.c.path)
+    .limit(bindparam("most"))
+)
+_BETWEEN = _FROM.where(FILES.c.path < bindparam("end"))
+
+
 async def find_file(connection: AsyncConnection, owner: str, path: str) -> StoredFile | None:
     """Return the file under a path."""
     row = (await connection.execute(select(FILES).where(FILES.c.owner == owner, FILES.c.path == path))).first()
@@ -76,10 +86,8 @@ async def range_of_files(
     connection: AsyncConnection, owner: str, start: str, end: str | None, limit: int
 ) -> list[StoredFile]:
     """Return files by path, from *start* on and below *end*."""
-    statement = select(FILES).where(FILES.c.owner == owner, FILES.c.path >= start)
-    if end is not None:
-        statement = statement.where(FILES.c.path < end)
-    rows = await connection.execute(statement.order_by(FILES.c.path).limit(limit))
+    values = {"owner": owner, "start": start, "most": limit}
+    rows = await connection.execute(*((_FROM, values) if end is None else (_BETWEEN, {**values, "end": end})))
     return [StoredFile.from_row(row) for row in rows]
 
 

@@ -141,6 +141,7 @@ def _resources(wanted: Resources, call: ApplicationCall, entrypoint: Entrypoint)
 def _checked(spec: JobSpec, update: dict[str, Any]) -> JobSpec:
     whole = spec.model_copy(update=update)
     try:
-        return JobSpec.model_validate(whole.model_dump())
+        # Its parts were checked when they were made; together they are checked here.
+        return JobSpec.model_validate(dict(whole))
     except ValidationError as error:
         raise invalid_from(error) from error
