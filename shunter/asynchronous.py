@@ -14,6 +14,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying
 
+from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
@@ -257,6 +258,10 @@ class AsyncClient(AsyncMany):
     async def list_backends(self) -> list[BackendView]:
         """Return the clusters and what is free on them."""
         return (await self._send(records.list_backends())).items
+
+    async def list_applications(self) -> Catalog:
+        """Return what can be started by its name."""
+        return await self._send(records.list_applications())
 
     async def who_am_i(self) -> WhoAmI:
         """Return whom the server takes us for."""

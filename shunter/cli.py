@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .commands import (
+    applications,
     audit,
     batches,
     deliveries,
@@ -105,7 +106,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, applications.apps, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import Retrying
 
+from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
@@ -329,6 +330,10 @@ class Client(Many):
     def list_backends(self) -> list[BackendView]:
         """Return the clusters and what is free on them."""
         return self._send(records.list_backends()).items
+
+    def list_applications(self) -> Catalog:
+        """Return what can be started by its name."""
+        return self._send(records.list_applications())
 
     def who_am_i(self) -> WhoAmI:
         """Return whom the server takes us for."""

@@ -15,6 +15,7 @@ from services.chassis.health import shunter_version
 
 from .api import (
     admin,
+    applications,
     backends,
     batches,
     deliveries,
@@ -66,6 +67,7 @@ _ROUTERS = (
     usage.router,
     events.router,
     backends.router,
+    applications.router,
     identity.router,
     users.router,
     projects.router,

@@ -13,7 +13,6 @@ from services.chassis.bus import Bus
 from services.chassis.health import HealthBook
 from services.chassis.sealing import Sealer
 
-from .applications import ApplicationService
 from .auth.authenticator import Door
 from .auth.desk import TokenDesk
 from .batches import BatchService
@@ -159,10 +158,6 @@ class Factory:
             transfer=self.transfer(),
             most=int(process.settings.most_spooled),
         )
-
-    def applications(self) -> ApplicationService:
-        """Return the service for what the site offers."""
-        return ApplicationService(bus=self._process.bus, caller=self.caller)
 
     def sharing(self) -> SharingService:
         """Return the service for grants."""

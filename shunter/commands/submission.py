@@ -32,6 +32,7 @@ def submit(
     ctx: typer.Context,
     argv: wishes.Argv = None,
     file: wishes.File = None,
+    app: wishes.App = None,
     name: wishes.Name = None,
     unique_name: wishes.UniqueName = False,
     project: wishes.Project = None,
@@ -66,15 +67,22 @@ def submit(
     """Submit a job, or several.
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
+    Example: `shunter submit --app decode/v0_10_1/train --input data_ids=data/d1 --output artifact=artifact/first`
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
+    from .calling import call_of
     from .specs import pairs, read_inputs
 
+    call: dict[str, Any] = {}
+    if app is not None:
+        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
+        env = None
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(
         argv=argv,
+        application=call,
         name=name,
         unique_name=unique_name,
         project=project,
@@ -127,8 +135,8 @@ def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, 
     """Return the batch, or the single jobs, that are meant."""
     from .specs import read_file, to_batch
 
-    if file is None and "argv" not in options:
-        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
+    if file is None and not {"argv", "application"} & options.keys():
+        raise typer.BadParameter("say what to run: -f FILE, --app APP, or a program behind --")
     documents = read_file(file) if file else []
     batch = to_batch(documents, options)
     return batch, [] if batch else _specs(documents, options)

@@ -126,6 +126,7 @@ CALLS: dict[str, Call[Any]] = {
     "events": records.list_events(EVENTS, since_sequence=3),
     "follow events": EventFeed(EVENTS, since_sequence=3).call(),
     "backends": records.list_backends(),
+    "applications": records.list_applications(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),
     "site health": operations.get_site_health(),

@@ -100,6 +100,7 @@ ROWS: dict[str, Row] = {
     "getUsage": Row(200, 200),
     "getEvents": Row(200, 200),
     "listBackends": Row(200, 200),
+    "listApplications": Row(200, 200),
     "whoami": Row(200, 200),
     # webhooks
     "createSubscription": Row(201, 201, body=_SUBSCRIPTION),

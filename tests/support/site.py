@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from contracts.catalog import AppPart, Catalog, Entrypoint, Handler
 from contracts.commands import (
     CancelWorkload,
     CompleteUpload,
@@ -44,6 +45,7 @@ from contracts.queries import (
     GetWorkload,
     Health,
     History,
+    ListApplications,
     ListBackends,
     ListFiles,
     ListWorkloads,
@@ -191,6 +193,10 @@ class Site:
 
     async def backends(self, _query: ListBackends) -> list[BackendView]:
         return [BackendView(backend="local", kind="local", healthy=True, cpus=2.0)]
+
+    async def applications(self, _query: ListApplications) -> Catalog:
+        train = Entrypoint(app=AppPart(cmd=["true"], env=["SEED"]), handler=Handler(files_down={"data_ids": "data"}))
+        return Catalog(applications={"decode": {"v1": {"train": train}}}, sha256="0" * 64, loaded_at=now())
 
     async def move(self, job_id: str, state: WorkloadState, **more: object) -> Workload:
         """Move a job and say so, as the scheduler does."""
@@ -365,6 +371,7 @@ class Site:
             ExplainWorkload: self.explain,
             ListWorkloads: self.page,
             ListBackends: self.backends,
+            ListApplications: self.applications,
             WorkloadsSharedWith: _shares_nothing,
             CheckHealth: _well("scheduler"),
         }

@@ -33,7 +33,7 @@ _Limit = Annotated[int, Query(ge=-1, le=MOST_NUMBER, description="How many jobs 
 
 async def list_applications(visit: Visiting) -> Response:
     """List what can be started: application, version, entrypoint."""
-    catalog = await visit.services.applications().catalog()
+    catalog = await visit.services.site().applications()
     offered = {
         application: {
             version: {name: entrypoint.model_dump(mode="json", exclude_none=True) for name, entrypoint in all_.items()}
@@ -56,7 +56,7 @@ async def _submit(visit: Visit, wish: JobCreate) -> Submitted:
     try:
         return await visit.services.jobs().submit(native_spec(wish, visit.settings), key=None, wait=None)
     except (ValidationError, InvalidError, NotFoundError, ConflictError) as error:
-        raise refusal_of(error, wish, await visit.services.applications().catalog()) from error
+        raise refusal_of(error, wish, await visit.services.site().applications()) from error
 
 
 async def list_jobs(visit: Visiting, offset: _Offset = 0, limit: _Limit = 100) -> Response:
