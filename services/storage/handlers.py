@@ -21,9 +21,12 @@ from contracts.queries import (
     Query,
     ResumeUpload,
 )
+from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .folders import FolderService
+from .forms import FormService
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
@@ -35,7 +38,14 @@ _Q = TypeVar("_Q", bound=Query)
 
 
 def register(
-    bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService, sharing: SharingService
+    bus: Bus,
+    *,
+    files: FileService,
+    folders: FolderService,
+    forms: FormService,
+    uploads: UploadService,
+    runs: RunService,
+    sharing: SharingService,
 ) -> None:
     """Have *bus* hand commands and questions to the services."""
 
@@ -45,6 +55,7 @@ def register(
 
     async def delete_file(command: DeleteFile, delivery: Delivery) -> Deleted:
         with translated("the database"):
+            await forms.look(command.principal.subject)
             return await files.delete(command, cause=delivery.message_id, context=delivery.context)
 
     async def share(command: ShareFolder, delivery: Delivery) -> Grant:
@@ -62,10 +73,12 @@ def register(
         UnshareFolder: unshare,
     }
     queries: dict[type[Query], QueryHandler] = {
-        GetFile: _answering(files.get),
-        ListFiles: _answering(files.page),
-        DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(files.freeze),
+        GetFile: _looking(forms, files.get),
+        ListFiles: _looking(forms, files.page),
+        DownloadFile: _looking(forms, files.download),
+        FreezeInputs: _looking(forms, files.freeze),
+        DownloadFolder: _looking(forms, folders.download),
+        OpenForm: _answering(forms.open),
         FolderGrants: _answering(sharing.given),
         FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),
@@ -80,6 +93,17 @@ def register(
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     async def answer(query: _Q) -> Any:
         with translated("the database"):
+            return await method(query)
+
+    return answer
+
+
+def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    """Have what came by forms taken in first."""
+
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
             return await method(query)
 
     return answer

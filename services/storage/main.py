@@ -9,6 +9,9 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
+from .adoption import Adoption
+from .folders import FolderService
+from .forms import FormService
 from .handlers import register
 from .objects import Objects
 from .runs import RunService
@@ -52,7 +55,9 @@ async def assemble(
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    register(frame.bus, files=files, uploads=uploads, runs=runs, sharing=sharing)
+    folders = FolderService(unit=frame.unit, objects=objects)
+    forms = FormService(unit=frame.unit, objects=objects, adoption=Adoption(unit=frame.unit, objects=objects))
+    register(frame.bus, files=files, folders=folders, forms=forms, uploads=uploads, runs=runs, sharing=sharing)
     frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()
@@ -60,7 +65,11 @@ async def assemble(
         # The health check tells of it, and makes the bucket as soon as the store answers.
         log.warning("storage.store_away", detail=error.detail)
     return Sweeper(
-        unit=frame.unit, objects=objects, retention=section.retention, abandoned_after=section.abandoned_after
+        unit=frame.unit,
+        objects=objects,
+        retention=section.retention,
+        abandoned_after=section.abandoned_after,
+        forms=forms,
     )
 
 

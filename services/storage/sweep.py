@@ -16,6 +16,7 @@ from contracts.model import now
 from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
+from .forms import FormService
 from .objects import Objects
 from .store import OpenedUpload, doom_upload, due_superseded, due_uploads, forget_superseded, forget_upload
 
@@ -38,11 +39,20 @@ class Swept:
 class Sweeper:
     """Sweeps now and then; several replicas may sweep at once."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, retention: timedelta, abandoned_after: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        unit: UnitOfWork,
+        objects: Objects,
+        retention: timedelta,
+        abandoned_after: timedelta,
+        forms: FormService | None = None,
+    ) -> None:
         self._unit = unit
         self._objects = objects
         self._retention = retention
         self._abandoned_after = abandoned_after
+        self._forms = forms
 
     @asynccontextmanager
     async def running(self, every: timedelta) -> AsyncIterator[None]:
@@ -57,6 +67,9 @@ class Sweeper:
     async def sweep(self) -> Swept:
         """Remove all that is due."""
         with translated("the database"):
+            await self._objects.tidy(self._abandoned_after)
+            if self._forms:
+                await self._forms.sweep()
             return Swept(objects=await self._sweep_objects(), uploads=await self._sweep_uploads())
 
     async def _sweep_objects(self) -> int:

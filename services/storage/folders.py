@@ -1,0 +1,41 @@
+"""Folders as a whole: URLs of all that is in one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from contracts.errors import NotFoundError
+from contracts.transfers import DownloadFolder, FolderContent, StoredAt
+from services.chassis.policy import longest_url
+from services.chassis.unit import UnitOfWork
+
+from .listing import Listing, list_page
+from .objects import Objects
+from .rights import ranges_for, within
+from .store import ranges_of_files
+
+__all__ = ["FolderService"]
+
+
+class FolderService:
+    """Answers for whoever may see the files of a folder."""
+
+    def __init__(self, *, unit: UnitOfWork, objects: Objects) -> None:
+        self._unit = unit
+        self._objects = objects
+
+    async def download(self, query: DownloadFolder) -> FolderContent:
+        """Return a page of the files of a folder with their URLs."""
+        owner = query.owner or query.principal.subject
+        listing = Listing(f"{query.path}/" if query.path else "", True, query.limit, query.cursor)
+        async with self._unit.reading() as connection:
+            ranges = await ranges_for(connection, query.principal, owner, listing.prefix)
+            page = await list_page(
+                listing, lambda start, end, limit: ranges_of_files(connection, owner, within(ranges, start, end), limit)
+            )
+        if query.path and query.cursor is None and not page.items:
+            raise NotFoundError(f"the folder {query.path} does not exist")
+        span = timedelta(seconds=max(1.0, longest_url(query.principal, owner, query.expires)))
+        urls = await self._objects.presign_gets([file.key for file in page.items], span)
+        items = [StoredAt(file=file, url=url) for file, url in zip(page.items, urls, strict=True)]
+        return FolderContent(items=items, next_cursor=page.next_cursor)
