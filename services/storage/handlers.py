@@ -24,9 +24,12 @@ from contracts.queries import (
     ResumeUpload,
 )
 from contracts.subjects import event_subject
+from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .contents import FolderService
+from .forms import FormService
 from .freezing import Freezer
 from .names import NameService
 from .removals import Removals
@@ -44,6 +47,8 @@ def register(
     bus: Bus,
     *,
     files: FileService,
+    folders: FolderService,
+    forms: FormService,
     freezer: Freezer,
     names: NameService,
     uploads: UploadService,
@@ -54,18 +59,20 @@ def register(
     """Have *bus* hand commands and questions to the services."""
     commands: dict[type[Command], CommandHandler] = {
         CompleteUpload: _obeying(uploads.complete),
-        DeleteFile: _obeying(files.delete),
+        DeleteFile: _obeying(files.delete, forms),
         MakeFolder: _obeying(names.make),
-        MoveFile: _obeying(names.move),
+        MoveFile: _obeying(names.move, forms),
         ShareFolder: _obeying(sharing.share),
         UnshareFolder: _obeying(sharing.unshare),
     }
     queries: dict[type[Query], QueryHandler] = {
-        GetFile: _answering(files.get),
-        GetFolder: _answering(names.folder),
-        ListFiles: _answering(files.page),
-        DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(freezer.freeze),
+        GetFile: _looking(forms, files.get),
+        GetFolder: _looking(forms, names.folder),
+        ListFiles: _looking(forms, files.page),
+        DownloadFile: _looking(forms, files.download),
+        FreezeInputs: _looking(forms, freezer.freeze),
+        DownloadFolder: _looking(forms, folders.download),
+        OpenForm: _answering(forms.open),
         FolderGrants: _answering(sharing.given),
         FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),
@@ -83,9 +90,11 @@ def register(
     bus.follow("EVENTS", event_subject("workload", "removed"), "storage-removals", take_removal)
 
 
-def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
+def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:
     async def obey(command: Command, delivery: Delivery) -> BaseModel:
         with translated("the database"):
+            if forms:
+                await forms.look(command.principal.subject)  # type: ignore[attr-defined]
             return await method(command, cause=delivery.message_id, context=delivery.context)
 
     return obey
@@ -94,6 +103,17 @@ def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     async def answer(query: _Q) -> Any:
         with translated("the database"):
+            return await method(query)
+
+    return answer
+
+
+def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    """Have what came by forms taken in first."""
+
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
             return await method(query)
 
     return answer

@@ -9,6 +9,9 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
+from .adoption import Adoption
+from .contents import FolderService
+from .forms import FormService
 from .freezing import Freezer
 from .handlers import register
 from .names import NameService
@@ -57,9 +60,12 @@ async def assemble(
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
+    forms = FormService(unit=frame.unit, objects=objects, adoption=Adoption(unit=frame.unit, objects=objects))
     register(
         frame.bus,
         files=files,
+        folders=FolderService(unit=frame.unit, objects=objects, areas=section.area_folders),
+        forms=forms,
         freezer=Freezer(frame.unit),
         names=names,
         uploads=uploads,
@@ -73,7 +79,9 @@ async def assemble(
     except UnavailableError as error:
         # The health check tells of it, and makes the bucket as soon as the store answers.
         log.warning("storage.store_away", detail=error.detail)
-    return Sweeper(unit=frame.unit, objects=objects, kept=section.kept, abandoned_after=section.abandoned_after)
+    return Sweeper(
+        unit=frame.unit, objects=objects, kept=section.kept, abandoned_after=section.abandoned_after, forms=forms
+    )
 
 
 def run() -> None:

@@ -16,6 +16,7 @@ from contracts.model import now
 from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
+from .forms import FormService
 from .objects import Objects
 from .store import OpenedUpload, doom_upload, due_uploads, forget_upload
 from .stored import Reason
@@ -41,12 +42,19 @@ class Sweeper:
     """Sweeps now and then; several replicas may sweep at once."""
 
     def __init__(
-        self, *, unit: UnitOfWork, objects: Objects, kept: Mapping[Reason, timedelta], abandoned_after: timedelta
+        self,
+        *,
+        unit: UnitOfWork,
+        objects: Objects,
+        kept: Mapping[Reason, timedelta],
+        abandoned_after: timedelta,
+        forms: FormService | None = None,
     ) -> None:
         self._unit = unit
         self._objects = objects
         self._kept = kept
         self._abandoned_after = abandoned_after
+        self._forms = forms
 
     @asynccontextmanager
     async def running(self, every: timedelta) -> AsyncIterator[None]:
@@ -61,6 +69,9 @@ class Sweeper:
     async def sweep(self) -> Swept:
         """Remove all that is due."""
         with translated("the database"):
+            await self._objects.tidy(self._abandoned_after)
+            if self._forms:
+                await self._forms.sweep()
             return Swept(objects=await self._sweep_objects(), uploads=await self._sweep_uploads())
 
     async def _sweep_objects(self) -> int:
