@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from contracts.commands import Command, CompleteUpload, DeleteFile, ShareFolder, UnshareFolder
-from contracts.file_commands import MakeFolder, MoveFile
-from contracts.file_queries import GetFolder
+from contracts.file_commands import (
+    DropFolderRule,
+    MakeFolder,
+    MoveFile,
+    PurgeVersions,
+    RestoreFile,
+    RestoreVersion,
+    SetFolderRule,
+)
+from contracts.file_queries import GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
 from contracts.queries import (
     DownloadFile,
     DownloadRunInputs,
@@ -27,49 +36,71 @@ from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
 from .names import NameService
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
 from .uploads import UploadService
+from .versions import VersionService
 
-__all__ = ["register"]
+__all__ = ["Parts", "register"]
 
 _Q = TypeVar("_Q", bound=Query)
 
 
-def register(
-    bus: Bus,
-    *,
-    files: FileService,
-    names: NameService,
-    uploads: UploadService,
-    runs: RunService,
-    sharing: SharingService,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What storage is made of, as far as it hears anything."""
+
+    files: FileService
+    names: NameService
+    rules: RuleService
+    versions: VersionService
+    uploads: UploadService
+    runs: RunService
+    sharing: SharingService
+
+
+def register(bus: Bus, parts: Parts) -> None:
     """Have *bus* hand commands and questions to the services."""
-    commands: dict[type[Command], CommandHandler] = {
-        CompleteUpload: _obeying(uploads.complete),
-        DeleteFile: _obeying(files.delete),
-        MakeFolder: _obeying(names.make),
-        MoveFile: _obeying(names.move),
-        ShareFolder: _obeying(sharing.share),
-        UnshareFolder: _obeying(sharing.unshare),
+    bus.handle_commands(_commands(parts))
+    bus.answer_queries(_queries(parts))
+
+
+def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
+    return {
+        CompleteUpload: _obeying(parts.uploads.complete),
+        DeleteFile: _obeying(parts.files.delete),
+        MakeFolder: _obeying(parts.names.make),
+        MoveFile: _obeying(parts.names.move),
+        SetFolderRule: _obeying(parts.rules.set),
+        DropFolderRule: _obeying(parts.rules.drop),
+        RestoreVersion: _obeying(parts.versions.restore_version),
+        RestoreFile: _obeying(parts.versions.restore),
+        PurgeVersions: _obeying(parts.versions.purge),
+        ShareFolder: _obeying(parts.sharing.share),
+        UnshareFolder: _obeying(parts.sharing.unshare),
     }
-    queries: dict[type[Query], QueryHandler] = {
-        GetFile: _answering(files.get),
-        GetFolder: _answering(names.folder),
-        ListFiles: _answering(files.page),
-        DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(files.freeze),
-        FolderGrants: _answering(sharing.given),
-        FoldersSharedWith: _answering(sharing.received),
-        OpenUpload: _answering(uploads.open),
-        ResumeUpload: _answering(uploads.resume),
-        DownloadRunInputs: _answering(runs.downloads),
-        OpenRunUpload: _answering(runs.open_upload),
+
+
+def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
+    return {
+        GetFile: _answering(parts.files.get),
+        GetFolder: _answering(parts.names.folder),
+        ListFiles: _answering(parts.files.page),
+        DownloadFile: _answering(parts.files.download),
+        FreezeInputs: _answering(parts.files.freeze),
+        ListFolderRules: _answering(parts.rules.page),
+        GetStorageUsage: _answering(parts.rules.usage),
+        ListOwners: _answering(parts.rules.owners),
+        ListVersions: _answering(parts.versions.page),
+        FolderGrants: _answering(parts.sharing.given),
+        FoldersSharedWith: _answering(parts.sharing.received),
+        OpenUpload: _answering(parts.uploads.open),
+        ResumeUpload: _answering(parts.uploads.resume),
+        DownloadRunInputs: _answering(parts.runs.downloads),
+        OpenRunUpload: _answering(parts.runs.open_upload),
     }
-    bus.handle_commands(commands)
-    bus.answer_queries(queries)
 
 
 def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:

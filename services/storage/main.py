@@ -9,9 +9,11 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
-from .handlers import register
+from .handlers import Parts, register
 from .names import NameService
 from .objects import Objects
+from .rules import Quotas
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
@@ -19,6 +21,7 @@ from .sharing import SharingService
 from .sweep import Sweeper
 from .tables import METADATA
 from .uploads import UploadService, UploadTicket
+from .versions import VersionService
 
 __all__ = ["assemble", "main", "run"]
 
@@ -50,18 +53,29 @@ async def assemble(
     section = settings.storage
     areas = section.area_folders
     files = FileService(unit=frame.unit, objects=objects, areas=areas)
-    names = NameService(unit=frame.unit, areas=areas)
-    uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
+    quotas = Quotas(section.quota)
+    names = NameService(unit=frame.unit, quotas=quotas, areas=areas)
+    rules = RuleService(unit=frame.unit, quotas=quotas, kept=section.shown)
+    versions = VersionService(unit=frame.unit, quotas=quotas, kept=section.shown)
+    uploads = UploadService(
+        unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size, quotas=quotas
+    )
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    register(frame.bus, files=files, names=names, uploads=uploads, runs=runs, sharing=sharing)
+    register(frame.bus, Parts(files, names, rules, versions, uploads, runs, sharing))
     frame.health.add("s3", objects.check)
     try:
         await objects.check()
     except UnavailableError as error:
         # The health check tells of it, and makes the bucket as soon as the store answers.
         log.warning("storage.store_away", detail=error.detail)
-    return Sweeper(unit=frame.unit, objects=objects, kept=section.kept, abandoned_after=section.abandoned_after)
+    return Sweeper(
+        unit=frame.unit,
+        objects=objects,
+        kept=section.kept,
+        abandoned_after=section.abandoned_after,
+        expire=section.expire,
+    )
 
 
 def run() -> None:
