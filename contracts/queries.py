@@ -243,6 +243,8 @@ class OpenUpload(Query):
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256 | None = None
     """None lets storage compute it at completion."""
+    reuse: bool = False
+    """Whether nothing need be brought if the owner has a file of this content: the plan has no parts then."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
     owner: str | None = None

@@ -23,6 +23,7 @@ from .form_store import Known, OpenedForm, known_arrivals, note_arrival, note_co
 from .keys import owner_folder, require_own_path
 from .objects import Arrival, Objects
 from .rights import owner_for
+from .rules import Quotas
 from .store import StoredFile, close_upload, put_file
 
 __all__ = ["Adoption", "inbox_of"]
@@ -43,10 +44,13 @@ def inbox_of(form: OpenedForm) -> str:
 class Adoption:
     """Takes in what came by forms: one look at a time for each, however many ask."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, patience: float = 3.0) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, objects: Objects, quotas: Quotas | None = None, patience: float = 3.0
+    ) -> None:
         """*patience*: seconds that somebody who looks waits for large files to be checked."""
         self._unit = unit
         self._objects = objects
+        self._quotas = quotas or Quotas(None)
         self._patience = patience
         self._looks: dict[str, asyncio.Task[None]] = {}
 
@@ -87,7 +91,7 @@ class Adoption:
         mark = "\n".join((form.id, name, arrival.tag, before.key if before else ""))
         key = f"{owner_folder(form.owner)}/{hashlib.sha256(mark.encode()).hexdigest()[:32]}"
         try:
-            path = await self._place(form, name)
+            path = await self._place(form, name, arrival.size)
         except (RefusedError, ValueError) as error:
             await self._refuse(form, name, arrival, key, str(error))
             return
@@ -120,14 +124,15 @@ class Adoption:
             await close_upload(work.connection, key)
             return False
 
-    async def _place(self, form: OpenedForm, name: str) -> str:
+    async def _place(self, form: OpenedForm, name: str, size: int) -> str:
         """Return where it goes, or refuse it."""
         path = clean_path(f"{form.folder}/{clean_path(name)}" if form.folder else name)
         require_own_path(path)
-        if form.guest:
-            guest = Principal.model_validate_json(form.guest)
-            async with self._unit.reading() as connection:
+        async with self._unit.reading() as connection:
+            if form.guest:
+                guest = Principal.model_validate_json(form.guest)
                 await owner_for(connection, guest, form.owner, path, Power.CONTROL)
+            await self._quotas.require(connection, form.owner, path, size)
         return path
 
     async def _refuse(self, form: OpenedForm, name: str, arrival: Arrival, key: str, why: str) -> None:

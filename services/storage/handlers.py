@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from contracts.commands import Command, CompleteUpload, DeleteFile, ShareFolder, UnshareFolder
-from contracts.file_commands import MakeFolder, MoveFile
-from contracts.file_queries import GetFolder
+from contracts.file_commands import (
+    DropFolderRule,
+    MakeFolder,
+    MoveFile,
+    PurgeVersions,
+    RestoreFile,
+    RestoreVersion,
+    SetFolderRule,
+)
+from contracts.file_queries import GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
 from contracts.queries import (
     DownloadFile,
     DownloadRunInputs,
@@ -33,61 +42,83 @@ from .forms import FormService
 from .freezing import Freezer
 from .names import NameService
 from .removals import Removals
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
 from .uploads import UploadService
+from .versions import VersionService
 
-__all__ = ["register"]
+__all__ = ["Parts", "register"]
 
 _Q = TypeVar("_Q", bound=Query)
 
 
-def register(
-    bus: Bus,
-    *,
-    files: FileService,
-    folders: FolderService,
-    forms: FormService,
-    freezer: Freezer,
-    names: NameService,
-    uploads: UploadService,
-    runs: RunService,
-    sharing: SharingService,
-    removals: Removals,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What storage is made of, as far as it hears anything."""
+
+    files: FileService
+    folders: FolderService
+    forms: FormService
+    freezer: Freezer
+    names: NameService
+    rules: RuleService
+    versions: VersionService
+    uploads: UploadService
+    runs: RunService
+    sharing: SharingService
+    removals: Removals
+
+
+def register(bus: Bus, parts: Parts) -> None:
     """Have *bus* hand commands and questions to the services."""
-    commands: dict[type[Command], CommandHandler] = {
-        CompleteUpload: _obeying(uploads.complete),
-        DeleteFile: _obeying(files.delete, forms),
-        MakeFolder: _obeying(names.make),
-        MoveFile: _obeying(names.move, forms),
-        ShareFolder: _obeying(sharing.share),
-        UnshareFolder: _obeying(sharing.unshare),
-    }
-    queries: dict[type[Query], QueryHandler] = {
-        GetFile: _looking(forms, files.get),
-        GetFolder: _looking(forms, names.folder),
-        ListFiles: _looking(forms, files.page),
-        DownloadFile: _looking(forms, files.download),
-        FreezeInputs: _looking(forms, freezer.freeze),
-        DownloadFolder: _looking(forms, folders.download),
-        OpenForm: _answering(forms.open),
-        FolderGrants: _answering(sharing.given),
-        FoldersSharedWith: _answering(sharing.received),
-        OpenUpload: _answering(uploads.open),
-        ResumeUpload: _answering(uploads.resume),
-        DownloadRunInputs: _answering(runs.downloads),
-        OpenRunUpload: _answering(runs.open_upload),
-    }
 
     async def take_removal(raw: bytes, delivery: Delivery) -> None:
         with translated("the database"):
-            await removals.take(raw, delivery)
+            await parts.removals.take(raw, delivery)
 
-    bus.handle_commands(commands)
-    bus.answer_queries(queries)
+    bus.handle_commands(_commands(parts))
+    bus.answer_queries(_queries(parts))
     bus.follow("EVENTS", event_subject("workload", "removed"), "storage-removals", take_removal)
+
+
+def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
+    return {
+        CompleteUpload: _obeying(parts.uploads.complete),
+        DeleteFile: _obeying(parts.files.delete, parts.forms),
+        MakeFolder: _obeying(parts.names.make),
+        MoveFile: _obeying(parts.names.move, parts.forms),
+        SetFolderRule: _obeying(parts.rules.set),
+        DropFolderRule: _obeying(parts.rules.drop),
+        RestoreVersion: _obeying(parts.versions.restore_version),
+        RestoreFile: _obeying(parts.versions.restore),
+        PurgeVersions: _obeying(parts.versions.purge),
+        ShareFolder: _obeying(parts.sharing.share),
+        UnshareFolder: _obeying(parts.sharing.unshare),
+    }
+
+
+def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
+    return {
+        GetFile: _looking(parts.forms, parts.files.get),
+        GetFolder: _looking(parts.forms, parts.names.folder),
+        ListFiles: _looking(parts.forms, parts.files.page),
+        DownloadFile: _looking(parts.forms, parts.files.download),
+        FreezeInputs: _looking(parts.forms, parts.freezer.freeze),
+        DownloadFolder: _looking(parts.forms, parts.folders.download),
+        OpenForm: _answering(parts.forms.open),
+        ListFolderRules: _answering(parts.rules.page),
+        GetStorageUsage: _looking(parts.forms, parts.rules.usage),
+        ListOwners: _answering(parts.rules.owners),
+        ListVersions: _answering(parts.versions.page),
+        FolderGrants: _answering(parts.sharing.given),
+        FoldersSharedWith: _answering(parts.sharing.received),
+        OpenUpload: _answering(parts.uploads.open),
+        ResumeUpload: _answering(parts.uploads.resume),
+        DownloadRunInputs: _answering(parts.runs.downloads),
+        OpenRunUpload: _answering(parts.runs.open_upload),
+    }
 
 
 def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:

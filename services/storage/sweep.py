@@ -1,4 +1,4 @@
-"""The sweep: removes bytes that no file names any more, and uploads that nobody completed."""
+"""The sweep: removes bytes that no file names any more, uploads that nobody completed, and files that grew too old."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from contracts.model import now
 from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
+from .expiry import expire_files
 from .forms import FormService
 from .objects import Objects
 from .store import OpenedUpload, doom_upload, due_uploads, forget_upload
@@ -36,6 +37,8 @@ class Swept:
 
     objects: int
     uploads: int
+    expired: int = 0
+    """Files that went to the trash."""
 
 
 class Sweeper:
@@ -48,9 +51,11 @@ class Sweeper:
         objects: Objects,
         kept: Mapping[Reason, timedelta],
         abandoned_after: timedelta,
+        expire: Mapping[str, timedelta] | None = None,
         forms: FormService | None = None,
     ) -> None:
         self._unit = unit
+        self._expire = expire or {}
         self._objects = objects
         self._kept = kept
         self._abandoned_after = abandoned_after
@@ -72,7 +77,11 @@ class Sweeper:
             await self._objects.tidy(self._abandoned_after)
             if self._forms:
                 await self._forms.sweep()
-            return Swept(objects=await self._sweep_objects(), uploads=await self._sweep_uploads())
+            return Swept(
+                expired=await expire_files(self._unit, self._expire),
+                objects=await self._sweep_objects(),
+                uploads=await self._sweep_uploads(),
+            )
 
     async def _sweep_objects(self) -> int:
         swept = 0
@@ -117,8 +126,8 @@ class Sweeper:
         while True:
             try:
                 swept = await self.sweep()
-                if swept.objects or swept.uploads:
-                    log.info("sweep.done", objects=swept.objects, uploads=swept.uploads)
+                if swept != Swept(0, 0):
+                    log.info("sweep.done", objects=swept.objects, uploads=swept.uploads, expired=swept.expired)
             except UnavailableError as error:
                 log.warning("sweep.postponed", detail=error.detail)
             except Exception:
