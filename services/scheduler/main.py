@@ -52,7 +52,14 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.agreement.agree()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()
+            frame,
+            settings,
+            working,
+            parts.watch.run(),
+            parts.clock.run(),
+            parts.keeper.run(),
+            reconciler.run(),
+            parts.hooks.run(),
         )
 
 
