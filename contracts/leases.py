@@ -28,7 +28,6 @@ __all__ = [
     "ReportLease",
     "TakeLeases",
     "UseLease",
-    "WorkerName",
 ]
 
 _MOST = 2**50
@@ -98,22 +97,15 @@ class Loan(LeaseView):
     """With its ticket."""
 
 
-WorkerName = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-"""What the name of one of somebody's workers looks like."""
-
-
-class _FromWorker(Model):
-    principal: Principal
-    worker: str = Field(default="", max_length=64)
-    """Which of the principal's workers; empty where they have but one."""
-
-
-class TakeLeases(_FromWorker, Command):
+class TakeLeases(Command):
     """Lend me work that fits. Answered with `Leases`."""
 
     name: ClassVar[str] = "lease.take"
     service: ClassVar[str] = "scheduler"
 
+    principal: Principal
+    worker: str = Field(default="", max_length=64)
+    """Which of the principal's machines; empty where they have but one."""
     backend: str
     offer: Offer
     limit: int = Field(default=1, ge=0, le=64)
@@ -124,12 +116,13 @@ class TakeLeases(_FromWorker, Command):
     """Whether it gets a token; else who asks is all that proves whose it is."""
 
 
-class ReportLease(_FromWorker, Command):
+class ReportLease(Command):
     """This happened to what was lent to me. Answered with `LeaseStanding`; repeats are harmless."""
 
     name: ClassVar[str] = "lease.report"
     service: ClassVar[str] = "scheduler"
 
+    principal: Principal
     number: int
     token: str = Field(default="", max_length=128)
     steps: list[Step] = Field(min_length=1, max_length=100)
@@ -140,23 +133,25 @@ class ReportLease(_FromWorker, Command):
         return str(self.number)
 
 
-class GetLease(_FromWorker, Query):
+class GetLease(Query):
     """Tell me how a lease stands; any worker may ask. Answered with `LeaseView`."""
 
     name: ClassVar[str] = "lease.get"
     service: ClassVar[str] = "scheduler"
     answer: ClassVar[Any] = LeaseView
 
+    principal: Principal
     number: int
 
 
-class UseLease(_FromWorker, Query):
+class UseLease(Query):
     """Give me what I need to fetch or store files for what is lent to me. Answered with `Loan`."""
 
     name: ClassVar[str] = "lease.use"
     service: ClassVar[str] = "scheduler"
     answer: ClassVar[Any] = Loan
 
+    principal: Principal
     number: int
     token: str = Field(default="", max_length=128)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from contracts.envelope import Context
 from contracts.leases import (
@@ -24,9 +25,21 @@ from contracts.runs import Step, StepName
 from contracts.states import Reason
 from services.chassis.bus import Bus
 
-__all__ = ["LARGE", "Machine", "done", "step", "worker"]
+__all__ = ["LARGE", "Machine", "done", "poll", "step", "worker"]
+
+_T = TypeVar("_T")
 
 LARGE = Offer(cpus=64, memory=2**38, gpus=8, gpu_memory=2**36, gpu_model="NVIDIA A100", gpu_architecture="Ampere")
+
+
+async def poll(call: Callable[[], Awaitable[_T]], is_good: Callable[[_T], bool], *, seconds: float = 20) -> _T:
+    """Ask again and again until the answer is good."""
+    found = await call()
+    async with asyncio.timeout(seconds):
+        while not is_good(found):
+            await asyncio.sleep(0.02)
+            found = await call()
+    return found
 
 
 def worker(name: str, *groups: str) -> Principal:
@@ -73,27 +86,29 @@ class Machine:
 
     async def one(self, offer: Offer = LARGE, seconds: float = 20) -> Lease:
         """Ask until there is some."""
-        async with asyncio.timeout(seconds):
-            while not (found := await self.take(offer)):
-                await asyncio.sleep(0.02)
+        found = await poll(lambda: self.take(offer), bool, seconds=seconds)
         return found[0]
+
+    async def ping_until(self, lease: Lease, told: str, **values: Any) -> LeaseStanding:
+        """Say that it is alive until the answer says *told*."""
+        return await poll(
+            lambda: self.say(lease, step(StepName.ALIVE, **values)), lambda standing: bool(getattr(standing, told))
+        )
 
     async def say(self, lease: Lease, *steps: Step) -> LeaseStanding:
         """Report."""
-        command = ReportLease(
-            principal=self._who, worker=self._name, number=lease.number, token=lease.token, steps=list(steps)
-        )
+        command = ReportLease(principal=self._who, number=lease.number, token=lease.token, steps=list(steps))
         answer: LeaseStanding = await self._bus.order(command, self._context, wait=20, answer=LeaseStanding)
         return answer
 
     async def look(self, number: int) -> LeaseView:
         """Ask how a lease stands."""
-        answer: LeaseView = await self._bus.ask(GetLease(principal=self._who, worker=self._name, number=number))
+        answer: LeaseView = await self._bus.ask(GetLease(principal=self._who, number=number))
         return answer
 
     async def use(self, lease: Lease) -> Loan:
         """Ask for what files are fetched by."""
-        query = UseLease(principal=self._who, worker=self._name, number=lease.number, token=lease.token)
+        query = UseLease(principal=self._who, number=lease.number, token=lease.token)
         answer: Loan = await self._bus.ask(query)
         return answer
 

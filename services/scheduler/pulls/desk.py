@@ -70,34 +70,36 @@ class LeaseDesk:
         async with self._unit.handling(delivery.message_id, delivery.context) as work:
             if work is None:
                 return Leases(items=[])
-            await store.see(work.connection, command.backend, worker, command.offer, now())
-            while len(items) < command.limit and size < _MOST_OF_ANSWER:
-                row = await self._first(work, command, worker, settings)
-                if row is None:
-                    break
-                lease = await self._lend(work, row, command, worker, settings)
+            await store.see(work.connection, command.backend, worker, command.offer, now(), asks=command.limit > 0)
+            for number in await self._fitting(work, command, worker, settings) if command.limit else ():
+                lease = await self._lend(work, number, command, worker, settings)
                 if lease is not None:
                     items.append(lease)
                     size += len(lease.model_dump_json())
+                if size > _MOST_OF_ANSWER:
+                    break
         return Leases(items=items)
 
-    async def _first(self, work: Work, command: TakeLeases, worker: Worker, settings: PullSettings) -> Record | None:
+    async def _fitting(self, work: Work, command: TakeLeases, worker: Worker, settings: PullSettings) -> list[int]:
         moment = now()
-        found = await store.first_fitting(
+        return await store.first_fitting(
             work.connection,
             command.backend,
             worker,
             command.offer,
+            command.limit,
             before=moment - timedelta(seconds=command.older_than),
             alive=moment - timedelta(seconds=settings.alive),
         )
-        return None if found is None else await store.find(work.connection, found["number"], to_change=True)
 
     async def _lend(
-        self, work: Work, row: Record, command: TakeLeases, worker: Worker, settings: PullSettings
+        self, work: Work, number: int, command: TakeLeases, worker: Worker, settings: PullSettings
     ) -> Lease | None:
         """Lend one; None if it is wanted no more."""
-        journey, number = await open_journey(work, row["workload_id"]), row["number"]
+        row = await store.find(work.connection, number, to_change=True)
+        journey = await open_journey(work, row["workload_id"]) if row else None
+        if row is None:
+            return None
         if not _waits(journey, row):
             await store.change(work.connection, number, PullState.WAITING, state=PullState.ENDED.value)
             return None
@@ -142,9 +144,11 @@ class LeaseDesk:
         settings = self._backends.get(row["backend"])
         if settings is None or row["state"] != PullState.LEASED:
             return False
-        worker = worker_of(asked.principal, asked.worker, settings)
-        shown = _hash(asked.token) if asked.token else ""
-        return row["worker"] == worker.name and compare_digest(row["token_hash"] or "", shown)
+        worker_of(asked.principal, "", settings)
+        if row["token_hash"] is None:
+            return not asked.token and row["worker"] == asked.principal.subject
+        whose = row["worker"].partition("/")[0] == asked.principal.subject
+        return whose and compare_digest(row["token_hash"], _hash(asked.token))
 
     # --- questions ----------------------------------------------------------------------------------------------
 
@@ -156,7 +160,7 @@ class LeaseDesk:
         settings = self._backends.get(row["backend"]) if row else None
         if row is None or job is None or settings is None:
             raise _nothing(query.number)
-        worker_of(query.principal, query.worker, settings)
+        worker_of(query.principal, "", settings)
         return LeaseView(number=row["number"], job=to_workload(job), is_current=job["attempt"] == row["attempt"])
 
     async def use(self, query: UseLease) -> Loan:

@@ -108,21 +108,32 @@ async def change(connection: AsyncConnection, number: int, was: PullState, **val
 
 
 async def first_fitting(
-    connection: AsyncConnection, backend: str, worker: Worker, offer: Offer, before: datetime, alive: datetime
-) -> RowMapping | None:
-    """Return the first row that a worker may have: by priority, then by age.
+    connection: AsyncConnection,
+    backend: str,
+    worker: Worker,
+    offer: Offer,
+    limit: int,
+    before: datetime,
+    alive: datetime,
+) -> list[int]:
+    """Return the numbers of the first rows that a worker may have: by priority, then by age.
 
     What any sort of machine may take must have been there *before*; what was lost by this worker goes to another one
     that was *alive* lately, if it fits there.
     """
     others = [row for row in await workers_since(connection, backend, alive) if row["worker"] != worker.name]
     place: tuple[int, datetime, int] | None = None
+    found: list[int] = []
     while rows := await _window(connection, backend, worker, offer, before, place):
         for row in rows:
             if _fits_gpu(row, offer.gpu_model, offer.gpu_architecture) and not _is_for_others(row, worker, others):
-                return row
+                found.append(row["number"])
+                if len(found) == limit:
+                    return found
+        if len(rows) < _WINDOW:
+            break
         place = (rows[-1]["priority"], rows[-1]["accepted_at"], rows[-1]["number"])
-    return None
+    return found
 
 
 async def _window(
@@ -212,8 +223,10 @@ async def count(connection: AsyncConnection, backend: str) -> dict[str, int]:
     return {row.state: row.number for row in await connection.execute(statement)}
 
 
-async def see(connection: AsyncConnection, backend: str, worker: Worker, offer: Offer, moment: datetime) -> None:
-    """Note that a worker is there, and what it offers."""
+async def see(
+    connection: AsyncConnection, backend: str, worker: Worker, offer: Offer, moment: datetime, *, asks: bool
+) -> None:
+    """Note that a worker is there, and what it offers; one that *asks* for nothing offers what it did before."""
     values = {
         "environment": worker.environment,
         "seen_at": moment,
@@ -221,7 +234,11 @@ async def see(connection: AsyncConnection, backend: str, worker: Worker, offer: 
     }
     row = {"backend": backend, "worker": worker.name, **values}
     statement = upsert_for(connection)(pull_workers).values(row)
-    await connection.execute(statement.on_conflict_do_update(index_elements=["backend", "worker"], set_=values))
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["backend", "worker"], set_=values if asks else {"seen_at": moment}
+        )
+    )
 
 
 async def hear(connection: AsyncConnection, backend: str, worker: str, moment: datetime) -> None:
