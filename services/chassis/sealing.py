@@ -42,7 +42,7 @@ class Sealer:
         return cls(settings.sealing_key if settings.sealing_key.get_secret_value() else settings.ticket_key)
 
     def seal(self, secret: str, *, most: int = MOST_OF_SECRET) -> str:
-        """Return *secret*, *most* bytes of it, as it may travel; raises `InvalidError` for what is too long, or looks sealed."""
+        """Return *secret* as it may travel; raises `InvalidError` for what is longer than *most* or looks sealed."""
         if is_sealed(secret):
             raise InvalidError.of("secret", f"must not begin with {SEALED!r}")
         plain = secret.encode("utf-8", "surrogatepass")

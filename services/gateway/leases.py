@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from contracts.commands import CompleteUpload
 from contracts.errors import InvalidError, NotFoundError, UnavailableError
@@ -209,7 +210,7 @@ class LeaseService:
         found: Leases = await self._order(command, Leases)
         return found
 
-    async def _order(self, command: TakeLeases | ReportLease, answer: type[Leases | LeaseStanding]) -> object:
+    async def _order(self, command: TakeLeases | ReportLease, answer: Any) -> Any:
         found = await self._bus.order(command, self._caller.context, wait=self._wait, answer=answer)
         if found is None:
             raise UnavailableError("the scheduler does not answer", retry_after=2.0)

@@ -243,7 +243,7 @@ async def test_what_no_worker_takes_goes_on_to_the_next_backend_and_runs_once(
 ) -> None:
     runner = FakeRunner(nats, decide=lambda _: Outcome())
     await runner.start()
-    both = {"placement": {"backends": ["pull", "local"], "patience": 0.5}}
+    both: dict[str, Any] = {"placement": {"backends": ["pull", "local"], "patience": 0.5}}
     try:
         async with site() as user:
             alone = await user.until((await user.submit(**both)).id)  # nobody is there: it does not lie there at all

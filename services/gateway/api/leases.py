@@ -172,9 +172,9 @@ async def complete_lease_upload(
     "/{number}/logs",
     summary="Show what the program prints",
     operation_id="printLeaseLogs",
-    status_code=204,
-    responses=answers(ForbiddenError, NotFoundError),
+    response_model=LeaseStanding,
+    responses=answers(ForbiddenError, NotFoundError, example=examples.STANDING),
 )
 async def print_lease_logs(printed: Printed, number: Number, services: Services, token: Token = "") -> Response:
     await services.leases().print(Whose(number, token), printed.stream, printed.offset, printed.data, end=printed.end)
-    return Response(status_code=204)
+    return json_answer(LeaseStanding(number=number))
