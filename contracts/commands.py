@@ -8,6 +8,7 @@ from pydantic import Field
 
 from .batches import BatchId, BatchSpec
 from .command import NO_TARGET, Command
+from .file_commands import FILE_COMMANDS
 from .files import PartDone
 from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
@@ -33,6 +34,7 @@ __all__ = [
     "DeleteSchedule",
     "HoldWorkload",
     "PauseSchedule",
+    "RemoveWorkload",
     "ReplaceSchedule",
     "ResumeSchedule",
     "RetryWorkload",
@@ -125,6 +127,12 @@ class UnshareWorkload(_WorkloadCommand):
     name: ClassVar[str] = "workload.unshare"
 
     grantee: Grantee
+
+
+class RemoveWorkload(_WorkloadCommand):
+    """Have a workload gone: it is cancelled first if it has not ended. Answered with the `Workload` as it was."""
+
+    name: ClassVar[str] = "workload.remove"
 
 
 class _BatchCommand(Command):
@@ -233,6 +241,8 @@ class DeleteFile(Command):
     principal: Principal
     path: FilePath
     recursive: bool = False
+    forever: bool = False
+    """Whether nobody can bring it back, although the site has a trash."""
 
 
 class _FolderCommand(Command):
@@ -274,6 +284,7 @@ COMMANDS: tuple[type[Command], ...] = (
     RetryWorkload,
     ShareWorkload,
     UnshareWorkload,
+    RemoveWorkload,
     CreateBatch,
     CancelBatch,
     CreateSchedule,
@@ -288,5 +299,6 @@ COMMANDS: tuple[type[Command], ...] = (
     *LEASE_COMMANDS,
     ShareFolder,
     UnshareFolder,
+    *FILE_COMMANDS,
 )
 """Every command there is."""

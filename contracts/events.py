@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .catalog import CATALOG_EVENTS
 from .fact import Event
+from .file_events import FILE_EVENTS
 from .files import Sha256
 from .grants import Grant
 from .hook_events import HOOK_EVENTS
@@ -41,6 +43,7 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadRemoved",
     "WorkloadShared",
     "WorkloadTasksMoved",
     "WorkloadUnshared",
@@ -75,6 +78,10 @@ class WorkloadAccepted(_WorkloadEvent):
     at: Timestamp
     items_of: WorkloadId | None = None
     """An array whose items are those of an earlier one."""
+    number: int | None = None
+    """None where an older release let it in."""
+    shared_inputs: int | None = None
+    """Of an array: how many of the first `inputs` are for all tasks."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -131,6 +138,17 @@ class WorkloadUnshared(_WorkloadEvent):
 
     grant: Grant
     """As it was."""
+    at: Timestamp
+
+
+class WorkloadRemoved(_WorkloadEvent):
+    """A workload is gone for everybody but the ledger and the auditors; what it left behind goes too.
+
+    `revision` is that of its last move; one that has not ended is being cancelled.
+    """
+
+    name: ClassVar[str] = "workload.removed"
+
     at: Timestamp
 
 
@@ -236,12 +254,16 @@ class FileStored(Event):
     content_type: str = "application/octet-stream"
     workload_id: WorkloadId | None = None
     """The workload that left it behind, if one did."""
+    upload: str = ""
+    """What brought it, where the object came with another one; two files of equal content share an object."""
+    restored_from: str = ""
+    """The upload of the version that it was before, if it is one that was brought back."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class FileDeleted(Event):
@@ -252,12 +274,15 @@ class FileDeleted(Event):
     owner: str
     path: str
     key: str
+    upload: str = ""
+    reason: str = "deleted"
+    """`deleted`, `purged` (for good) or `expired`."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class _FolderEvent(Event):
@@ -353,6 +378,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadMoved,
     WorkloadShared,
     WorkloadUnshared,
+    WorkloadRemoved,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
@@ -368,6 +394,8 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *CATALOG_EVENTS,
+    *FILE_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

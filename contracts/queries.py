@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .batches import BatchId
+from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
+from .file_queries import FILE_QUERIES
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
@@ -17,6 +19,7 @@ from .ids import WorkloadId
 from .leases import LEASE_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
+from .numbers import FindWorkload
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -25,6 +28,7 @@ from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .task_queries import GetTask, ListTasks, TaskPage
+from .transfers import TRANSFER_QUERIES
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -38,6 +42,7 @@ __all__ = [
     "DownloadRunInputs",
     "ExplainWorkload",
     "FilePage",
+    "FindWorkload",
     "FolderGrants",
     "FoldersSharedWith",
     "FreezeInputs",
@@ -50,6 +55,7 @@ __all__ = [
     "GetWorkload",
     "Health",
     "History",
+    "ListApplications",
     "ListBackends",
     "ListBatches",
     "ListFiles",
@@ -134,6 +140,7 @@ class ListWorkloads(Query):
     project: str | None = None
     backend: str | None = None
     job_name: str | None = None
+    number: int | None = None
     label: dict[str, str] = {}
     schedule_id: ScheduleId | None = None
     batch_id: BatchId | None = None
@@ -305,6 +312,7 @@ QUERIES: tuple[type[Query], ...] = (
     WorkloadGrants,
     WorkloadsSharedWith,
     GlanceWorkloads,
+    FindWorkload,
     GetBatch,
     ListBatches,
     GetSchedule,
@@ -312,6 +320,7 @@ QUERIES: tuple[type[Query], ...] = (
     ListTasks,
     GetTask,
     ListBackends,
+    ListApplications,
     GetFile,
     ListFiles,
     DownloadFile,
@@ -328,5 +337,7 @@ QUERIES: tuple[type[Query], ...] = (
     Diagnose,
     *HOOK_QUERIES,
     *LEASE_QUERIES,
+    *TRANSFER_QUERIES,
+    *FILE_QUERIES,
 )
 """Every question there is."""

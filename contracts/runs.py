@@ -84,6 +84,8 @@ class RunTask(Message):
     script: str | None = None
     env: dict[str, str] = {}
     inherit_env: bool = True
+    files: str | None = None
+    """Where the program expects its working folder, such as `/files`; none if it takes it as it is."""
     inputs: list[FrozenInput] = []
     outputs: list[Output] = []
     cpus: float = 1.0
@@ -220,3 +222,5 @@ class RunTicket(Model):
     project: str | None = None
     workload_id: WorkloadId
     attempt: int
+    folders: list[str] = []
+    """Folders of its owner's in which it may store outputs, besides its own."""

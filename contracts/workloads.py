@@ -44,6 +44,8 @@ class Workload(Model):
     """A workload: what was asked, where it stands, how it went."""
 
     id: WorkloadId
+    number: int | None = None
+    """Counts all workloads of the site and is never given twice; none for those that an older release let in."""
     kind: Kind = Kind.JOB
     owner: str
     project: str | None = None

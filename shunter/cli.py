@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .commands import (
+    applications,
     audit,
     batches,
     deliveries,
@@ -19,6 +20,7 @@ from .commands import (
     keys,
     login,
     logs,
+    names,
     parked,
     projects,
     schedules,
@@ -91,17 +93,20 @@ app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": 
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
 _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
+app.command("rm", rich_help_panel=_JOBS)(steering.remove)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
+for _verb, _command in (("mkdir", names.make_folder), ("mv", names.move)):
+    files.app.command(_verb)(_command)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, applications.apps, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from .applications import write_applications
 from .ports import PortPlan
 from .servers import TEMPORAL_NAMESPACE
 
@@ -23,9 +24,12 @@ _HEADER = """\
 # What must differ is said by the environment, e.g. SHUNTER_GATEWAY__SUBMIT_WAIT=2.
 """
 
+_DECODE_USERS = "decode-users"
+"""Whoever is in this project may use the decode dialect."""
+
 DEMO_USERS: dict[str, dict[str, Any]] = {
-    "owner": {"projects": {"demo": "member"}},
-    "other": {"projects": {"other": "member"}},
+    "owner": {"projects": {"demo": "member", _DECODE_USERS: "member"}},
+    "other": {"projects": {"other": "member", _DECODE_USERS: "member"}},
     "low": {"projects": {"demo": "member"}},
     "none": {"projects": {}},
     "ci": {"projects": {"demo": "member"}},
@@ -83,6 +87,7 @@ def write_configuration(
         settings["gateway"]["identity"]["issuers"] = as_settings(plan)
     write_private(config_path(data), _HEADER + yaml.safe_dump(settings, sort_keys=False))
     if demo:
+        write_applications(data)
         more = {"oidc": as_demo(plan, kept)} if oidc else {}
         write_private(demo_path(data), json.dumps({**_demo(plan, users, dialects), **more}, indent=2) + "\n")
     else:
@@ -140,6 +145,11 @@ def _webhooks(*, demo: bool) -> dict[str, Any]:
     }
 
 
+def _dialects(*, demo: bool) -> dict[str, Any]:
+    """Say what other systems' APIs are to know: on a demo stack anybody may make themselves a user of decode."""
+    return {"decode": {"sign_up": True}} if demo else {}
+
+
 def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[str, str]]) -> dict[str, Any]:
     def listen(name: str) -> dict[str, Any]:
         return {"host": _HOST, "port": plan[name]}
@@ -157,6 +167,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
             "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
             "identity": _identity(users),
             "database_url": database("gateway"),
+            "dialects": _dialects(demo=bool(users)),
         },
         "scheduler": {
             "health": listen("scheduler"),

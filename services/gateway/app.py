@@ -15,11 +15,13 @@ from services.chassis.health import shunter_version
 
 from .api import (
     admin,
+    applications,
     backends,
     batches,
     deliveries,
     events,
     files,
+    folders,
     grants,
     health,
     identity,
@@ -37,6 +39,7 @@ from .api import (
     uploads,
     usage,
     users,
+    zips,
 )
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
@@ -58,12 +61,15 @@ _ROUTERS = (
     logs.router,
     job_files.router,
     files.router,
+    folders.router,
     uploads.router,
+    zips.router,
     grants.router,
     usage.router,
     events.router,
     leases.router,
     backends.router,
+    applications.router,
     identity.router,
     users.router,
     projects.router,

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import RefusedError
+from contracts.errors import ConflictError, RefusedError
 from contracts.events import WorkloadAccepted
 from contracts.model import now
 from contracts.principals import Principal
@@ -25,6 +25,7 @@ from .admission import Admitted
 from .arrays.admitting import first_counts
 from .arrays.keeping import array_row
 from .journey import Journey
+from .numbers import claims_taken, know_number, take_numbers
 from .queue.demand import demand_of_row
 from .queue.dependencies import Footing, cause_of, look_up, write_down
 from .queue.dispatcher import Dispatcher
@@ -57,6 +58,8 @@ class Arrival:
     schedule_id: str | None = None
     batch_id: str | None = None
     at: datetime = field(default_factory=now)
+    number: int | None = None
+    """The number that it had when it was let in, where that is repeated."""
 
 
 class TurnedAwayError(Exception):
@@ -94,8 +97,9 @@ class Entrance:
     async def let_in_parts(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
         """Do the same for several messages of one transaction, each in its own context."""
         rows = [_row_of(part.item) for part in parts]
-        moves = [_begin(part, row) for part, row in zip(parts, rows, strict=True)]
         connection = parts[0].work.connection
+        await _number(connection, rows)
+        moves = [_begin(part, row) for part, row in zip(parts, rows, strict=True)]
         await _write(connection, [part.item for part in parts], rows, [move for some in moves for move in some])
         unmet: dict[str, list[After]] = {}
         for place, (part, row) in enumerate(zip(parts, rows, strict=True)):
@@ -145,6 +149,14 @@ class Entrance:
         await journey.save()
 
 
+async def _number(connection: AsyncConnection, rows: Sequence[Record]) -> None:
+    """Give new workloads their numbers; raises `TurnedAwayError` for one whose name another one has for itself."""
+    for row, number in zip(rows, await take_numbers(connection, len(rows)), strict=True):
+        row["number"] = number
+    for place, name in (await claims_taken(connection, rows)).items():
+        raise TurnedAwayError(place, ConflictError(f"another job of yours is called {name!r}; remove it first"))
+
+
 def _begin(part: Part[Arrival], row: Record) -> list[dict[str, Any]]:
     """Tell of a workload that is let in, and return its first moves; one that is held for sure is held at once."""
     spec, moves = part.item.admitted.spec, [_first_move(row)]
@@ -166,6 +178,8 @@ async def enroll(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> li
     """Write down that workloads were let in, and nothing else; returns their rows."""
     rows = [_row_of(arrival) for arrival in arrivals]
     await _write(connection, arrivals, rows, [_first_move(row) for row in rows])
+    if numbers := [row["number"] for row in rows if row["number"]]:
+        await know_number(connection, max(numbers))
     return rows
 
 
@@ -190,7 +204,7 @@ def _row_of(arrival: Arrival) -> Record:
         arrival.request_hash,
         arrival.retry_of,
     )
-    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
+    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id, number=arrival.number)
     row.update(created_at=arrival.at, updated_at=arrival.at)
     return row
 
@@ -291,6 +305,9 @@ def new_row(
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,
+        "number": None,
+        "claimed_name": spec.name if spec.unique_name else None,
+        "removed_at": None,
     }
 
 
@@ -317,9 +334,11 @@ def _accepted(row: Record, admitted: Admitted) -> WorkloadAccepted:
         spec=admitted.spec,
         inputs=[*admitted.inputs, *admitted.own_inputs],
         items_of=admitted.items_of,
+        shared_inputs=len(admitted.inputs) if admitted.own_inputs else None,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
         schedule_id=row["schedule_id"],
         batch_id=row["batch_id"],
+        number=row["number"],
         at=row["created_at"],
     )

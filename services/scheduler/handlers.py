@@ -14,6 +14,7 @@ from contracts.commands import (
     DeleteSchedule,
     HoldWorkload,
     PauseSchedule,
+    RemoveWorkload,
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
@@ -38,11 +39,13 @@ from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
+    FindWorkload,
     GetBatch,
     GetHistory,
     GetSchedule,
     GetTask,
     GetWorkload,
+    ListApplications,
     ListBackends,
     ListBatches,
     ListSchedules,
@@ -86,6 +89,7 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            RemoveWorkload: service.remove,
             ShareWorkload: parts.sharing.share,
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
@@ -97,6 +101,7 @@ def register(bus: Bus, parts: Parts) -> None:
     bus.answer_queries(
         {
             GetWorkload: service.get,
+            FindWorkload: service.find,
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
@@ -110,6 +115,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
+            ListApplications: parts.shelf.answer,
         }
     )
     bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)

@@ -52,14 +52,9 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.agreement.agree()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            frame,
-            settings,
-            working,
-            parts.watch.run(),
-            parts.clock.run(),
+            *(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()),
+            parts.shelf.run(),
             parts.keeper.run(),
-            reconciler.run(),
-            parts.hooks.run(),
         )
 
 

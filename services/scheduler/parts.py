@@ -14,6 +14,8 @@ from .admission import Admission
 from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
 from .batches.service import BatchService
+from .catalog.shelf import Shelf
+from .catalog.sources import source_of
 from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
@@ -49,7 +51,11 @@ class Parts:
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
         self.hooks = HookParts(frame, settings)
-        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
+        source = source_of(section.applications, settings.data, settings.storage.s3)
+        self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
+        self.admission = admission = Admission(
+            backends=backends, ask=frame.bus.ask, gate=self.hooks.gate, offered=self.shelf.current
+        )
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)
@@ -85,5 +91,6 @@ class Parts:
         frame.sinks[SCHEDULES_SINK] = self.mirror
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
+        frame.doctor.add("applications", self.shelf.findings)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
             frame.doctor.add(probe.__name__, probe)

@@ -71,7 +71,8 @@ def _candidates(spec: JobSpec, standings: list[Standing]) -> list[Standing]:
 
 def _refusal(spec: JobSpec, standing: Standing) -> RefusedError | None:
     backend, name = standing.backend, standing.backend.name
-    if spec.image and Capability.IMAGES not in backend.capabilities:
+    # The program of an application runs as it is where there are no containers.
+    if spec.image and spec.application is None and Capability.IMAGES not in backend.capabilities:
         return InvalidError.of("image", f"the backend {name!r} runs no containers")
     if spec.resources.nodes > 1 and Capability.MULTI_NODE not in backend.capabilities:
         return InvalidError.of("resources.nodes", f"the backend {name!r} has one node")

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from services.chassis.settings import ChassisSettings, Server
 
+from .catalog.settings import ApplicationSettings, StorageGlance
+
 __all__ = [
     "BackendSettings",
     "Limits",
@@ -161,12 +163,15 @@ class SchedulerSection(BaseModel):
     webhooks: Webhooks = Webhooks()
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
+    applications: ApplicationSettings = ApplicationSettings()
 
 
 class SchedulerSettings(ChassisSettings):
     """Everything that the scheduler reads."""
 
     scheduler: SchedulerSection = SchedulerSection()
+    storage: StorageGlance = StorageGlance()
+    """What others say of the store."""
 
     @property
     def database_url(self) -> str:

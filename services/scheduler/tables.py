@@ -29,6 +29,8 @@ __all__ = [
     "batches",
     "bundles",
     "callbacks",
+    "catalog",
+    "counters",
     "deliveries",
     "dependencies",
     "grants",
@@ -89,15 +91,37 @@ workloads = Table(
     Column("cause", String(64)),
     Column("tasks", JSON(none_as_null=True)),
     Column("phase", String(64), nullable=False, server_default=""),
+    Column("number", BigInteger),
+    Column("claimed_name", String(128)),
+    Column("removed_at", Moment),
 )
 """`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end; `tasks`
-counts those of an array."""
+counts those of an array; `claimed_name` is its name while no other one of its owner may claim that. What was removed
+stays for those who sum up and replay."""
 
 Index("ix_workloads_owner_seq", workloads.c.owner, workloads.c.seq)
 Index("ix_workloads_project_seq", workloads.c.project, workloads.c.seq)
 Index("ix_workloads_state_seq", workloads.c.state, workloads.c.seq)
 Index("ix_workloads_schedule_seq", workloads.c.schedule_id, workloads.c.seq)
 Index("ix_workloads_batch_seq", workloads.c.batch_id, workloads.c.seq)
+Index("ix_workloads_number", workloads.c.number, unique=True)
+_claimed = workloads.c.claimed_name.is_not(None)
+Index(
+    "ix_workloads_claimed",
+    workloads.c.owner,
+    workloads.c.claimed_name,
+    unique=True,
+    sqlite_where=_claimed,
+    postgresql_where=_claimed,
+)
+
+counters = Table(
+    "counters",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""The last number that was given, by what is counted."""
 
 transitions = Table(
     "transitions",
@@ -343,6 +367,19 @@ hook_position = Table(
     Column("at", Moment, nullable=False),
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
+
+catalog = Table(
+    "catalog",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("loaded_at", Moment),
+    Column("broken", String(64), nullable=False),
+)
+"""One row: the file of applications as it could be used last, and the checksum of a later one that cannot be."""
+
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ByteSize, Field, SecretStr
 
+from contracts.spec import FilePath
 from services.chassis.settings import ChassisSettings, Server
 
-__all__ = ["S3Settings", "StorageSection", "StorageSettings"]
+from .stored import Reason
+
+__all__ = ["ObjectSettings", "S3Settings", "StorageSection", "StorageSettings"]
 
 _MIB = 2**20
 
@@ -31,22 +36,52 @@ class S3Settings(BaseModel):
     """Objects that are read through for their checksum at the same time."""
 
 
+class ObjectSettings(BaseModel):
+    """Which kind of store holds the bytes, and where it is if it is a folder."""
+
+    kind: Literal["s3", "folder"] = "s3"
+    path: Path | None = None
+    """The folder; by default `<data>/objects`."""
+    public_url: str | None = None
+    """Where users, runners and the gateway reach this service, if that is not where it listens (`health`)."""
+    keep_free: ByteSize = ByteSize(2**30)
+    """Bytes of the disk that uploads leave free."""
+
+
 class StorageSection(BaseModel):
     """What is under `storage` in the file."""
 
     health: Server = Server(port=8813)
     database_url: str | None = None
     """By default a SQLite file in the data folder."""
+    objects: ObjectSettings = ObjectSettings()
     s3: S3Settings = S3Settings()
     bucket: str = Field(default="shunter-files", min_length=3, max_length=63)
     part_size: int = Field(default=64 * _MIB, ge=5 * _MIB, le=5 * 2**30)
     """Bytes; larger files come in parts, larger parts for files that would need too many."""
     retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
+    versions: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long what a file was before it was overwritten can be brought back."""
+    trash: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long a deleted file can be brought back."""
+    areas: list[FilePath] = Field(default=[], max_length=100)
+    """Folders that every user has, also while nothing is in them; nobody moves or removes them."""
     abandoned_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long an upload is kept whose URLs have expired."""
     sweep_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
     """The pause between two sweeps."""
+
+    @property
+    def area_folders(self) -> list[str]:
+        """Return the folders that every user has, with `/` at their end."""
+        return [f"{area}/" for area in self.areas]
+
+    @property
+    def kept(self) -> dict[Reason, timedelta]:
+        """Return how long bytes stay that no file names any more, by the reason; never too short for jobs."""
+        shown = {Reason.OVERWRITTEN: self.versions, Reason.DELETED: self.trash, Reason.EXPIRED: self.trash}
+        return {reason: max(self.retention, shown.get(reason, self.retention)) for reason in Reason}
 
 
 class StorageSettings(ChassisSettings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,9 @@ from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
 from .objects import Objects
-from .store import OpenedUpload, doom_upload, due_superseded, due_uploads, forget_superseded, forget_upload
+from .store import OpenedUpload, doom_upload, due_uploads, forget_upload
+from .stored import Reason
+from .superseded import doom_superseded, due_superseded, forget_superseded
 
 __all__ = ["Sweeper", "Swept"]
 
@@ -38,10 +40,12 @@ class Swept:
 class Sweeper:
     """Sweeps now and then; several replicas may sweep at once."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, retention: timedelta, abandoned_after: timedelta) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, objects: Objects, kept: Mapping[Reason, timedelta], abandoned_after: timedelta
+    ) -> None:
         self._unit = unit
         self._objects = objects
-        self._retention = retention
+        self._kept = kept
         self._abandoned_after = abandoned_after
 
     @asynccontextmanager
@@ -62,14 +66,19 @@ class Sweeper:
     async def _sweep_objects(self) -> int:
         swept = 0
         while True:
+            before = {reason: now() - span for reason, span in self._kept.items()}
             async with self._unit.reading() as connection:
-                keys = await due_superseded(connection, now() - self._retention, _BATCH)
-            if not keys:
+                uploads = await due_superseded(connection, before, _BATCH)
+            if not uploads:
                 return swept
-            await self._objects.delete(keys)
             async with self._unit.begin(_context()) as work:
-                await forget_superseded(work.connection, keys)
-            swept += len(keys)
+                # From now on nothing brings them back, and no new file shares their objects.
+                keys = await doom_superseded(work.connection, uploads)
+            if keys:
+                await self._objects.delete(keys)
+            async with self._unit.begin(_context()) as work:
+                await forget_superseded(work.connection, uploads)
+            swept += len(uploads)
 
     async def _sweep_uploads(self) -> int:
         swept = 0

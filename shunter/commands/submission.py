@@ -32,7 +32,9 @@ def submit(
     ctx: typer.Context,
     argv: wishes.Argv = None,
     file: wishes.File = None,
+    app: wishes.App = None,
     name: wishes.Name = None,
+    unique_name: wishes.UniqueName = False,
     project: wishes.Project = None,
     cpus: wishes.Cpus = None,
     memory: wishes.Memory = None,
@@ -65,14 +67,30 @@ def submit(
     """Submit a job, or several.
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
+    Example: `shunter submit --app decode/v0_10_1/train --input data_ids=data/d1 --output artifact=artifact/first`
     Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
+    from .calling import call_of
     from .specs import pairs, read_inputs
 
+    call: dict[str, Any] = {}
+    if app is not None:
+        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
+        env = None
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room, priority=priority)
+    words = given(
+        argv=argv,
+        application=call,
+        name=name,
+        unique_name=unique_name,
+        project=project,
+        image=image,
+        hold=hold,
+        resources=room,
+        priority=priority,
+    )
     where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
@@ -117,8 +135,8 @@ def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, 
     """Return the batch, or the single jobs, that are meant."""
     from .specs import read_file, to_batch
 
-    if file is None and "argv" not in options:
-        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
+    if file is None and not {"argv", "application"} & options.keys():
+        raise typer.BadParameter("say what to run: -f FILE, --app APP, or a program behind --")
     documents = read_file(file) if file else []
     batch = to_batch(documents, options)
     return batch, [] if batch else _specs(documents, options)

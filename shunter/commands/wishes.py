@@ -11,6 +11,7 @@ import typer
 
 __all__ = [
     "After",
+    "App",
     "Argv",
     "Array",
     "Backend",
@@ -38,6 +39,7 @@ __all__ = [
     "Project",
     "Retries",
     "StartAt",
+    "UniqueName",
     "Wait",
     "Walltime",
     "array_of",
@@ -52,14 +54,21 @@ _Text = str | None
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
 File = Annotated[_Text, typer.Option("--file", "-f", help="A YAML or JSON spec, or several; `-` is standard input.")]
 Name = Annotated[_Text, typer.Option("--name", "-n", help="A name to find it by.")]
+UniqueName = Annotated[bool, typer.Option("--unique-name", help="No other job of yours may claim the name.")]
 Project = Annotated[_Text, typer.Option("--project", "-p", help="Whom to bill.")]
 Cpus = Annotated[float | None, typer.Option("--cpus", help="Cores.")]
 Memory = Annotated[_Text, typer.Option("--memory", help="For example `512MiB`.")]
 Gpus = Annotated[int | None, typer.Option("--gpus", help="GPUs.")]
 GpuModel = Annotated[_Text, typer.Option("--gpu-model", help="For example `a100`.")]
 Walltime = Annotated[_Text, typer.Option("--walltime", help="The longest it may run: `90s`, `1h30m`.")]
-Inputs = Annotated[_Words, typer.Option("--input", "-i", help="A file of yours to bring: `SOURCE[:TARGET]`.")]
-Outputs = Annotated[_Words, typer.Option("--output", "-o", help="A path or glob to bring home.")]
+App = Annotated[_Text, typer.Option("--app", help="`APP/VERSION/ENTRYPOINT`, of those that `shunter apps` lists.")]
+_INPUT = (
+    "A file of yours to bring: `SOURCE[:TARGET]`; a whole folder where SOURCE ends with `/`. With `--app`: "
+    "`ARGUMENT=FOLDER`; several folders of one argument are laid over each other."
+)
+Inputs = Annotated[_Words, typer.Option("--input", "-i", help=_INPUT)]
+_OUTPUT = "A path or glob to bring home: `PATH[:FOLDER]`, into a folder of yours. With `--app`: `ARGUMENT=FOLDER`."
+Outputs = Annotated[_Words, typer.Option("--output", "-o", help=_OUTPUT)]
 OptionalOutputs = Annotated[_Words, typer.Option("--optional-output", help="The same, but it may be absent.")]
 Env = Annotated[_Words, typer.Option("--env", "-e", help="`NAME=VALUE`.")]
 Labels = Annotated[_Words, typer.Option("--label", "-l", help="`name=value`, to filter by.")]
@@ -97,7 +106,14 @@ def _is_nothing(value: object) -> bool:
 
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
-    return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
+    return [_output(path) for path in required or ()] + [
+        {**_output(path), "required": False} for path in optional or ()
+    ]
+
+
+def _output(text: str) -> dict[str, Any]:
+    path, colon, folder = text.partition(":")
+    return {"path": path, "to": folder} if colon else {"path": path}
 
 
 def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +25,7 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import batches, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -64,6 +65,8 @@ CALLS: dict[str, Call[Any]] = {
     "start": jobs.start_job(JOB),
     "cancel": jobs.cancel_job(JOB),
     "retry": jobs.retry_job(JOB),
+    "remove": jobs.remove_job(JOB),
+    "job of a number": jobs.list_jobs(replace(FILTER, number=7)),
     "cancel tasks": jobs.cancel_job(JOB, tasks="3,7-10"),
     "retry failed tasks": jobs.retry_job(JOB, tasks="failed"),
     "tasks": tasks.list_tasks(JOB, [TaskState.FAILED], cursor="c"),
@@ -111,6 +114,9 @@ CALLS: dict[str, Call[Any]] = {
     "download of another": files.download_url("data/x", owner="ada"),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
+    "folder": folders.get_folder("data", owner="ada"),
+    "make a folder": folders.make_folder("raw"),
+    "move": folders.move_file("data", "old", folder=True, replace=True),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
     "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),
@@ -120,6 +126,7 @@ CALLS: dict[str, Call[Any]] = {
     "events": records.list_events(EVENTS, since_sequence=3),
     "follow events": EventFeed(EVENTS, since_sequence=3).call(),
     "backends": records.list_backends(),
+    "applications": records.list_applications(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),
     "site health": operations.get_site_health(),

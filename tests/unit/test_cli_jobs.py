@@ -232,6 +232,12 @@ def test_a_name_finds_its_job_if_it_is_the_only_one(terminal: Terminal) -> None:
     assert terminal.run("retry", "train").code == 4
 
 
+def test_a_number_finds_its_job_and_rm_has_it_gone(terminal: Terminal) -> None:
+    terminal.server.on("GET", "/v1/jobs", {"items": [job(number=12)]}).on("DELETE", JOB, httpx.Response(204))
+    assert terminal.run("rm", "12").out == f"{JOB_ID} is gone\n"
+    assert terminal.server.requests[0].url.params["number"] == "12"
+
+
 def test_show_says_all_about_a_job(terminal: Terminal) -> None:
     found = job(
         "succeeded",

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from services.gateway.factory import Process
 
+from .decode.dialect import make_decode
 from .dialect import Dialect
 from .psik.dialect import make_psik
 
 __all__ = ["DIALECTS", "make_dialects"]
 
-DIALECTS: dict[str, Callable[[Process], Dialect]] = {"psik": make_psik}
+DIALECTS: dict[str, Callable[[Process], Dialect]] = {"psik": make_psik, "decode": make_decode}
 """Makes each, by its name."""
 
 

@@ -105,6 +105,10 @@ class Register:
             raise UnauthenticatedError("this user is known here no more")
         return found
 
+    def is_static(self, subject: str) -> bool:
+        """Say whether the settings name somebody."""
+        return subject in self._static
+
     def named(self, subject: str) -> Principal:
         """Return somebody whom this site itself vouches for, by a password."""
         return self._static.get(subject) or Principal(subject=subject, issuer=OURS)

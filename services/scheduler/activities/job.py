@@ -20,7 +20,7 @@ from services.scheduler.journey import HOLDS_ROOM, Journey
 from services.scheduler.placement import choose, later_than, next_after
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
-from services.scheduler.tasks import make_task
+from services.scheduler.tasks import make_task, ticket_of
 from services.scheduler.workflows.calls import JobCalls
 from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
 
@@ -61,7 +61,7 @@ class JobActivities(JobCalls):
             backend = self._backends.require(row["backend"])
         else:
             try:
-                if len(row["inputs"]) < len(row["spec"]["inputs"]) and row["spec"].get("after"):
+                if row["spec"].get("after") and row["spec"]["inputs"]:
                     row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
                 # A backend that was configured away since it was chosen is none.
                 chosen = self._backends.get(ref.backend) if ref.backend else None
@@ -104,8 +104,7 @@ class JobActivities(JobCalls):
             return journey.row
 
     def _task(self, row: Record) -> RunTask:
-        ticket = RunTicket(owner=row["owner"], project=row["project"], workload_id=row["id"], attempt=row["attempt"])
-        return make_task(row, ticket=self._tickets.issue(ticket))
+        return make_task(row, ticket=self._tickets.issue(ticket_of(row, row["attempt"])))
 
     @activity.defn
     @translated_for_temporal

@@ -24,6 +24,7 @@ from .means import Means
 from .queue import Queue
 from .room import Room
 from .settings import RunnerSection
+from .views import Views
 
 __all__ = ["Runner"]
 
@@ -53,7 +54,7 @@ class Runner:
         self.finished: Counter[str] = Counter()
         """How many attempts ended, by reason."""
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
-        self._means = Means(link, self._carrier, census, gpus, section)
+        self._means = Means(link, self._carrier, census, gpus, section, Views(section.files))
         self._journal = journal
         self._room = room
         self._section = section

@@ -91,6 +91,8 @@ class Transfer:
 
     async def _download(self, download: _Download, url: str, headers: dict[str, str], what: str) -> None:
         async with self._http.stream("GET", url, headers=headers) as response:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise _changed(download.item, "the file that was submitted was changed or deleted and is kept no more")
             _check(response, what)
             if response.status_code != httpx.codes.PARTIAL_CONTENT:
                 download.restart()
@@ -116,13 +118,15 @@ class Transfer:
         try:
             async with self._turn:
                 size, sha256 = await asyncio.to_thread(_measure, delivery.source)
-            question = OpenRunUpload(ticket=self._task.ticket, path=delivery.path, size=size, sha256=sha256)
+            question = OpenRunUpload(
+                ticket=self._task.ticket, path=delivery.path, to=delivery.to, size=size, sha256=sha256
+            )
             await self._patiently(self._upload, delivery, question, itertools.count(1))
         except OSError as error:
             raise InvalidError(f"{delivery.path}: cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise InvalidError(f"{delivery.path!r}: such a name cannot be kept") from error
-        return OutputFile(path=delivery.path, size=size, sha256=sha256)
+        return OutputFile(path=delivery.path, size=size, sha256=sha256, at=delivery.at)
 
     async def _upload(self, delivery: Delivery, question: OpenRunUpload, refusals: Iterator[int]) -> None:
         plan: UploadPlan = await self._link.ask(question)
@@ -224,7 +228,11 @@ class _Download:
         if self.size < self.item.size:
             raise UnavailableError(f"input {self.item.target}: the store hung up after {self.size} bytes")
         if self.size != self.item.size or self._digest.hexdigest() != self.item.sha256:
-            raise InvalidError(f"input {self.item.target}: its checksum is not that of the file that was submitted")
+            raise _changed(self.item, "its checksum is not that of the file that was submitted")
+
+
+def _changed(item: FrozenInput, how: str) -> InvalidError:
+    return InvalidError(f"changed: input {item.target} ({item.source}): {how}")
 
 
 class _Group(asyncio.TaskGroup):
