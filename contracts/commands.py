@@ -13,6 +13,7 @@ from .files import PartDone
 from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
 from .ids import WorkloadId
+from .leases import LEASE_COMMANDS
 from .model import Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
@@ -295,6 +296,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CompleteUpload,
     DeleteFile,
     *HOOK_COMMANDS,
+    *LEASE_COMMANDS,
     ShareFolder,
     UnshareFolder,
     *FILE_COMMANDS,

@@ -16,6 +16,7 @@ from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
+from .leases import LEASE_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
@@ -337,6 +338,7 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
+    *LEASE_QUERIES,
     *TRANSFER_QUERIES,
     *FILE_QUERIES,
 )

@@ -107,7 +107,7 @@ def _demo(plan: PortPlan, users: dict[str, dict[str, str]], dialects: Sequence[s
         "gateway": f"http://{_HOST}:{plan['gateway']}",
         "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
         "s3": f"http://{_HOST}:{plan['s3']}",
-        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name}" for name in dialects},
+        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name.replace('_', '-')}" for name in dialects},
         "users": users,
     }
 
@@ -177,7 +177,11 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
                 "namespace": TEMPORAL_NAMESPACE,
                 "task_queue": "shunter-workloads",
             },
-            "backends": [{"name": "local", "kind": "local"}],
+            # To `pull` goes what names it: without a worker of somebody's it costs nothing.
+            "backends": [
+                {"name": "local", "kind": "local"},
+                {"name": "pull", "kind": "pull", "pull": {"environments": {"cloud": "cloud"}}},
+            ],
             "webhooks": _webhooks(demo=bool(users)),
         },
         "storage": {

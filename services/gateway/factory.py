@@ -31,6 +31,7 @@ from .identity.people import UserService
 from .identity.projects import ProjectService
 from .identity.tokens import TokenService
 from .jobs import JobService
+from .leases import LeaseService
 from .links import Linker
 from .logs import Archive, LogService
 from .operations import OperationsService
@@ -117,6 +118,18 @@ class Factory:
             caller=self.caller,
             wait=max(process.settings.submit_wait, 1.0),
             sealer=process.sealer,
+        )
+
+    def leases(self) -> LeaseService:
+        """Return the service for outside workers."""
+        process = self._process
+        return LeaseService(
+            bus=process.bus,
+            caller=self.caller,
+            transfer=self.transfer(),
+            wait=max(process.settings.submit_wait, 1.0),
+            sealer=process.sealer,
+            closing=self.closing,
         )
 
     def logs(self) -> LogService:

@@ -35,6 +35,7 @@ from contracts.hook_commands import (
     TestSubscription,
 )
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
+from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -93,6 +94,8 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
+            TakeLeases: parts.leases.take,
+            ReportLease: parts.leases.report,
         }
     )
     bus.answer_queries(
@@ -107,6 +110,8 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
+            GetLease: parts.leases.get,
+            UseLease: parts.leases.use,
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,

@@ -54,6 +54,7 @@ async def main(settings: SchedulerSettings) -> None:
         await _serve(
             *(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()),
             parts.shelf.run(),
+            parts.keeper.run(),
         )
 
 

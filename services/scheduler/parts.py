@@ -20,6 +20,8 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .probes import Probes
+from .pulls.desk import LeaseDesk
+from .pulls.keeper import PullKeeper
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
@@ -44,7 +46,7 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
-        self.backends = backends = make_backends(section.backends, frame.bus)
+        self.backends = backends = make_backends(section.backends, frame.bus, unit)
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -62,6 +64,9 @@ class Parts:
         self.schedules = ScheduleService(
             unit=unit, admission=admission, firing=self.firing, per_owner=section.schedules.per_owner
         )
+        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
+        self.leases = LeaseDesk(unit=unit, backends=pulled)
+        self.keeper = PullKeeper(unit=unit, backends=pulled)
         self.reports = ReportService(unit=unit, backends=backends)
         self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
         self.tickets = Tickets(settings.ticket_key, RunTicket)

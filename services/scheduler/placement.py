@@ -46,7 +46,7 @@ def later_than(name: str, named: Sequence[str], tried: Sequence[str]) -> list[st
 async def _considered(spec: JobSpec, backends: Backends) -> list[Standing]:
     wanted = spec.placement.named
     if not wanted:
-        return [standing for standing in await backends.standings() if not standing.backend.on_request]
+        return await backends.standings(of_all=False)
     found = {name: backends.get(name) for name in wanted}
     for place, (name, backend) in enumerate(found.items()):
         if backend is None:

@@ -20,7 +20,7 @@ from .store import find, open_journey
 from .temporal import TEMPORAL_SINK, Signal
 from .workflows.words import AttemptEnd
 
-__all__ = ["ReportService"]
+__all__ = ["ReportService", "take_step"]
 
 _BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
 _ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
@@ -51,7 +51,7 @@ class ReportService:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:
-                    _take_step(work, journey, plausible(step))
+                    take_step(work, journey, plausible(step))
                 await journey.save()
         if stray:
             await self._end_stray(report)
@@ -66,12 +66,17 @@ class ReportService:
             await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
 
 
-def _take_step(work: Work, journey: Journey, step: Step) -> None:
+def take_step(work: Work, journey: Journey, step: Step) -> None:
+    """Take one step of the present attempt."""
     match step.step:
         case StepName.STARTING if journey.state is WorkloadState.QUEUED:
-            journey.move(WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+            journey.move(
+                WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation, phase=step.phase
+            )
         case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
-            journey.move(WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+            journey.move(
+                WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation, phase=step.phase
+            )
         case StepName.ALIVE:
             _take_sign_of_life(work, journey, step)
         case StepName.EXITED if journey.state in _ON_BACKEND:
@@ -87,6 +92,8 @@ def _take_sign_of_life(work: Work, journey: Journey, step: Step) -> None:
     row = journey.row
     if journey.state is WorkloadState.RUNNING and row["usage"] is None:
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(runs=row["attempt"]))
+    if step.phase:
+        journey.note(phase=step.phase)
     if step.usage is not None and journey.state in _ON_BACKEND:
         journey.note(usage=step.usage.model_dump(mode="json"))
 
@@ -99,6 +106,7 @@ def _finish(journey: Journey, step: Step) -> None:
         message=step.message,
         exit_code=step.exit_code,
         usage=step.usage,
+        phase=step.phase,
     )
 
 
@@ -106,6 +114,8 @@ def _take_end(work: Work, journey: Journey, step: Step) -> None:
     if may_move(journey.state, WorkloadState.FINISHING):
         _finish(journey, step)
     row = journey.row
+    if step.phase:
+        journey.note(phase=step.phase)
     logs = {item["path"]: item for item in row["logs"]} | {
         item.path: item.model_dump(mode="json") for item in step.logs
     }

@@ -15,6 +15,7 @@ from .catalog.settings import ApplicationSettings, StorageGlance
 __all__ = [
     "BackendSettings",
     "Limits",
+    "PullSettings",
     "QueueSettings",
     "SchedulerSection",
     "SchedulerSettings",
@@ -33,11 +34,38 @@ class TemporalSettings(BaseModel):
     task_queue: str = "shunter-workloads"
 
 
+class PullSettings(BaseModel):
+    """Who may take work, and for how long it is lent. All times in seconds."""
+
+    workers: list[str] = ["workers"]
+    """The projects whose members may; admins of the site may too. They see the files of whatever job they take."""
+    environment: str = "local"
+    """What sort of machine a worker is."""
+    environments: dict[str, str] = {}
+    """What else it is, by the project that its user is in."""
+    lease: float = Field(default=60.0, gt=0)
+    """Silence after which an attempt goes to another worker."""
+    begin_within: float = Field(default=3600.0, gt=0)
+    """Time from a lease to the start of the program, however often the worker says that it is alive."""
+    finish_within: float = Field(default=3600.0, gt=0)
+    """Time from the end of the program to the last word."""
+    alive: float = Field(default=60.0, gt=0)
+    """A worker that has said something so lately counts as being there."""
+    look: float = Field(default=2.0, gt=0)
+    """The pause between two looks for silent ones."""
+    retries: int = Field(default=2, ge=0, le=100)
+    """How many attempts of a job may get lost."""
+    open: bool = False
+    """Whether jobs that name no backend may go there."""
+
+
 class BackendSettings(BaseModel):
     """One cluster."""
 
     name: str = Field(default="local", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    kind: Literal["local"] = "local"
+    kind: Literal["local", "pull"] = "local"
+    pull: PullSettings = PullSettings()
+    """Of a backend whose work outside workers take."""
 
 
 class Watch(BaseModel):

@@ -71,6 +71,7 @@ def _things(stack: Stack, operation: str) -> dict[str, str]:
     """Make what a request is about: the owner's, and some of it shared with the guest for reading."""
     owner, admin, number = stack.client(_OWNER), stack.client("admin"), next(_numbers)
     found = {"owner": _OWNER, "folder": f"matrix-{number}", "grantee": f"user:{_GUEST}", "index": "0", "sequence": "1"}
+    found["number"] = "9007199254740990"
     found["path"] = f"{found['folder']}/data.bin"
     job = owner.post("/v1/jobs", json={"argv": ["true"], "hold": True}).raise_for_status().json()["id"]
     owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()

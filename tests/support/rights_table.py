@@ -103,6 +103,14 @@ ROWS: dict[str, Row] = {
     "listApplications": Row(200, 200),
     "whoami": Row(200, 200),
     # webhooks
+    # work for outside workers: who is none gets nothing, and no lease is known to whom it was not given
+    "takeLeases": Row(403, 403, body={"backend": "pull", "worker": "box", "offer": {"memory": 1}}),
+    "getLease": Row(_NO_SUCH, _NO_SUCH),
+    "reportLease": Row(_NO_SUCH, _NO_SUCH, body={"steps": [{"step": "alive", "at": "2030-01-31T18:00:00Z"}]}),
+    "presignLeaseInputs": Row(_NO_SUCH, _NO_SUCH, body={"targets": ["a"]}),
+    "openLeaseUpload": Row(_NO_SUCH, _NO_SUCH, body={"path": "outputs/a", "size": 1, "sha256": "0" * 64}),
+    "completeLeaseUpload": Row(_NO_SUCH, _NO_SUCH, body={"ticket": "forged"}),
+    "printLeaseLogs": Row(_NO_SUCH, _NO_SUCH, body={"stream": "stdout", "offset": 0}),
     "createSubscription": Row(201, 201, body=_SUBSCRIPTION),
     "listSubscriptions": Row(200, 200),
     "getSubscription": Row(200, _NO_SUCH),

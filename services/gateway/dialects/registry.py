@@ -20,4 +20,4 @@ def make_dialects(process: Process, *, only: str | None = None) -> dict[str, Dia
     """Return the dialects by where they are mounted; *only* one has the whole port."""
     if only is not None:
         return {"": DIALECTS[only](process)}
-    return {f"/{name}": make(process) for name, make in DIALECTS.items()}
+    return {f"/{name.replace('_', '-')}": make(process) for name, make in DIALECTS.items()}

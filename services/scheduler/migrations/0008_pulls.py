@@ -37,19 +37,18 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("worker", sa.String(length=400), nullable=True),
         sa.Column("token_hash", sa.String(length=64), nullable=True),
-        sa.Column("request", sa.String(length=128), nullable=True),
         sa.Column("ending", sa.String(length=32), nullable=True),
         sa.Column("accepted_at", Moment(timezone=True), nullable=False),
         sa.Column("queued_at", Moment(timezone=True), nullable=False),
         sa.Column("leased_at", Moment(timezone=True), nullable=True),
         sa.Column("seen_at", Moment(timezone=True), nullable=True),
         sa.Column("began_at", Moment(timezone=True), nullable=True),
+        sa.Column("exited_at", Moment(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_pulls")),
         sa.UniqueConstraint("workload_id", "attempt", name=op.f("uq_pulls_workload_id_attempt")),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_pulls_order", "pulls", ["backend", "state", "priority", "accepted_at"], unique=False)
-    op.create_index("ix_pulls_request", "pulls", ["request"], unique=False)
     op.create_table(
         "pull_workers",
         sa.Column("backend", sa.String(length=64), nullable=False),

@@ -44,18 +44,17 @@ def _add_pulls(metadata: MetaData) -> Table:
         Column("state", String(16), nullable=False),
         Column("worker", String(400)),
         Column("token_hash", String(64)),
-        Column("request", String(128)),
         Column("ending", String(32)),
         Column("accepted_at", Moment, nullable=False),
         Column("queued_at", Moment, nullable=False),
         Column("leased_at", Moment),
         Column("seen_at", Moment),
         Column("began_at", Moment),
+        Column("exited_at", Moment),
         UniqueConstraint("workload_id", "attempt"),
         sqlite_autoincrement=True,
     )
     Index("ix_pulls_order", pulls.c.backend, pulls.c.state, pulls.c.priority, pulls.c.accepted_at)
-    Index("ix_pulls_request", pulls.c.request)
     return pulls
 
 

@@ -107,7 +107,8 @@ class Lanes:
 
     def close_if_empty(self, lane: Lane) -> None:
         """Forget a lane in which nobody waits."""
-        if lane.is_empty and self._lanes.pop(lane.key, None):
+        if lane.is_empty and lane.key in self._lanes:
+            del self._lanes[lane.key]
             self._backends.subtract(lane.key.backends)
 
     def remove(self, key: LaneKey, workload_id: str) -> None:
