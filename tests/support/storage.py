@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -334,6 +334,7 @@ async def fetch(url: str) -> httpx.Response:
         return await http.get(url)
 
 
-def run_ticket(owner: str, workload_id: str, attempt: int = 1) -> str:
+def run_ticket(owner: str, workload_id: str, attempt: int = 1, *, folders: Sequence[str] = ()) -> str:
     """Return the ticket that the scheduler gives a runner."""
-    return Tickets(_KEY, RunTicket).issue(RunTicket(owner=owner, workload_id=workload_id, attempt=attempt))
+    ticket = RunTicket(owner=owner, workload_id=workload_id, attempt=attempt, folders=list(folders))
+    return Tickets(_KEY, RunTicket).issue(ticket)
