@@ -30,6 +30,7 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .folders import AsyncFolders
 from .identity import AsyncIdentity
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -72,6 +73,7 @@ class AsyncClient(AsyncMany):
         self.operations = AsyncOperations(self._send)
         self.identity = AsyncIdentity(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
+        self.folders = AsyncFolders(self._send, self._carrier.folders)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:

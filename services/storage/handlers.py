@@ -32,7 +32,7 @@ from .service import FileService
 from .sharing import SharingService
 from .uploads import UploadService
 
-__all__ = ["register"]
+__all__ = ["register", "register_forms"]
 
 _Q = TypeVar("_Q", bound=Query)
 
@@ -41,7 +41,6 @@ def register(
     bus: Bus,
     *,
     files: FileService,
-    folders: FolderService,
     forms: FormService,
     uploads: UploadService,
     runs: RunService,
@@ -77,8 +76,6 @@ def register(
         ListFiles: _looking(forms, files.page),
         DownloadFile: _looking(forms, files.download),
         FreezeInputs: _looking(forms, files.freeze),
-        DownloadFolder: _looking(forms, folders.download),
-        OpenForm: _answering(forms.open),
         FolderGrants: _answering(sharing.given),
         FoldersSharedWith: _answering(sharing.received),
         OpenUpload: _answering(uploads.open),
@@ -88,6 +85,11 @@ def register(
     }
     bus.handle_commands(commands)
     bus.answer_queries(queries)
+
+
+def register_forms(bus: Bus, *, forms: FormService, folders: FolderService) -> None:
+    """Have *bus* hand questions about many files at once to the services."""
+    bus.answer_queries({DownloadFolder: _looking(forms, folders.download), OpenForm: _answering(forms.open)})
 
 
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:

@@ -12,7 +12,7 @@ from services.chassis.tickets import Tickets
 from .adoption import Adoption
 from .folders import FolderService
 from .forms import FormService
-from .handlers import register
+from .handlers import register, register_forms
 from .objects import Objects
 from .runs import RunService
 from .service import FileService
@@ -57,7 +57,8 @@ async def assemble(
     sharing = SharingService(unit=frame.unit)
     folders = FolderService(unit=frame.unit, objects=objects)
     forms = FormService(unit=frame.unit, objects=objects, adoption=Adoption(unit=frame.unit, objects=objects))
-    register(frame.bus, files=files, folders=folders, forms=forms, uploads=uploads, runs=runs, sharing=sharing)
+    register(frame.bus, files=files, forms=forms, uploads=uploads, runs=runs, sharing=sharing)
+    register_forms(frame.bus, forms=forms, folders=folders)
     frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()
