@@ -58,7 +58,7 @@ async def _post(form: FormUpload, name: str, content: bytes) -> int:
 
 
 async def _form(user: User, folder: str = "data/d1", **more: object) -> FormUpload:
-    form: FormUpload = await user.ask(OpenForm(principal=user.principal, folder=folder, **more))  # type: ignore[arg-type]
+    form: FormUpload = await user.ask(OpenForm(principal=user.principal, folder=folder, **more))
     return form
 
 
