@@ -23,6 +23,7 @@ from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
+from .bulk import AsyncBulk
 from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
@@ -30,7 +31,6 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
-from .folders import AsyncFolders
 from .identity import AsyncIdentity
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -73,7 +73,7 @@ class AsyncClient(AsyncMany):
         self.operations = AsyncOperations(self._send)
         self.identity = AsyncIdentity(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
-        self.folders = AsyncFolders(self._send, self._carrier.folders)
+        self.bulk = AsyncBulk(self._send, self._carrier.bulk)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:

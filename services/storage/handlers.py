@@ -25,7 +25,7 @@ from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
-from .folders import FolderService
+from .contents import ContentService
 from .forms import FormService
 from .runs import RunService
 from .service import FileService
@@ -87,9 +87,9 @@ def register(
     bus.answer_queries(queries)
 
 
-def register_forms(bus: Bus, *, forms: FormService, folders: FolderService) -> None:
+def register_forms(bus: Bus, *, forms: FormService, contents: ContentService) -> None:
     """Have *bus* hand questions about many files at once to the services."""
-    bus.answer_queries({DownloadFolder: _looking(forms, folders.download), OpenForm: _answering(forms.open)})
+    bus.answer_queries({DownloadFolder: _looking(forms, contents.download), OpenForm: _answering(forms.open)})
 
 
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:

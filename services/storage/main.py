@@ -10,7 +10,7 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
 from .adoption import Adoption
-from .folders import FolderService
+from .contents import ContentService
 from .forms import FormService
 from .handlers import register, register_forms
 from .objects import Objects
@@ -55,10 +55,10 @@ async def assemble(
     uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    folders = FolderService(unit=frame.unit, objects=objects)
+    contents = ContentService(unit=frame.unit, objects=objects)
     forms = FormService(unit=frame.unit, objects=objects, adoption=Adoption(unit=frame.unit, objects=objects))
     register(frame.bus, files=files, forms=forms, uploads=uploads, runs=runs, sharing=sharing)
-    register_forms(frame.bus, forms=forms, folders=folders)
+    register_forms(frame.bus, forms=forms, contents=contents)
     frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()

@@ -20,8 +20,8 @@ from contracts.errors import NotFoundError, UnavailableError
 from contracts.model import now
 
 from .digests import Digests
+from .disposition import attachment
 from .faults_s3 import s3_translated
-from .names import attachment
 from .objects import Arrival, Content, Form, StoredPart
 from .settings import S3Settings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bars import Bars, transfer_bars
-from .folders import open_form, zip_folder
+from .bulk import open_form, zip_folder
 from .printing import console, emit, size, table, usual_time
 from .selection import find_job_id
 from .session import AsJson, session_of

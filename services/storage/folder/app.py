@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError, ShunterError, TooLargeError, UnavailableError
 from services.chassis.multipart import read_form
+from services.storage.disposition import attachment
 from services.storage.faults_disk import FullError
-from services.storage.names import attachment
 
 from .disk import Disk, Incoming
 from .doors import OBJECTS, Door

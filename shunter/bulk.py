@@ -1,4 +1,4 @@
-"""Folders as a whole: a client's `folders`."""
+"""Bulk as a whole: a client's `bulk`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import httpx
 from contracts.errors import UnavailableError
 from contracts.transfers import FormUpload
 
-from .calls import folders as calls
+from .calls import bulk as calls
 from .problems import connecting, error_from
 from .transfers.metering import Meter, Progress
 
-__all__ = ["AsyncFolders", "Folders"]
+__all__ = ["AsyncBulk", "Bulk"]
 
 
-class Folders:
+class Bulk:
     """Fetches folders as zips, and asks for forms by which browsers bring files into them."""
 
     def __init__(self, send: Callable[[Any], Any], http: httpx.Client, server: str) -> None:
@@ -67,10 +67,10 @@ class Folders:
         return part.stat().st_size
 
 
-class AsyncFolders:
+class AsyncBulk:
     """Fetches folders as zips, and asks for forms by which browsers bring files into them."""
 
-    def __init__(self, send: Callable[[Any], Awaitable[Any]], carrier: Folders) -> None:
+    def __init__(self, send: Callable[[Any], Awaitable[Any]], carrier: Bulk) -> None:
         self._send = send
         self._carrier = carrier
 

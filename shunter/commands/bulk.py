@@ -51,7 +51,7 @@ def zip_folder(
     name = f"{PurePosixPath(folder.strip('/')).name or 'files'}.zip"
     target = Path(name) if local is None else local / name if local.is_dir() else local
     with session_of(ctx).client() as client, transfer_bars() as bars:
-        length = client.folders.zip(folder.strip("/"), target, owner=owner, progress=bars(target.name))
+        length = client.bulk.zip(folder.strip("/"), target, owner=owner, progress=bars(target.name))
     if as_json:
         emit({"path": str(target), "size": length})
         return
@@ -76,7 +76,7 @@ def open_form(
     Example: `shunter files form data/d1 --html upload.html --expires 86400`
     """
     with session_of(ctx).client() as client:
-        form = client.folders.form(folder.strip("/"), owner=owner, most=most, expires=expires)
+        form = client.bulk.form(folder.strip("/"), owner=owner, most=most, expires=expires)
     if page:
         page.write_text(_page(form))
         page.chmod(0o600)

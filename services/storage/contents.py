@@ -14,10 +14,10 @@ from .objects import Objects
 from .rights import ranges_for, within
 from .store import ranges_of_files
 
-__all__ = ["FolderService"]
+__all__ = ["ContentService"]
 
 
-class FolderService:
+class ContentService:
     """Answers for whoever may see the files of a folder."""
 
     def __init__(self, *, unit: UnitOfWork, objects: Objects) -> None:
