@@ -17,10 +17,10 @@ from .listing import Listing, list_page
 from .objects import Objects
 from .rights import ranges_for, within
 
-__all__ = ["FolderService"]
+__all__ = ["ContentService"]
 
 
-class FolderService:
+class ContentService:
     """Answers for whoever may see the files of a folder."""
 
     def __init__(self, *, unit: UnitOfWork, objects: Objects, areas: Sequence[str]) -> None:

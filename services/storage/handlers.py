@@ -37,7 +37,7 @@ from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
-from .contents import FolderService
+from .contents import ContentService
 from .forms import FormService
 from .freezing import Freezer
 from .names import NameService
@@ -59,7 +59,7 @@ class Parts:
     """What storage is made of, as far as it hears anything."""
 
     files: FileService
-    folders: FolderService
+    folders: ContentService
     forms: FormService
     freezer: Freezer
     names: NameService

@@ -10,7 +10,7 @@ from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
 from .adoption import Adoption
-from .contents import FolderService
+from .contents import ContentService
 from .forms import FormService
 from .freezing import Freezer
 from .handlers import Parts, register
@@ -72,7 +72,7 @@ async def assemble(
     forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
     parts = Parts(
         files=files,
-        folders=FolderService(unit=frame.unit, objects=objects, areas=areas),
+        folders=ContentService(unit=frame.unit, objects=objects, areas=areas),
         forms=forms,
         freezer=Freezer(frame.unit),
         names=names,

@@ -26,6 +26,7 @@ from services.chassis.bus import Bus
 from services.storage.adoption import Adoption
 from services.storage.form_store import OpenedForm, forms_of
 from services.storage.forms import FormService
+from services.storage.keys import owner_folder
 from services.storage.settings import StorageSettings
 from services.storage.tables import FORMS, OUTBOX, UPLOADS
 from tests.support.servers import S3, run_nats
@@ -57,7 +58,7 @@ async def _post(form: FormUpload, name: str, content: bytes) -> int:
 
 
 async def _form(user: User, folder: str = "data/d1", **more: object) -> FormUpload:
-    form: FormUpload = await user.ask(OpenForm(principal=user.principal, folder=folder, **more))  # type: ignore[arg-type]
+    form: FormUpload = await user.ask(OpenForm(principal=user.principal, folder=folder, **more))
     return form
 
 
@@ -150,7 +151,8 @@ async def test_two_who_look_make_one_file(ada: User, served: tuple[Bus, StorageS
         await asyncio.gather(*looks, ada.get("data/d1/once"))
         owner = ada.principal.subject
         async with unit.reading() as connection:
-            under_way = await connection.execute(select(UPLOADS.c.key).where(UPLOADS.c.key.startswith(owner)))
+            own = UPLOADS.c.key.startswith(owner_folder(owner))
+            under_way = await connection.execute(select(UPLOADS.c.key).where(own))
             said = (await connection.execute(select(OUTBOX.c.payload))).scalars()
             assert under_way.all() == []
             assert sum(owner.encode() in payload for payload in said) == 1

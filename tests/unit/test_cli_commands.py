@@ -26,7 +26,7 @@ COMMANDS = [
     *("schedule trigger", "schedule rm"),
     *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
     *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
-    *("files", "files ls", "files put", "files get", "files rm", "files mkdir", "files mv"),
+    *("files", "files ls", "files put", "files get", "files rm", "files mkdir", "files mv", "files form", "files zip"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("login", "logout", "backends", "apps", "whoami", "doctor", "version"),
