@@ -12,6 +12,7 @@ from .files import PartDone
 from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
 from .ids import WorkloadId
+from .mail_commands import MAIL_COMMANDS
 from .model import Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
@@ -284,6 +285,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CompleteUpload,
     DeleteFile,
     *HOOK_COMMANDS,
+    *MAIL_COMMANDS,
     ShareFolder,
     UnshareFolder,
 )

@@ -11,6 +11,7 @@ from .grants import Grant
 from .hook_events import HOOK_EVENTS
 from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
+from .mail_events import MAIL_EVENTS
 from .model import Timestamp
 from .principals import Principal
 from .refusals import RequestRefused
@@ -368,6 +369,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *MAIL_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

@@ -14,6 +14,7 @@ from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
+from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .principals import Principal
@@ -326,5 +327,6 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
+    *MAIL_QUERIES,
 )
 """Every question there is."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from .arrays import ArraySpec, check_places, fill, has_place
 from .hooks import Callback
 from .ids import WorkloadId
+from .mail import Notify
 from .model import Model, Timestamp
 from .resources import Resources, Span
 from .states import WorkloadState
@@ -178,6 +179,8 @@ class JobSpec(Model):
     """What has to end before."""
     callback: Callback | None = None
     """Whom to tell of its moves."""
+    notify: Notify | None = None
+    """Whom to tell of it by mail."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],

@@ -19,6 +19,7 @@ from services.chassis.policy import bill_to
 
 from .arrays.admitting import freeze
 from .backends.registry import Backends
+from .mail.gate import MailGate
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
 from .webhooks.gate import HookGate
@@ -45,18 +46,20 @@ class Admitted:
     @property
     def kept(self) -> JobSpec:
         """Return the spec as records carry it: the items of an array lie elsewhere, and so do secrets."""
-        array, callback = self.spec.array, self.spec.callback
+        array, callback, notify = self.spec.array, self.spec.callback, self.spec.notify
         spec = self.spec if callback is None else self.spec.model_copy(update={"callback": callback.hidden()})
+        spec = spec if notify is None else spec.model_copy(update={"notify": notify.hidden()})
         return spec if array is None else spec.model_copy(update={"array": array.kept()})
 
 
 class Admission:
     """Checks who pays, whether any backend can hold it, and that its inputs are there; freezes them."""
 
-    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate) -> None:
+    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate, mail: MailGate) -> None:
         self._backends = backends
         self._ask = ask
         self._gate = gate
+        self._mail = mail
 
     async def admit(
         self, spec: JobSpec, principal: Principal, *, items: list[str] | None = None, items_of: str | None = None
@@ -75,12 +78,16 @@ class Admission:
 
     async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
         """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
-        return (await self._check(spec, principal))[0]
+        checked, _ = await self._check(spec, principal)
+        # Each job that is made of it is admitted by itself, and told to the address that its owner has then.
+        return checked.model_copy(update={"notify": spec.notify})
 
     async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         if spec.callback is not None:
             self._gate.require(spec.callback, "callback.")
+        if spec.notify is not None:
+            billed = billed.model_copy(update={"notify": self._mail.admit(spec.notify, principal)})
         return billed, tuple(await require_possible(billed, self._backends))
 
     async def freeze_more(self, row: Record, more: list[Input]) -> list[FrozenInput]:

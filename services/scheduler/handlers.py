@@ -34,6 +34,8 @@ from contracts.hook_commands import (
     TestSubscription,
 )
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
+from contracts.mail_commands import RefuseMail, WishMail
+from contracts.mail_queries import GetMailStanding, ReadMailTicket
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -89,6 +91,8 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
+            WishMail: parts.mail.service.wish,
+            RefuseMail: parts.mail.service.refuse,
         }
     )
     bus.answer_queries(
@@ -102,6 +106,8 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
+            GetMailStanding: parts.mail.service.get,
+            ReadMailTicket: parts.mail.service.read,
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,

@@ -17,6 +17,7 @@ from .batches.service import BatchService
 from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
+from .mail.parts import MailParts
 from .probes import Probes
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
@@ -46,8 +47,11 @@ class Parts:
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
-        self.hooks = HookParts(frame, settings)
-        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
+        self.mail = MailParts(frame, settings)
+        self.hooks = HookParts(frame, settings, self.mail)
+        self.admission = admission = Admission(
+            backends=backends, ask=frame.bus.ask, gate=self.hooks.gate, mail=self.mail.gate
+        )
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)

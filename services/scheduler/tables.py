@@ -21,6 +21,8 @@ from sqlalchemy import (
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
+from .mail.tables import add_mail_tables
+
 __all__ = [
     "METADATA",
     "arrays",
@@ -31,6 +33,8 @@ __all__ = [
     "dependencies",
     "grants",
     "hook_position",
+    "mail_refusals",
+    "notices",
     "schedule_runs",
     "schedules",
     "subscriptions",
@@ -305,6 +309,7 @@ deliveries = Table(
     Column("workload_id", String(64)),
     Column("event_id", String(128), nullable=False),
     Column("event_type", String(128), nullable=False),
+    Column("channel", String(16), nullable=False, server_default="webhook"),
     Column("url", String(2048), nullable=False),
     Column("content_type", String(128), nullable=False),
     Column("body", LargeBinary),
@@ -338,5 +343,6 @@ hook_position = Table(
     Column("at", Moment, nullable=False),
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
+notices, mail_refusals = add_mail_tables(METADATA)
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
