@@ -8,7 +8,6 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from .ids import WorkloadId
 from .model import Model, Timestamp
 from .states import WorkloadState
 
@@ -68,7 +67,8 @@ class Notify(Model):
     required: bool = True
     """Whether to refuse the job where no mail can be sent; else nobody is told then."""
     own: MailAddress | None = None
-    """The owner's address as it was known at the submit. The site writes it, whatever is said here, and never shows it."""
+    """The owner's address as it was known at the submit. The site writes it, whatever is said here, and shows it to
+    nobody."""
 
     @field_validator("on", "to")
     @classmethod
@@ -117,5 +117,3 @@ class MailRefusal(Model):
     address: str
     refused: bool
     """Whether nothing is sent there any more."""
-    job: WorkloadId | None = None
-    """What that mail told of."""

@@ -33,6 +33,7 @@ from .identity.tokens import TokenService
 from .jobs import JobService
 from .links import Linker
 from .logs import Archive, LogService
+from .mail import MailService
 from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
@@ -117,6 +118,11 @@ class Factory:
             wait=max(process.settings.submit_wait, 1.0),
             sealer=process.sealer,
         )
+
+    def mail(self) -> MailService:
+        """Return the service for mail."""
+        process = self._process
+        return MailService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def logs(self) -> LogService:
         """Return the service for logs."""

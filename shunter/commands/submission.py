@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, callback_of, given, outputs_of
+from .wishes import array_of, callback_of, given, notify_of, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,8 @@ def submit(
     after: wishes.After = None,
     callback: wishes.Callback = None,
     secret: wishes.CallbackSecret = None,
+    mail: wishes.MailOn = None,
+    mail_to: wishes.MailTo = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -73,11 +75,12 @@ def submit(
     room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
     files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
     words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room, priority=priority)
-    where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
+    where = given(placement=given(backend=backend), retries=given(max=retries))
+    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to))
     known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
     when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+    raise leave(_submit(ctx, file, {**words, **files, **where, **told, **known, **when}, how))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:

@@ -29,6 +29,8 @@ __all__ = [
     "ItemsFrom",
     "Key",
     "Labels",
+    "MailOn",
+    "MailTo",
     "MaxRunning",
     "Memory",
     "Name",
@@ -43,6 +45,7 @@ __all__ = [
     "array_of",
     "callback_of",
     "given",
+    "notify_of",
     "outputs_of",
 ]
 
@@ -74,6 +77,11 @@ Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of
 CallbackSecret = Annotated[
     Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
 ]
+MailOn = Annotated[
+    _Words,
+    typer.Option("--mail", help="Mail you when it is `started`, `held`, `ended`, `succeeded`, `failed`, `canceled`."),
+]
+MailTo = Annotated[_Words, typer.Option("--mail-to", help="Mail there instead; the site must allow the address.")]
 Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
 ItemsFrom = Annotated[
     _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
@@ -105,6 +113,11 @@ def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
     from .subscriptions import read_secret
 
     return given(url=url, secret=read_secret(secret))
+
+
+def notify_of(on: Sequence[str] | None, to: Sequence[str] | None) -> dict[str, Any]:
+    """Return the mail that the options ask for, `{}` if they ask for none."""
+    return given(on=list(on or ()), to=list(to or ()))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from services.gateway.auth.tokens import principal_of
 from services.gateway.settings import IdentitySettings
 
 from .credentials import forget_expired
-from .register import STATIC, Register
+from .register import Register
 from .store import read_known
 
 __all__ = ["Identity"]

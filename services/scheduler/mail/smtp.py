@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from services.scheduler.webhooks.carrying import Outcome
@@ -28,36 +29,40 @@ class SmtpSender(MailSender):
         self._timeout = timeout
 
     async def send(self, message: bytes, *, recipient: str, delivery: str) -> Outcome:
-        """Hand one message over. A refusal for good (5xx) is final, unless it is our own login that is refused."""
+        """Hand one message over. Who refuses this mail for good (5xx) is not asked again; who refuses us is."""
         import aiosmtplib
 
         del delivery  # the message's own `Message-ID` names it
         settings = self._settings
         try:
-            await aiosmtplib.send(
-                message,
-                sender=self._sender,
-                recipients=[recipient],
-                hostname=settings.host,
-                port=settings.port,
-                username=settings.user,
-                password=settings.password.get_secret_value() if settings.password else None,
-                use_tls=settings.tls == "implicit",
-                start_tls=settings.tls == "starttls",
-                tls_context=None if settings.tls == "none" else trust(settings.ca_file),
-                timeout=self._timeout,
-            )
+            async with asyncio.timeout(self._timeout):  # of the whole; the library's own is for each step
+                await aiosmtplib.send(
+                    message,
+                    sender=self._sender,
+                    recipients=[recipient],
+                    hostname=settings.host,
+                    port=settings.port,
+                    username=settings.user,
+                    password=settings.password.get_secret_value() if settings.password else None,
+                    use_tls=settings.tls == "implicit",
+                    start_tls=settings.tls == "starttls",
+                    tls_context=None if settings.tls == "none" else trust(settings.ca_file),
+                    timeout=self._timeout,
+                )
         except aiosmtplib.SMTPAuthenticationError as error:
             return Outcome(good=False, status=error.code, error="the mail server does not take this site's password")
         except aiosmtplib.SMTPRecipientsRefused as error:
-            return _refused(error.recipients[0])
+            return _refused(error.recipients[0], final=True)
+        except aiosmtplib.SMTPDataError as error:
+            return _refused(error, final=True)
         except aiosmtplib.SMTPResponseException as error:
-            return _refused(error)
+            return _refused(error, final=False)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             return Outcome(good=False, error=f"the mail server could not be asked: {type(error).__name__}")
         return Outcome(good=True, status=_OK)
 
 
-def _refused(error: aiosmtplib.SMTPResponseException) -> Outcome:
+def _refused(error: aiosmtplib.SMTPResponseException, *, final: bool) -> Outcome:
+    """Say what a server refuses; *final*: whether it speaks of this mail, so that its 5xx are for good."""
     words = f"{error.code} {short_words(error.message)}"
-    return Outcome(good=False, status=error.code, error=words, final=error.code >= _PERMANENT)
+    return Outcome(good=False, status=error.code, error=words, final=final and error.code >= _PERMANENT)
