@@ -6,11 +6,11 @@ import httpx
 
 from contracts.mail import MailStanding, MailWish
 
-from .call import Call, reads
+from .call import Call, path_of, reads
 
 __all__ = ["get_mail", "set_mail"]
 
-_MAIL = "v1/mail"
+_MAIL = path_of("v1/mail")
 
 
 def get_mail() -> Call[MailStanding]:

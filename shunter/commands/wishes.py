@@ -43,10 +43,12 @@ __all__ = [
     "Wait",
     "Walltime",
     "array_of",
+    "brought",
     "callback_of",
     "given",
     "notify_of",
     "outputs_of",
+    "room_of",
 ]
 
 _Words = list[str] | None
@@ -101,6 +103,19 @@ def given(**values: Any) -> dict[str, Any]:
 def _is_nothing(value: object) -> bool:
     """Say whether an option was left out; a zero was not."""
     return value is None or value is False or value in ([], {})
+
+
+def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
+    """Return what it needs to run."""
+    return given(**room, gpus=given(count=gpus, model=gpu_model))
+
+
+def brought(env: _Words, labels: _Words, inputs: _Words) -> dict[str, Any]:
+    """Return variables, labels and inputs as a spec names them."""
+    from .specs import pairs, read_inputs
+
+    named = given(env=pairs(env or [], "env"), labels=pairs(labels or [], "labels"))
+    return {**named, **given(inputs=read_inputs(inputs or []))}
 
 
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def mailing(settings: SchedulerSettings, office: PostOffice | None = None, **mor
 
 def ticket_in(text: str) -> str:
     """Return the ticket of the link in a mail."""
-    return text.replace("=\r\n", "").partition("ticket=")[2].split()[0].strip("<>")
+    return text.partition("ticket=")[2].split()[0].strip("<>")
 
 
 class Reader:

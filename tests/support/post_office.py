@@ -133,7 +133,7 @@ class _Clerk:
 def _authenticator(password: str) -> Any:
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"shunter", password.encode())
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     return check
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Composer", "Letter"]
 
 _OURS = Path(__file__).parent / "templates"
+_WRITTEN = SMTP.clone(max_line_length=998)
+"""Headers are not folded: a link that is too long for a line would be encoded, and not be found by mail programs."""
 _SUBJECT, _TEXT, _HTML = "job.subject.txt", "job.txt", "job.html"
 
 
@@ -71,7 +73,7 @@ class Composer:
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(self._render(_TEXT, letter), cte="quoted-printable")
         message.add_alternative(self._render(_HTML, letter), subtype="html", cte="quoted-printable")
-        return message.as_bytes()
+        return message.as_bytes(policy=_WRITTEN)
 
     def _render(self, template: str, letter: Letter) -> str:
         return self._templates.get_template(template).render(mail=letter)
