@@ -13,7 +13,9 @@ from .grants import Grant
 from .hook_events import HOOK_EVENTS
 from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
+from .mail_events import MAIL_EVENTS
 from .model import Timestamp
+from .parked_events import MessageDropped, MessageParked, MessageResent
 from .principals import Principal
 from .refusals import RequestRefused
 from .runs import FrozenInput
@@ -328,52 +330,6 @@ class CommandRefused(Event):
         return self.command_id
 
 
-class MessageParked(Event):
-    """A message could not be handled, many times; it waits for an operator in the PARKED stream."""
-
-    name: ClassVar[str] = "message.parked"
-
-    service: str
-    stream: str
-    subject: str
-    sequence: int
-    deliveries: int
-    message_id: str
-    error: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class _ParkedEvent(Event):
-    """The envelope's actor says who did it."""
-
-    service: str
-    subject: str
-    sequence: int
-    """The message's place in the PARKED stream."""
-    message_id: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class MessageResent(_ParkedEvent):
-    """An operator sent a parked message again."""
-
-    name: ClassVar[str] = "message.resent"
-
-
-class MessageDropped(_ParkedEvent):
-    """An operator dropped a parked message."""
-
-    name: ClassVar[str] = "message.dropped"
-
-
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
@@ -399,6 +355,7 @@ EVENTS: tuple[type[Event], ...] = (
     *HOOK_EVENTS,
     *CATALOG_EVENTS,
     *FILE_EVENTS,
+    *MAIL_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

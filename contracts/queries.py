@@ -17,6 +17,7 @@ from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSh
 from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
 from .leases import LEASE_QUERIES
+from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
@@ -341,5 +342,6 @@ QUERIES: tuple[type[Query], ...] = (
     *LEASE_QUERIES,
     *TRANSFER_QUERIES,
     *FILE_QUERIES,
+    *MAIL_QUERIES,
 )
 """Every question there is."""

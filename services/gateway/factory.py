@@ -34,6 +34,7 @@ from .jobs import JobService
 from .leases import LeaseService
 from .links import Linker
 from .logs import Archive, LogService
+from .mail import MailService
 from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
@@ -131,6 +132,11 @@ class Factory:
             sealer=process.sealer,
             closing=self.closing,
         )
+
+    def mail(self) -> MailService:
+        """Return the service for mail."""
+        process = self._process
+        return MailService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def logs(self) -> LogService:
         """Return the service for logs."""

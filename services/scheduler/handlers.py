@@ -36,6 +36,8 @@ from contracts.hook_commands import (
 )
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
 from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
+from contracts.mail_commands import RefuseMail, WishMail
+from contracts.mail_queries import GetMailStanding, ReadMailTicket
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -96,6 +98,8 @@ def register(bus: Bus, parts: Parts) -> None:
             **_hook_commands(parts.hooks.service),
             TakeLeases: parts.leases.take,
             ReportLease: parts.leases.report,
+            WishMail: parts.mail.service.wish,
+            RefuseMail: parts.mail.service.refuse,
         }
     )
     bus.answer_queries(
@@ -112,6 +116,8 @@ def register(bus: Bus, parts: Parts) -> None:
             **_hook_queries(parts.hooks.service),
             GetLease: parts.leases.get,
             UseLease: parts.leases.use,
+            GetMailStanding: parts.mail.service.get,
+            ReadMailTicket: parts.mail.service.read,
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,

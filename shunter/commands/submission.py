@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, callback_of, given, outputs_of
+from .wishes import array_of, brought, callback_of, given, notify_of, outputs_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,8 @@ def submit(
     after: wishes.After = None,
     callback: wishes.Callback = None,
     secret: wishes.CallbackSecret = None,
+    mail: wishes.MailOn = None,
+    mail_to: wishes.MailTo = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -72,30 +74,20 @@ def submit(
     Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
     from .calling import call_of
-    from .specs import pairs, read_inputs
 
     call: dict[str, Any] = {}
     if app is not None:
         call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
         env = None
-    room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
-    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(
-        argv=argv,
-        application=call,
-        name=name,
-        unique_name=unique_name,
-        project=project,
-        image=image,
-        hold=hold,
-        resources=room,
-        priority=priority,
-    )
-    where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
-    known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
+    room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
+    named = given(name=name, unique_name=unique_name, project=project)
+    words = given(argv=argv, application=call, image=image, hold=hold, resources=room, priority=priority)
+    where = given(placement=given(backend=backend), retries=given(max=retries), **brought(env, label, inputs))
+    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), **named)
     when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
+    files = given(outputs=outputs_of(outputs, optional_outputs))
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+    raise leave(_submit(ctx, file, {**words, **files, **where, **told, **when}, how))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:

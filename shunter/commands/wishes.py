@@ -30,6 +30,8 @@ __all__ = [
     "ItemsFrom",
     "Key",
     "Labels",
+    "MailOn",
+    "MailTo",
     "MaxRunning",
     "Memory",
     "Name",
@@ -43,9 +45,12 @@ __all__ = [
     "Wait",
     "Walltime",
     "array_of",
+    "brought",
     "callback_of",
     "given",
+    "notify_of",
     "outputs_of",
+    "room_of",
 ]
 
 _Words = list[str] | None
@@ -83,6 +88,11 @@ Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of
 CallbackSecret = Annotated[
     Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
 ]
+MailOn = Annotated[
+    _Words,
+    typer.Option("--mail", help="Mail you when it is `started`, `held`, `ended`, `succeeded`, `failed`, `canceled`."),
+]
+MailTo = Annotated[_Words, typer.Option("--mail-to", help="Mail there instead; the site must allow the address.")]
 Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
 ItemsFrom = Annotated[
     _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
@@ -104,6 +114,19 @@ def _is_nothing(value: object) -> bool:
     return value is None or value is False or value in ([], {})
 
 
+def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
+    """Return what it needs to run."""
+    return given(**room, gpus=given(count=gpus, model=gpu_model))
+
+
+def brought(env: _Words, labels: _Words, inputs: _Words) -> dict[str, Any]:
+    """Return variables, labels and inputs as a spec names them."""
+    from .specs import pairs, read_inputs
+
+    named = given(env=pairs(env or [], "env"), labels=pairs(labels or [], "labels"))
+    return {**named, **given(inputs=read_inputs(inputs or []))}
+
+
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
     return [_output(path) for path in required or ()] + [
@@ -121,6 +144,11 @@ def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
     from .subscriptions import read_secret
 
     return given(url=url, secret=read_secret(secret))
+
+
+def notify_of(on: Sequence[str] | None, to: Sequence[str] | None) -> dict[str, Any]:
+    """Return the mail that the options ask for, `{}` if they ask for none."""
+    return given(on=list(on or ()), to=list(to or ()))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

@@ -25,7 +25,20 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, bulk, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import (
+    batches,
+    bulk,
+    files,
+    folders,
+    grants,
+    hooks,
+    jobs,
+    mail,
+    operations,
+    records,
+    schedules,
+    tasks,
+)
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -102,6 +115,8 @@ CALLS: dict[str, Call[Any]] = {
     ),
     "delivery": hooks.get_delivery(DELIVERY),
     "redeliver": hooks.redeliver(DELIVERY),
+    "mail": mail.get_mail(),
+    "no mail": mail.set_mail(opted_out=True),
     "share a job": grants.share_job(JOB, "user:bob", Right.CONTROL, MOMENT),
     "unshare a job": grants.unshare_job(JOB, "project:vision"),
     "grants on a job": grants.list_job_grants(JOB, cursor="c"),

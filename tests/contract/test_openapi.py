@@ -37,6 +37,7 @@ from contracts.identity import (
     User,
     UserWish,
 )
+from contracts.mail import MailStanding, MailWish
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
@@ -51,6 +52,7 @@ from services.gateway.api import (
     grant_examples,
     hook_examples,
     identity_examples,
+    mail_examples,
     schedule_examples,
 )
 from services.gateway.api.events import EventPage
@@ -150,6 +152,7 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (Subscription, hook_examples.SUBSCRIPTION),
         (Delivery, hook_examples.DELIVERY),
         (Delivery, hook_examples.PING),
+        (MailStanding, mail_examples.STANDING),
         (User, identity_examples.USER),
         (Project, identity_examples.PROJECT),
         (Member, identity_examples.MEMBER),
@@ -190,6 +193,11 @@ def test_the_examples_of_batches_can_be_submitted() -> None:
 def test_the_examples_of_schedules_can_be_made(name: str) -> None:
     example = cast(dict[str, Any], schedule_examples.SCHEDULES[name])
     ScheduleSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", list(mail_examples.WISHES))
+def test_every_example_of_a_wish_for_mail_is_one(name: str) -> None:
+    MailWish.model_validate(cast(dict[str, Any], mail_examples.WISHES[name])["value"])
 
 
 @pytest.mark.parametrize("name", list(hook_examples.SUBSCRIPTIONS))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["OPEN", "ROWS", "Row"]
 
-OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys"})
+OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys", "showOptOut", "optOut"})
 """Routes that ask nobody who they are."""
 
 
@@ -122,6 +122,9 @@ ROWS: dict[str, Row] = {
     "listDeliveries": Row(200, 200),
     "getDelivery": Row(404, _NO_SUCH),
     "redeliver": Row(404, _NO_SUCH),
+    # mail
+    "getMail": Row(200, 200),
+    "putMail": Row(200, 200, body={"opted_out": False}),
     # identity
     "listUsers": Row(200, 200),
     "getUser": Row(200, _NO_SUCH),

@@ -21,6 +21,7 @@ COMMANDS = [
     *("up", "down", "service", "gateway", "backup", "restore"),
     *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry", "rm"),
     *("hold", "release", "explain"),
+    *("mail", "mail show", "mail on", "mail off"),
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
@@ -39,7 +40,7 @@ COMMANDS = [
 ]
 
 GROUPS = {"files", "audit", "parked", "schedule", "batch", "token", "keys", "users", "projects"}
-GROUPS |= {"subscriptions", "deliveries"}
+GROUPS |= {"subscriptions", "deliveries", "mail"}
 
 WITHOUT_JSON = {"down", "service", "gateway"}
 
