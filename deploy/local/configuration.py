@@ -24,6 +24,10 @@ _HEADER = """\
 # What must differ is said by the environment, e.g. SHUNTER_GATEWAY__SUBMIT_WAIT=2.
 """
 
+_WORKERS = ["workers", "decode-workers"]
+_ENVIRONMENTS = {"cloud": "cloud", "decode-cloud": "cloud"}
+"""Projects whose members may take work for machines of their own, and those that say of what sort these are."""
+
 _DECODE_USERS = "decode-users"
 """Whoever is in this project may use the decode dialect."""
 
@@ -147,7 +151,9 @@ def _webhooks(*, demo: bool) -> dict[str, Any]:
 
 def _dialects(*, demo: bool) -> dict[str, Any]:
     """Say what other systems' APIs are to know: on a demo stack anybody may make themselves a user of decode."""
-    return {"decode": {"sign_up": True}} if demo else {}
+    # A machine of somebody's may take a job; where none is there, or none begins with it, it runs here.
+    place = {"backends": ["pull", "local"], "patience": 20}
+    return {"decode": {"sign_up": True, "environments": dict.fromkeys(("local", "cloud", "any"), place)}} if demo else {}
 
 
 def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -180,7 +186,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
             # To `pull` goes what names it: without a worker of somebody's it costs nothing.
             "backends": [
                 {"name": "local", "kind": "local"},
-                {"name": "pull", "kind": "pull", "pull": {"environments": {"cloud": "cloud"}}},
+                {"name": "pull", "kind": "pull", "pull": {"workers": _WORKERS, "environments": _ENVIRONMENTS}},
             ],
             "webhooks": _webhooks(demo=bool(users)),
         },

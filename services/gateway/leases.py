@@ -11,6 +11,7 @@ from typing import Any
 from contracts.commands import CompleteUpload
 from contracts.errors import InvalidError, NotFoundError, UnavailableError
 from contracts.files import FileRecord, PartDone, UploadPlan
+from contracts.holdings import OutputFile
 from contracts.leases import (
     GetLease,
     Leases,
@@ -22,8 +23,9 @@ from contracts.leases import (
     TakeLeases,
     UseLease,
 )
+from contracts.model import now
 from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
-from contracts.runs import LogChunk, Step, Stream, run_name
+from contracts.runs import LogChunk, Step, StepName, Stream, run_name
 from contracts.subjects import log_subject, work_subject
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
@@ -159,10 +161,10 @@ class LeaseService:
         urls = await self.urls(whose, [target])
         return await self._transfer.open(urls.urls[target])
 
-    async def plan(self, whose: Whose, path: str, size: int, sha256: str) -> UploadPlan:
+    async def plan(self, whose: Whose, path: str, to: str | None, size: int, sha256: str) -> UploadPlan:
         """Agree with storage on an output or a log; it is completed here and nowhere else."""
         loan = await self.loan(whose)
-        plan = await self._open(loan, path, size, sha256)
+        plan = await self._open(loan, path, to, size, sha256)
         sealed = self._sealer.seal(f"{whose.number}:{plan.ticket}", most=_MOST_OF_TICKET)
         return plan.model_copy(update={"ticket": sealed})
 
@@ -174,16 +176,21 @@ class LeaseService:
             raise InvalidError.of("ticket", "is of another lease")
         return await self._complete(plain, parts)
 
-    async def store(self, whose: Whose, path: str, chunks: AsyncIterator[bytes], size: int, sha256: str) -> FileRecord:
+    async def store(
+        self, whose: Whose, path: str, to: str | None, chunks: AsyncIterator[bytes], size: int, sha256: str
+    ) -> FileRecord:
         """Bring bytes home; they are there only if the lease is the caller's at the end too."""
-        plan = await self._open(await self.loan(whose), path, size, sha256)
+        plan = await self._open(await self.loan(whose), path, to, size, sha256)
         body = Body(chunks)
         done = [await self._transfer.put(part, body) for part in sorted(plan.parts, key=lambda part: part.offset)]
         await self.loan(whose)
-        return await self._complete(plan.ticket, [*plan.done, *done])
+        record = await self._complete(plan.ticket, [*plan.done, *done])
+        kept = OutputFile(path=path, size=size, sha256=sha256, at=None if to is None else record.path)
+        await self.report(whose, [Step(step=StepName.ALIVE, at=now(), outputs=[kept])])
+        return record
 
-    async def _open(self, loan: Loan, path: str, size: int, sha256: str) -> UploadPlan:
-        question = OpenRunUpload(ticket=loan.task.ticket, path=path, size=size, sha256=sha256)
+    async def _open(self, loan: Loan, path: str, to: str | None, size: int, sha256: str) -> UploadPlan:
+        question = OpenRunUpload(ticket=loan.task.ticket, path=path, to=to, size=size, sha256=sha256)
         plan: UploadPlan = await self._bus.ask(question)
         return plan
 

@@ -35,7 +35,7 @@ __all__ = [
     "StaticUser",
 ]
 
-DIALECT_NAMES = ("psik", "decode")
+DIALECT_NAMES = ("psik", "decode", "decode_worker")
 """Other systems' APIs that are spoken here, each below its name."""
 
 

@@ -61,6 +61,9 @@ class LeaseUpload(Model):
     """An output or a log that shall come."""
 
     path: FilePath = Field(examples=["outputs/model.pt"])
+    """Below the job's folder: `outputs/…` or `logs/<attempt>/…`."""
+    to: FilePath | None = None
+    """The folder that takes the place of `outputs`, if the job has its results brought there."""
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256
 
@@ -150,7 +153,9 @@ async def lease_downloads(wanted: LeaseDownloads, number: Number, services: Serv
     responses=answers(ForbiddenError, NotFoundError, ConflictError, OverQuotaError, example=examples.PLAN),
 )
 async def open_lease_upload(upload: LeaseUpload, number: Number, services: Services, token: Token = "") -> Response:
-    return json_answer(await services.leases().plan(Whose(number, token), upload.path, upload.size, upload.sha256))
+    return json_answer(
+        await services.leases().plan(Whose(number, token), upload.path, upload.to, upload.size, upload.sha256)
+    )
 
 
 @router.post(

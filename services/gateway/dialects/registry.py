@@ -7,12 +7,17 @@ from collections.abc import Callable
 from services.gateway.factory import Process
 
 from .decode.dialect import make_decode
+from .decode_worker.dialect import make_decode_worker
 from .dialect import Dialect
 from .psik.dialect import make_psik
 
 __all__ = ["DIALECTS", "make_dialects"]
 
-DIALECTS: dict[str, Callable[[Process], Dialect]] = {"psik": make_psik, "decode": make_decode}
+DIALECTS: dict[str, Callable[[Process], Dialect]] = {
+    "psik": make_psik,
+    "decode": make_decode,
+    "decode_worker": make_decode_worker,
+}
 """Makes each, by its name."""
 
 

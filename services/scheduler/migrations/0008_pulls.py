@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("gpu_architecture", sa.String(length=64), nullable=True),
         sa.Column("task", sa.JSON(), nullable=False),
         sa.Column("tried", sa.JSON(), nullable=False),
+        sa.Column("outputs", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("worker", sa.String(length=400), nullable=True),
         sa.Column("token_hash", sa.String(length=64), nullable=True),

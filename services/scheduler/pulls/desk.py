@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hmac import compare_digest
+from typing import Any
 
 from contracts.errors import NotFoundError
-from contracts.holdings import Allocation
+from contracts.holdings import Allocation, OutputFile
 from contracts.leases import (
     GetLease,
     Lease,
@@ -203,6 +204,8 @@ def _noted(row: Record, step: Step) -> dict[str, object]:
             return {"began_at": step.at}
         case StepName.EXITED if row["exited_at"] is None:
             return {"exited_at": step.at}
+        case StepName.ALIVE if step.outputs:
+            return {"outputs": _with_kept(row, step)}
         case StepName.DONE:
             return {"state": PullState.ENDED.value, "ending": (step.reason or Reason.INTERNAL).value}
     return {}
@@ -220,7 +223,17 @@ def _why_to_end(row: Record, moment: datetime) -> Reason | None:
 
 def _dated(step: Step, row: Record, moment: datetime) -> Step:
     """Return a step at a time that can be: the clocks of other people's machines are what they are."""
-    return step.model_copy(update={"at": min(max(step.at, row["leased_at"]), moment)})
+    found = step.model_copy(update={"at": min(max(step.at, row["leased_at"]), moment)})
+    if step.step is not StepName.DONE or step.outputs:
+        return found
+    # What came home one by one, by the gateway.
+    return found.model_copy(update={"outputs": [OutputFile.model_validate(item) for item in row["outputs"]]})
+
+
+def _with_kept(row: Record, step: Step) -> list[dict[str, Any]]:
+    """Return what has come home by now; of what came twice the last counts."""
+    kept = {item["path"]: item for item in row["outputs"]}
+    return list((kept | {item.path: item.model_dump(mode="json") for item in step.outputs}).values())
 
 
 def _room(command: TakeLeases, worker: Worker, task: RunTask) -> Allocation:

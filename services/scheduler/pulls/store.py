@@ -67,6 +67,7 @@ async def add(
         "gpu_memory": task.gpu_memory or 0,
         "task": task.model_dump(mode="json"),
         "tried": await tried(connection, task.workload_id),
+        "outputs": [],
         "state": PullState.WAITING.value,
         "accepted_at": accepted_at,
         "queued_at": moment,

@@ -41,6 +41,7 @@ def _add_pulls(metadata: MetaData) -> Table:
         Column("priority", Integer, nullable=False),
         Column("task", JSON, nullable=False),
         Column("tried", JSON, nullable=False),
+        Column("outputs", JSON, nullable=False),
         Column("state", String(16), nullable=False),
         Column("worker", String(400)),
         Column("token_hash", String(64)),

@@ -99,7 +99,8 @@ def _resources(wanted: HardwareSpecs) -> dict[str, Any]:
 
 def _placement(environment: Environments, settings: DecodeSettings) -> dict[str, Any]:
     place = settings.environments.get(environment or "any", Environment())
-    return place.model_dump(exclude_defaults=True)
+    found = place.model_dump(exclude_defaults=True)
+    return {**found, "environment": environment} if found and environment else found
 
 
 def _asked(wish: JobCreate) -> str:

@@ -39,7 +39,9 @@ STATES: dict[WorkloadState, JobStates] = {
 """What decode's clients see of each of our states, where its backend says no more."""
 
 _ON_THE_WAY = frozenset({_W.QUEUED, _W.STARTING, _W.RUNNING, _W.FINISHING})
-_PHASES = {state.value: state for state in (_D.PULLED, _D.PREPROCESSING, _D.RUNNING, _D.POSTPROCESSING)}
+_PHASES = {
+    state.value: state for state in (_D.PULLED, _D.PREPROCESSING, _D.RUNNING, _D.POSTPROCESSING, _D.FINISHED, _D.ERROR)
+}
 
 
 def status_of(state: WorkloadState, phase: str) -> JobStates:
