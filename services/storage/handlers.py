@@ -80,7 +80,7 @@ def register(bus: Bus, parts: Parts) -> None:
 
     bus.handle_commands(_commands(parts))
     bus.answer_queries(_queries(parts))
-    bus.follow("EVENTS", event_subject("workload", "removed"), "storage-removals", take_removal)
+    bus.follow("EVENTS", [event_subject("workload", "removed")], "storage-removals", take_removal)
 
 
 def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
