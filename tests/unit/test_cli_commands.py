@@ -27,6 +27,8 @@ COMMANDS = [
     *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
     *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
     *("files", "files ls", "files put", "files get", "files rm", "files mkdir", "files mv"),
+    *("files versions", "files trash", "files restore", "files empty-trash"),
+    *("files usage", "files limits", "files limit", "files unlimit"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("login", "logout", "backends", "whoami", "doctor", "version"),
