@@ -20,6 +20,7 @@ from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 from .tasks import TaskCounts, TaskFact, TaskGroup
+from .transfers import TRANSFER_EVENTS, FileRefused
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "CommandRefused",
     "Event",
     "FileDeleted",
+    "FileRefused",
     "FileStored",
     "FolderShared",
     "FolderUnshared",
@@ -369,6 +371,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    *TRANSFER_EVENTS,
     FolderShared,
     FolderUnshared,
     CommandRefused,

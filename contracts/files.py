@@ -71,6 +71,8 @@ class PartDone(Model):
 
     number: int
     etag: str
+    sha256: Sha256 | None = None
+    """Of the bytes that were sent, if they shall be verified part by part."""
 
 
 class UploadPlan(Model):

@@ -25,6 +25,7 @@ from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .task_queries import GetTask, ListTasks, TaskPage
+from .transfers import TRANSFER_QUERIES
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -330,5 +331,6 @@ QUERIES: tuple[type[Query], ...] = (
     Diagnose,
     *HOOK_QUERIES,
     *FILE_QUERIES,
+    *TRANSFER_QUERIES,
 )
 """Every question there is."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.envelope import Envelope, type_of
-from contracts.events import FileDeleted, FileStored, ScheduleChanged, ScheduleCreated, WorkloadAccepted
+from contracts.events import FileDeleted, FileRefused, FileStored, ScheduleChanged, ScheduleCreated, WorkloadAccepted
 from contracts.file_events import FileMoved
 from contracts.hook_events import SubscriptionChanged, SubscriptionCreated
 
@@ -71,6 +71,7 @@ _SHOWN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     type_of(FileStored): _file,
     type_of(FileDeleted): _file,
     type_of(FileMoved): _file,
+    type_of(FileRefused): _file,
     type_of(WorkloadAccepted): _accepted,
     type_of(ScheduleCreated): _schedule,
     type_of(ScheduleChanged): _schedule,

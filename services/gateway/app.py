@@ -39,6 +39,7 @@ from .api import (
     usage,
     users,
     versions,
+    zips,
 )
 from .api.problems import ProblemDocument, add_problem_handlers
 from .api.reference import reference_page
@@ -64,6 +65,7 @@ _ROUTERS = (
     folder_rules.router,
     versions.router,
     uploads.router,
+    zips.router,
     grants.router,
     usage.router,
     events.router,

@@ -39,6 +39,7 @@ from .schedules import ScheduleService
 from .settings import GatewaySection
 from .sharing import SharingService
 from .shelves import ShelfService
+from .streams import Streams
 from .transfer import Transfer
 
 __all__ = ["Factory", "Process"]
@@ -146,11 +147,17 @@ class Factory:
     def files(self) -> FileService:
         """Return the service for files."""
         process = self._process
-        return FileService(
+        return FileService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
+
+    def streams(self) -> Streams:
+        """Return what moves the bytes of files."""
+        process = self._process
+        return Streams(
             bus=process.bus,
             caller=self.caller,
+            files=self.files(),
             transfer=self.transfer(),
-            wait=max(process.settings.submit_wait, 1.0),
+            most=int(process.settings.most_spooled),
         )
 
     def shelves(self) -> ShelfService:

@@ -6,7 +6,16 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    Field,
+    JsonValue,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+)
 
 from contracts.files import Sha256
 from contracts.principals import Level, Role
@@ -109,6 +118,8 @@ class GatewaySection(BaseModel):
     temporal_namespace: str = "shunter"
     max_body: int = Field(default=12 * 2**20, ge=0)
     """Bytes of a request's body; uploads of files have no such limit."""
+    most_spooled: ByteSize = ByteSize(4 * 2**30)
+    """Bytes of a file that lie on the gateway's disk first, because nobody said before how many they are."""
     body_wait: float = Field(default=30.0, gt=0, le=3600)
     """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()

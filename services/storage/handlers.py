@@ -32,9 +32,12 @@ from contracts.queries import (
     Query,
     ResumeUpload,
 )
+from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .contents import ContentService
+from .forms import FormService
 from .names import NameService
 from .ruling import RuleService
 from .runs import RunService
@@ -56,6 +59,8 @@ class Parts:
     names: NameService
     rules: RuleService
     versions: VersionService
+    forms: FormService
+    contents: ContentService
     uploads: UploadService
     runs: RunService
     sharing: SharingService
@@ -70,9 +75,9 @@ def register(bus: Bus, parts: Parts) -> None:
 def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
     return {
         CompleteUpload: _obeying(parts.uploads.complete),
-        DeleteFile: _obeying(parts.files.delete),
+        DeleteFile: _obeying(parts.files.delete, parts.forms),
         MakeFolder: _obeying(parts.names.make),
-        MoveFile: _obeying(parts.names.move),
+        MoveFile: _obeying(parts.names.move, parts.forms),
         SetFolderRule: _obeying(parts.rules.set),
         DropFolderRule: _obeying(parts.rules.drop),
         RestoreVersion: _obeying(parts.versions.restore_version),
@@ -85,17 +90,19 @@ def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
 
 def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
     return {
-        GetFile: _answering(parts.files.get),
-        GetFolder: _answering(parts.names.folder),
-        ListFiles: _answering(parts.files.page),
-        DownloadFile: _answering(parts.files.download),
-        FreezeInputs: _answering(parts.files.freeze),
+        GetFile: _looking(parts.forms, parts.files.get),
+        GetFolder: _looking(parts.forms, parts.names.folder),
+        ListFiles: _looking(parts.forms, parts.files.page),
+        DownloadFile: _looking(parts.forms, parts.files.download),
+        FreezeInputs: _looking(parts.forms, parts.files.freeze),
         ListFolderRules: _answering(parts.rules.page),
         GetStorageUsage: _answering(parts.rules.usage),
         ListOwners: _answering(parts.rules.owners),
         ListVersions: _answering(parts.versions.page),
         FolderGrants: _answering(parts.sharing.given),
         FoldersSharedWith: _answering(parts.sharing.received),
+        DownloadFolder: _looking(parts.forms, parts.contents.download),
+        OpenForm: _answering(parts.forms.open),
         OpenUpload: _answering(parts.uploads.open),
         ResumeUpload: _answering(parts.uploads.resume),
         DownloadRunInputs: _answering(parts.runs.downloads),
@@ -103,9 +110,13 @@ def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
     }
 
 
-def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
+def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:
+    """Have a command obeyed; with *forms*, after what came by them was taken in."""
+
     async def obey(command: Command, delivery: Delivery) -> BaseModel:
         with translated("the database"):
+            if forms:
+                await forms.look(command.principal.subject)  # type: ignore[attr-defined]
             return await method(command, cause=delivery.message_id, context=delivery.context)
 
     return obey
@@ -114,6 +125,17 @@ def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     async def answer(query: _Q) -> Any:
         with translated("the database"):
+            return await method(query)
+
+    return answer
+
+
+def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    """Have what came by forms taken in first."""
+
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
             return await method(query)
 
     return answer

@@ -9,6 +9,9 @@ from contracts.runs import RunTicket
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
+from .adoption import Adoption
+from .contents import ContentService
+from .forms import FormService
 from .handlers import Parts, register
 from .names import NameService
 from .objects import Objects
@@ -18,6 +21,7 @@ from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
 from .sharing import SharingService
+from .stores import make_objects, storage_app
 from .sweep import Sweeper
 from .tables import METADATA
 from .uploads import UploadService, UploadTicket
@@ -33,11 +37,11 @@ async def main(settings: StorageSettings) -> None:
     section = settings.storage
     tickets = (Tickets(settings.ticket_key, UploadTicket), Tickets(settings.ticket_key, RunTicket))
     async with open_frame("storage", settings, database_url=settings.database_url, metadata=METADATA) as frame:
-        objects = Objects(section.s3, section.bucket)
+        objects = make_objects(settings)
         try:
             sweeper = await assemble(frame, settings, objects, *tickets)
             async with sweeper.running(section.sweep_every):
-                await frame.serve(section.health)
+                await frame.serve(section.health, storage_app(frame.health, objects))
         finally:
             objects.close()
 
@@ -62,8 +66,11 @@ async def assemble(
     )
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    register(frame.bus, Parts(files, names, rules, versions, uploads, runs, sharing))
-    frame.health.add("s3", objects.check)
+    contents = ContentService(unit=frame.unit, objects=objects, areas=areas)
+    adoption = Adoption(unit=frame.unit, objects=objects, quotas=quotas)
+    forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
+    register(frame.bus, Parts(files, names, rules, versions, forms, contents, uploads, runs, sharing))
+    frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()
     except UnavailableError as error:
@@ -75,6 +82,7 @@ async def assemble(
         kept=section.kept,
         abandoned_after=section.abandoned_after,
         expire=section.expire,
+        forms=forms,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import PurePosixPath
-from urllib.parse import quote
 
 from contracts.commands import DeleteFile
 from contracts.envelope import Context
@@ -64,11 +63,8 @@ class FileService:
         file = await self._find(query.principal, query.owner, query.path)
         span = timedelta(seconds=max(1.0, longest_url(query.principal, file.owner, query.expires)))
         expires_at = now() + span
-        headers: dict[str, str | list[str] | tuple[str]] = {
-            "response-content-disposition": _attachment(file.path),
-            "response-content-type": file.content_type,
-        }
-        url = await self._objects.presign_get(file.key, span, headers)
+        name = PurePosixPath(file.path).name
+        url = await self._objects.presign_get(file.key, span, filename=name, content_type=file.content_type)
         return DownloadUrl(url=url, size=file.size, sha256=file.sha256, expires_at=expires_at)
 
     async def freeze(self, query: FreezeInputs) -> Frozen:
@@ -131,7 +127,3 @@ def _missing(numbers: list[int], sources: list[str]) -> InvalidError:
         for number in numbers[:_NAMED]
     ]
     return InvalidError("; ".join(f"{error.field}: {error.message}" for error in errors[:3]), errors=errors)
-
-
-def _attachment(path: str) -> str:
-    return f"attachment; filename*=UTF-8''{quote(PurePosixPath(path).name, safe='')}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ByteSize, Field, SecretStr
 
 from contracts.resources import Bytes
 from contracts.spec import FilePath
@@ -13,7 +14,7 @@ from services.chassis.settings import ChassisSettings, Server
 
 from .stored import Reason
 
-__all__ = ["S3Settings", "StorageSection", "StorageSettings"]
+__all__ = ["ObjectSettings", "S3Settings", "StorageSection", "StorageSettings"]
 
 _MIB = 2**20
 
@@ -36,12 +37,25 @@ class S3Settings(BaseModel):
     """Objects that are read through for their checksum at the same time."""
 
 
+class ObjectSettings(BaseModel):
+    """Which kind of store holds the bytes, and where it is if it is a folder."""
+
+    kind: Literal["s3", "folder"] = "s3"
+    path: Path | None = None
+    """The folder; by default `<data>/objects`."""
+    public_url: str | None = None
+    """Where users, runners and the gateway reach this service, if that is not where it listens (`health`)."""
+    keep_free: ByteSize = ByteSize(2**30)
+    """Bytes of the disk that uploads leave free."""
+
+
 class StorageSection(BaseModel):
     """What is under `storage` in the file."""
 
     health: Server = Server(port=8813)
     database_url: str | None = None
     """By default a SQLite file in the data folder."""
+    objects: ObjectSettings = ObjectSettings()
     s3: S3Settings = S3Settings()
     bucket: str = Field(default="shunter-files", min_length=3, max_length=63)
     part_size: int = Field(default=64 * _MIB, ge=5 * _MIB, le=5 * 2**30)

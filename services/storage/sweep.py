@@ -17,6 +17,7 @@ from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
 from .expiry import expire_files
+from .forms import FormService
 from .objects import Objects
 from .store import OpenedUpload, doom_upload, due_uploads, forget_upload
 from .stored import Reason
@@ -51,12 +52,14 @@ class Sweeper:
         kept: Mapping[Reason, timedelta],
         abandoned_after: timedelta,
         expire: Mapping[str, timedelta] | None = None,
+        forms: FormService | None = None,
     ) -> None:
         self._unit = unit
         self._expire = expire or {}
         self._objects = objects
         self._kept = kept
         self._abandoned_after = abandoned_after
+        self._forms = forms
 
     @asynccontextmanager
     async def running(self, every: timedelta) -> AsyncIterator[None]:
@@ -71,6 +74,9 @@ class Sweeper:
     async def sweep(self) -> Swept:
         """Remove all that is due."""
         with translated("the database"):
+            await self._objects.tidy(self._abandoned_after)
+            if self._forms:
+                await self._forms.sweep()
             return Swept(
                 expired=await expire_files(self._unit, self._expire),
                 objects=await self._sweep_objects(),

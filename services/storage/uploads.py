@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.commands import CompleteUpload
 from contracts.envelope import Context
-from contracts.errors import ConflictError, InvalidError, NotFoundError, OverQuotaError
+from contracts.errors import ConflictError, FieldError, InvalidError, NotFoundError, OverQuotaError
 from contracts.events import FileStored
 from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
 from contracts.ids import WorkloadId
@@ -21,7 +21,7 @@ from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
 
 from .keys import new_key, require_own_path
-from .objects import Objects, StoredPart
+from .objects import Content, Objects, StoredPart
 from .plans import part_size_for, pieces
 from .rights import owner_for
 from .rules import Quotas
@@ -41,6 +41,9 @@ __all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
 
 TICKET_AGE = timedelta(days=30).total_seconds()
 """Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
+
+_NAMED = 100
+"""Parts that are named in one refusal."""
 
 _RESUMED = timedelta(hours=1)
 """How long the URLs of an upload that was taken up again are good."""
@@ -115,7 +118,7 @@ class UploadService:
         self, ticket: UploadTicket, span: timedelta, *, in_parts: bool, bounded: bool = False
     ) -> UploadPlan:
         """Make ready for what the ticket says and return the plan for all of it; *bounded* by quotas or not."""
-        upload_id = await self._objects.begin(ticket.key, ticket.content_type) if in_parts else None
+        upload_id = await self._objects.begin(ticket.key, ticket.content_type, ticket.size) if in_parts else None
         ticket = ticket.model_copy(update={"upload_id": upload_id})
         opened = OpenedUpload(ticket.key, upload_id, ticket.owner, ticket.path, ticket.size)
         try:
@@ -159,8 +162,8 @@ class UploadService:
         if (stored := await self._stored(ticket.key)) is not None:
             return stored.to_record()
         await self._require_let_in(ticket)
-        await self._assemble(ticket)
-        sha256 = await self._verified(ticket)
+        await self._assemble(ticket, command.parts)
+        sha256 = await self._verified(ticket, command.parts)
         file = _file_of(ticket, sha256)
         async with self._unit.handling(cause, context) as work:
             # Somebody else may have completed or swept the upload meanwhile: the row tells.
@@ -224,7 +227,7 @@ class UploadService:
             return []
         return await self._objects.parts(ticket.key, ticket.upload_id)
 
-    async def _assemble(self, ticket: UploadTicket) -> None:
+    async def _assemble(self, ticket: UploadTicket, sent: Sequence[PartDone]) -> None:
         """Make the object of its parts, unless an earlier try did so and got no further.
 
         While another completion of the same upload is at work, the server lists fewer parts, or none: the object tells.
@@ -233,22 +236,26 @@ class UploadService:
             return
         try:
             present = await self._objects.parts(ticket.key, ticket.upload_id)
-            await self._objects.complete(ticket.key, ticket.upload_id, _all_of(ticket, present))
+            await self._objects.complete(ticket.key, ticket.upload_id, _all_of(ticket, _chosen(present, sent)))
         except (NotFoundError, InvalidError) as error:
             if not await self._objects.exists(ticket.key):
                 raise (_gone() if isinstance(error, NotFoundError) else error) from None
 
-    async def _verified(self, ticket: UploadTicket) -> str:
+    async def _verified(self, ticket: UploadTicket, sent: Sequence[PartDone]) -> str:
         """Return the checksum of the bytes; what is not what was agreed is deleted and refused."""
         if ticket.same_as and ticket.sha256:
             return ticket.sha256
+        by_part = any(part.sha256 for part in sent)
         try:
-            content = await self._objects.measure(ticket.key, ticket.size)
+            content = await self._objects.measure(ticket.key, ticket.size, ticket.part_size if by_part else None)
         except NotFoundError:
             raise InvalidError.of("parts", "nothing has been uploaded yet") from None
         if content.size != ticket.size:
             await self._objects.delete([ticket.key])
             raise InvalidError.of("size", f"{content.size} bytes came instead of the announced {ticket.size}")
+        if wrong := _wrong_parts(sent, content):
+            await self._objects.delete([ticket.key])
+            raise InvalidError(f"these parts are not what was sent: {wrong}", errors=_named(wrong))
         if ticket.sha256 not in {None, content.sha256}:
             await self._objects.delete([ticket.key])
             raise InvalidError.of("sha256", f"the bytes that came have {content.sha256}, announced was {ticket.sha256}")
@@ -265,6 +272,23 @@ def _gone() -> ConflictError:
 
 def _is_there(done: dict[int, StoredPart], number: int, size: int) -> bool:
     return number in done and done[number].size == size
+
+
+def _chosen(present: Sequence[StoredPart], sent: Sequence[PartDone]) -> list[StoredPart]:
+    """Of parts that came twice leave out those that the client does not mean, if it says which ones it does."""
+    named = {(part.number, part.etag) for part in sent}
+    meant = {part.number for part in present if (part.number, part.etag) in named}
+    return [part for part in present if part.number not in meant or (part.number, part.etag) in named]
+
+
+def _wrong_parts(sent: Sequence[PartDone], content: Content) -> list[int]:
+    """Return the numbers of parts that have another checksum than was said."""
+    found = dict(enumerate(content.parts, start=1))
+    return [part.number for part in sent if part.sha256 and part.sha256 != found.get(part.number)]
+
+
+def _named(numbers: Sequence[int]) -> list[FieldError]:
+    return [FieldError(field=f"parts.{number}.sha256", message="other bytes came") for number in numbers[:_NAMED]]
 
 
 def _all_of(ticket: UploadTicket, present: Sequence[StoredPart]) -> list[StoredPart]:

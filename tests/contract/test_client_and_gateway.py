@@ -26,7 +26,7 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import batches, bulk, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -111,6 +111,9 @@ CALLS: dict[str, Call[Any]] = {
     "files of another": files.list_files("data/", owner="ada"),
     "open for another": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain", owner="ada"),
     "download of another": files.download_url("data/x", owner="ada"),
+    "zip all": bulk.zip_folder(),
+    "zip a folder": bulk.zip_folder("data/d1", owner="ada"),
+    "form": bulk.open_form("data/d1", owner="ada", most=1000),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
     "folder": folders.get_folder("data", owner="ada"),

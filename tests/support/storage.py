@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import SecretStr
+from pydantic import ByteSize, SecretStr
 
 from contracts.commands import Command, CompleteUpload, DeleteFile
 from contracts.envelope import Context, Envelope
@@ -38,11 +38,12 @@ from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork, turn_for
 from services.storage.main import main
 from services.storage.objects import Objects
-from services.storage.settings import S3Settings, StorageSection, StorageSettings
+from services.storage.settings import ObjectSettings, S3Settings, StorageSection, StorageSettings
 from services.storage.stored import Reason
+from services.storage.stores import make_objects
 from services.storage.sweep import Sweeper
 from services.storage.tables import INBOX, OUTBOX
-from tests.support.servers import S3
+from tests.support.servers import S3, free_ports
 
 __all__ = [
     "ADMIN",
@@ -51,6 +52,7 @@ __all__ = [
     "User",
     "digest_of",
     "fetch",
+    "folder_settings",
     "key_in",
     "opened",
     "put_part",
@@ -86,8 +88,18 @@ def storage_settings(folder: Path, nats: NatsSettings, s3: S3, **section: Any) -
         data=folder,
         nats=nats,
         ticket_key=_KEY,
-        storage=StorageSection(health=Server(port=0), s3=store, bucket=_BUCKET, part_size=PART, **section),
+        storage=StorageSection(
+            **{"health": Server(port=0), "s3": store, "bucket": _BUCKET, "part_size": PART, **section}
+        ),
     )
+
+
+def folder_settings(folder: Path, nats: NatsSettings, **section: Any) -> StorageSettings:
+    """Return settings for a storage service that keeps bytes in a folder, and serves them itself."""
+    (port,) = free_ports(1)
+    kind = ObjectSettings(kind="folder", public_url=f"http://127.0.0.1:{port}", keep_free=ByteSize(0))
+    section = {"health": Server(port=port), "objects": kind, **section}
+    return storage_settings(folder, nats, S3("127.0.0.1:9", "", ""), **section)
 
 
 @asynccontextmanager
@@ -135,7 +147,7 @@ def _copy_once(template: Path, target: Path) -> None:
 async def opened(settings: StorageSettings) -> AsyncIterator[tuple[UnitOfWork, Objects]]:
     """Open the service's database and bucket beside it, to look and to meddle."""
     engine = make_engine(settings.database_url)
-    objects = Objects(settings.storage.s3, settings.storage.bucket)
+    objects = make_objects(settings)
     unit = UnitOfWork(
         engine=engine,
         inbox=INBOX,

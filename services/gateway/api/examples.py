@@ -212,6 +212,14 @@ DOWNLOAD: dict[str, Any] = {
     "expires_at": _ENDED,
 }
 
+FORM: dict[str, Any] = {
+    "url": "http://s3.example/shunter",
+    "fields": {"key": "forms/0193e7a4c2d87b1e9f5a3c6d8e0f1a2b/${filename}", "policy": "eyJleHBpcmF0aW9u…"},
+    "folder": "data/d1",
+    "most": 5368709120,
+    "expires_at": _ENDED,
+}
+
 _FIGURES = {"segments": 1, "wall_hours": 0.0167, "cpu_hours": 0.0167, "cpu_hours_used": 0.0159}
 _SUMMARY = {
     "rows": [{"owner": "ada", "project": "vision", "day": "2026-01-31", "figures": _FIGURES}],

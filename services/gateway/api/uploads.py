@@ -10,13 +10,14 @@ from contracts.errors import ConflictError, NotFoundError, OverQuotaError
 from contracts.files import DownloadUrl, PartDone, Sha256, UploadPlan
 from contracts.model import Model
 from contracts.spec import FilePath
+from contracts.transfers import LARGEST_FORM, FolderPath, FormUpload
 
 from . import examples
 from .answers import answers, json_answer
 from .context import Services
 from .views import FileView
 
-__all__ = ["CompletedUpload", "NewDownload", "NewUpload", "Ticket", "router"]
+__all__ = ["CompletedUpload", "NewDownload", "NewForm", "NewUpload", "Ticket", "router"]
 
 router = APIRouter(prefix="/v1", tags=["transfers"])
 
@@ -43,6 +44,18 @@ class CompletedUpload(Ticket):
     """An upload whose parts are all there."""
 
     parts: list[PartDone] = Field(default=[], max_length=10_000)
+
+
+class NewForm(Model):
+    """A folder into which files shall come from a browser."""
+
+    folder: FolderPath = Field(default="", examples=["data/d1"])
+    owner: str | None = Field(default=None, max_length=256)
+    """Who shares the folder; by default it is the caller's own."""
+    most: int = Field(default=LARGEST_FORM, ge=1, le=LARGEST_FORM)
+    """Bytes that one file may have."""
+    expires: float = Field(default=600.0, gt=0, le=7 * 86400, allow_inf_nan=False)
+    """Seconds that the form is good for."""
 
 
 class NewDownload(Model):
@@ -94,6 +107,23 @@ async def resume_upload(upload: Ticket, services: Services) -> Response:
 async def complete_upload(upload: CompletedUpload, services: Services) -> Response:
     record = await services.files().complete(upload.ticket, upload.parts)
     return json_answer(FileView.of(record), status=201)
+
+
+@router.post(
+    "/uploads/form",
+    summary="Get a form by which a browser uploads files into a folder",
+    operation_id="openForm",
+    description=(
+        "POST each file to `url` as `multipart/form-data`: first the `fields` as they are, then the file in a field "
+        "`file`. It appears in the folder under the name that the browser gives it, checked, as soon as anybody looks. "
+        "The form can be used for many files, until it expires."
+    ),
+    response_model=FormUpload,
+    responses=answers(NotFoundError, OverQuotaError, example=examples.FORM),
+)
+async def open_form(form: NewForm, services: Services) -> Response:
+    found = await services.streams().form_upload(form.folder, owner=form.owner, expires=form.expires, most=form.most)
+    return json_answer(found)
 
 
 @router.post(
