@@ -23,7 +23,7 @@ __all__ = ["ContentService"]
 class ContentService:
     """Answers for whoever may see the files of a folder."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, areas: Sequence[str]) -> None:
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, areas: Sequence[str] = ()) -> None:
         self._unit = unit
         self._objects = objects
         self._areas = areas

@@ -59,12 +59,12 @@ class Parts:
     """What storage is made of, as far as it hears anything."""
 
     files: FileService
-    folders: ContentService
-    forms: FormService
-    freezer: Freezer
     names: NameService
     rules: RuleService
     versions: VersionService
+    forms: FormService
+    contents: ContentService
+    freezer: Freezer
     uploads: UploadService
     runs: RunService
     sharing: SharingService
@@ -106,14 +106,14 @@ def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
         ListFiles: _looking(parts.forms, parts.files.page),
         DownloadFile: _looking(parts.forms, parts.files.download),
         FreezeInputs: _looking(parts.forms, parts.freezer.freeze),
-        DownloadFolder: _looking(parts.forms, parts.folders.download),
-        OpenForm: _answering(parts.forms.open),
         ListFolderRules: _answering(parts.rules.page),
-        GetStorageUsage: _looking(parts.forms, parts.rules.usage),
+        GetStorageUsage: _answering(parts.rules.usage),
         ListOwners: _answering(parts.rules.owners),
         ListVersions: _answering(parts.versions.page),
         FolderGrants: _answering(parts.sharing.given),
         FoldersSharedWith: _answering(parts.sharing.received),
+        DownloadFolder: _looking(parts.forms, parts.contents.download),
+        OpenForm: _answering(parts.forms.open),
         OpenUpload: _answering(parts.uploads.open),
         ResumeUpload: _answering(parts.uploads.resume),
         DownloadRunInputs: _answering(parts.runs.downloads),
@@ -122,6 +122,8 @@ def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
 
 
 def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:
+    """Have a command obeyed; with *forms*, after what came by them was taken in."""
+
     async def obey(command: Command, delivery: Delivery) -> BaseModel:
         with translated("the database"):
             if forms:

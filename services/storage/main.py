@@ -72,7 +72,7 @@ async def assemble(
     forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
     parts = Parts(
         files=files,
-        folders=ContentService(unit=frame.unit, objects=objects, areas=areas),
+        contents=ContentService(unit=frame.unit, objects=objects, areas=areas),
         forms=forms,
         freezer=Freezer(frame.unit),
         names=names,

@@ -27,6 +27,7 @@ from services.storage.adoption import Adoption
 from services.storage.form_store import OpenedForm, forms_of
 from services.storage.forms import FormService
 from services.storage.keys import owner_folder
+from services.storage.rules import Quotas
 from services.storage.settings import StorageSettings
 from services.storage.tables import FORMS, OUTBOX, UPLOADS
 from tests.support.servers import S3, run_nats
@@ -127,7 +128,9 @@ async def test_a_form_that_is_over_leaves_nothing_over(ada: User, served: tuple[
     form = await _form(ada)
     assert await _post(form, "late", b"nobody looked") == 204
     async with opened(served[1]) as (unit, objects):
-        service = FormService(unit=unit, objects=objects, adoption=Adoption(unit=unit, objects=objects))
+        service = FormService(
+            unit=unit, objects=objects, adoption=Adoption(unit=unit, objects=objects, quotas=Quotas(None))
+        )
         async with unit.begin(_context()) as work:
             (row,) = await forms_of(work.connection, ada.principal.subject)
             await _expire(work.connection, row)
@@ -147,7 +150,10 @@ async def test_two_who_look_make_one_file(ada: User, served: tuple[Bus, StorageS
     async with opened(served[1]) as (unit, objects), opened(served[1]) as (other, others):
         async with unit.reading() as connection:
             (row,) = await forms_of(connection, ada.principal.subject)
-        looks = [Adoption(unit=unit, objects=objects).of(row), Adoption(unit=other, objects=others).of(row)]
+        looks = [
+            Adoption(unit=unit, objects=objects, quotas=Quotas(None)).of(row),
+            Adoption(unit=other, objects=others, quotas=Quotas(None)).of(row),
+        ]
         await asyncio.gather(*looks, ada.get("data/d1/once"))
         owner = ada.principal.subject
         async with unit.reading() as connection:
