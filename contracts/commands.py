@@ -8,6 +8,7 @@ from pydantic import Field
 
 from .batches import BatchId, BatchSpec
 from .command import NO_TARGET, Command
+from .file_commands import FILE_COMMANDS
 from .files import PartDone
 from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
@@ -232,6 +233,8 @@ class DeleteFile(Command):
     principal: Principal
     path: FilePath
     recursive: bool = False
+    forever: bool = False
+    """Whether nobody can bring it back, although the site has a trash."""
 
 
 class _FolderCommand(Command):
@@ -286,5 +289,6 @@ COMMANDS: tuple[type[Command], ...] = (
     *HOOK_COMMANDS,
     ShareFolder,
     UnshareFolder,
+    *FILE_COMMANDS,
 )
 """Every command there is."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from .batches import BatchId, BatchMember
 from .fact import Event
+from .file_events import FILE_EVENTS
 from .files import Sha256
 from .grants import Grant
 from .hook_events import HOOK_EVENTS
@@ -238,12 +239,16 @@ class FileStored(Event):
     content_type: str = "application/octet-stream"
     workload_id: WorkloadId | None = None
     """The workload that left it behind, if one did."""
+    upload: str = ""
+    """What brought it, where the object came with another one; two files of equal content share an object."""
+    restored_from: str = ""
+    """The upload of the version that it was before, if it is one that was brought back."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class FileDeleted(Event):
@@ -254,12 +259,15 @@ class FileDeleted(Event):
     owner: str
     path: str
     key: str
+    upload: str = ""
+    reason: str = "deleted"
+    """`deleted`, `purged` (for good) or `expired`."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class _FolderEvent(Event):
@@ -371,6 +379,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *FILE_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

@@ -9,6 +9,7 @@ from pydantic import Field
 from .batches import BatchId
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
+from .file_queries import FILE_QUERIES
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
@@ -237,6 +238,8 @@ class OpenUpload(Query):
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256 | None = None
     """None lets storage compute it at completion."""
+    reuse: bool = False
+    """Whether nothing need be brought if the owner has a file of this content: the plan has no parts then."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
     owner: str | None = None
@@ -328,5 +331,6 @@ QUERIES: tuple[type[Query], ...] = (
     Diagnose,
     *HOOK_QUERIES,
     *TRANSFER_QUERIES,
+    *FILE_QUERIES,
 )
 """Every question there is."""

@@ -31,6 +31,7 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .folders import AsyncFolders
 from .identity import AsyncIdentity
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -71,7 +72,7 @@ class AsyncClient(AsyncMany):
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
-        self.identity = AsyncIdentity(self._send)
+        self.identity, self.folders = AsyncIdentity(self._send), AsyncFolders(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
         self.bulk = AsyncBulk(self._send, self._carrier.bulk)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
@@ -221,9 +222,9 @@ class AsyncClient(AsyncMany):
         """Fetch a file; it is verified before it takes its place, and a broken download is taken up again."""
         return await _carry(lambda stop: self._carrier.download(remote, target, progress=progress, stop=stop))
 
-    async def delete_file(self, path: str, *, recursive: bool = False) -> bool:
+    async def delete_file(self, path: str, *, recursive: bool = False, forever: bool = False) -> bool:
         """Remove a file, or a folder with all that is in it; false: storage is away, it will be done later."""
-        return await self._send(files.delete_file(path, recursive=recursive))
+        return await self._send(files.delete_file(path, recursive=recursive, forever=forever))
 
     # --- figures and facts ------------------------------------------------------------------------------------
 

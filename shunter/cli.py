@@ -19,6 +19,7 @@ from .commands import (
     keys,
     login,
     logs,
+    names,
     parked,
     projects,
     schedules,
@@ -95,6 +96,8 @@ app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
+for _verb, _command in (("mkdir", names.make_folder), ("mv", names.move)):
+    files.app.command(_verb)(_command)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)

@@ -29,6 +29,7 @@ from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .folders import Folders
 from .identity import Identity
 from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -80,7 +81,7 @@ class Client(Many):
         self._http = httpx.Client(**wire(self.connection, transport))
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.base_url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
-        self.operations, self.identity = Operations(self._send), Identity(self._send)
+        self.operations, self.identity, self.folders = Operations(self._send), Identity(self._send), Folders(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
@@ -283,9 +284,9 @@ class Client(Many):
             lambda: self._send_long(files.download_url(remote)), Path(target), progress=progress, stop=stop
         )
 
-    def delete_file(self, path: str, *, recursive: bool = False) -> bool:
+    def delete_file(self, path: str, *, recursive: bool = False, forever: bool = False) -> bool:
         """Remove a file, or a folder with all that is in it; false: storage is away, it will be done later."""
-        return self._send(files.delete_file(path, recursive=recursive))
+        return self._send(files.delete_file(path, recursive=recursive, forever=forever))
 
     # --- figures and facts ------------------------------------------------------------------------------------
 

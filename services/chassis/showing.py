@@ -7,9 +7,12 @@ from typing import Any
 
 from contracts.envelope import Envelope, type_of
 from contracts.events import FileDeleted, FileRefused, FileStored, ScheduleChanged, ScheduleCreated, WorkloadAccepted
+from contracts.file_events import FileMoved
 from contracts.hook_events import SubscriptionChanged, SubscriptionCreated
 
 __all__ = ["shown"]
+
+_OBJECTS = {"key", "upload", "restored_from"}
 
 
 def shown(envelope: Envelope) -> Envelope:
@@ -22,8 +25,8 @@ def shown(envelope: Envelope) -> Envelope:
 
 
 def _file(data: dict[str, Any]) -> dict[str, Any]:
-    """Leave out which object holds the bytes."""
-    return {name: value for name, value in data.items() if name != "key"}
+    """Leave out which object holds the bytes, and what brought it."""
+    return {name: value for name, value in data.items() if name not in _OBJECTS}
 
 
 def _accepted(data: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,7 @@ _SHOWN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     type_of(FileStored): _file,
     type_of(FileDeleted): _file,
     type_of(FileRefused): _file,
+    type_of(FileMoved): _file,
     type_of(WorkloadAccepted): _accepted,
     type_of(ScheduleCreated): _schedule,
     type_of(ScheduleChanged): _schedule,

@@ -6,7 +6,9 @@ import re
 
 from contracts.commands import CompleteUpload, DeleteFile
 from contracts.errors import NotFoundError, UnavailableError
-from contracts.files import DownloadUrl, FileRecord, PartDone, UploadPlan
+from contracts.file_commands import MakeFolder, MoveFile
+from contracts.file_queries import GetFolder
+from contracts.files import DownloadUrl, FileRecord, Folder, FolderRecord, Moved, PartDone, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import DownloadFile, FilePage, GetFile, GetWorkload, ListFiles, OpenUpload, ResumeUpload
 from contracts.workloads import Workload
@@ -96,11 +98,30 @@ class FileService:
             return False
         return True
 
-    async def delete(self, path: str, *, recursive: bool) -> bool:
+    async def delete(self, path: str, *, recursive: bool, forever: bool = False) -> bool:
         """Remove a file or folder; False if storage is away, then it will be done later."""
-        command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive)
+        command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive, forever=forever)
         answer = await self._bus.order(command, self._caller.context, wait=self._wait, answer=dict[str, int])
         return answer is not None
+
+    async def folder(self, path: str, owner: str | None = None) -> FolderRecord:
+        """Return what a folder holds."""
+        found: FolderRecord = await self._bus.ask(
+            GetFolder(principal=await self.reader(f"{path}/", owner), path=path, owner=owner)
+        )
+        return found
+
+    async def make_folder(self, path: str) -> Folder | None:
+        """Let there be a folder, also while nothing is in it; none if storage is away, then it will be done later."""
+        command = MakeFolder(principal=self._caller.principal, path=path)
+        made: Folder | None = await self._bus.order(command, self._caller.context, wait=self._wait, answer=Folder)
+        return made
+
+    async def move(self, path: str, to: str, *, folder: bool = False, replace: bool = False) -> Moved | None:
+        """Give a file or a folder another name; none if storage is away, then it will be done later."""
+        command = MoveFile(principal=self._caller.principal, path=path, to=to, folder=folder, replace=replace)
+        moved: Moved | None = await self._bus.order(command, self._caller.context, wait=self._wait, answer=Moved)
+        return moved
 
     async def reader(self, path: str, owner: str | None) -> Principal:
         """Return in whose name storage is asked: the owner's, for files of a job of theirs that the caller may see.

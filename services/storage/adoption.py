@@ -23,7 +23,8 @@ from .form_store import Known, OpenedForm, known_arrivals, note_arrival, note_co
 from .keys import owner_folder, require_own_path
 from .objects import Arrival, Objects
 from .rights import owner_for
-from .store import StoredFile, close_upload, put_file
+from .rules import Quotas
+from .store import OpenedUpload, StoredFile, close_upload, put_file
 
 __all__ = ["Adoption", "inbox_of"]
 
@@ -43,10 +44,11 @@ def inbox_of(form: OpenedForm) -> str:
 class Adoption:
     """Takes in what came by forms: one look at a time for each, however many ask."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, patience: float = 3.0) -> None:
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, quotas: Quotas, patience: float = 3.0) -> None:
         """*patience*: seconds that somebody who looks waits for large files to be checked."""
         self._unit = unit
         self._objects = objects
+        self._quotas = quotas
         self._patience = patience
         self._looks: dict[str, asyncio.Task[None]] = {}
 
@@ -88,10 +90,10 @@ class Adoption:
         key = f"{owner_folder(form.owner)}/{hashlib.sha256(mark.encode()).hexdigest()[:32]}"
         try:
             path = await self._place(form, name)
+            if not await self._begin(form, name, path, arrival.size, key):
+                return
         except (RefusedError, ValueError) as error:
             await self._refuse(form, name, arrival, key, str(error))
-            return
-        if not await self._begin(form, name, key):
             return
         try:
             await self._objects.adopt(arrival, key)
@@ -108,10 +110,11 @@ class Adoption:
                 await note_arrival(first.connection, form.id, name, Known(arrival.tag, key))
                 first.send(_stored(file))
 
-    async def _begin(self, form: OpenedForm, name: str, key: str) -> bool:
-        """Have the sweep know of the copy; False if somebody else has just made the file."""
+    async def _begin(self, form: OpenedForm, name: str, path: str, size: int, key: str) -> bool:
+        """Have the sweep, and the quotas, know of the copy; False if somebody else has just made the file."""
         async with self._unit.begin(_context()) as work:
-            await note_copy(work.connection, key, now() + _COPYING)
+            await self._quotas.require(work.connection, form.owner, path, size, upload=key, alone=True)
+            await note_copy(work.connection, OpenedUpload(key, None, form.owner, path, size), now() + _COPYING)
             # In this order: from the note on, nobody else's end can go unseen, and a note that is left over would
             # have the sweep take the bytes of a file.
             known = (await known_arrivals(work.connection, form.id)).get(name)

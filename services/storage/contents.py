@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from contracts.errors import NotFoundError
@@ -9,10 +10,10 @@ from contracts.transfers import DownloadFolder, FolderContent, StoredAt
 from services.chassis.policy import longest_url
 from services.chassis.unit import UnitOfWork
 
+from .folders import is_made, shelf
 from .listing import Listing, list_page
 from .objects import Objects
 from .rights import ranges_for, within
-from .store import ranges_of_files
 
 __all__ = ["ContentService"]
 
@@ -20,9 +21,10 @@ __all__ = ["ContentService"]
 class ContentService:
     """Answers for whoever may see the files of a folder."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects) -> None:
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, areas: Sequence[str] = ()) -> None:
         self._unit = unit
         self._objects = objects
+        self._areas = areas
 
     async def download(self, query: DownloadFolder) -> FolderContent:
         """Return a page of the files of a folder with their URLs."""
@@ -31,11 +33,16 @@ class ContentService:
         async with self._unit.reading() as connection:
             ranges = await ranges_for(connection, query.principal, owner, listing.prefix)
             page = await list_page(
-                listing, lambda start, end, limit: ranges_of_files(connection, owner, within(ranges, start, end), limit)
+                listing,
+                lambda start, end, limit: shelf(connection, owner, within(ranges, start, end), limit, self._areas),
             )
-        if query.path and query.cursor is None and not page.items:
+            there = page.items or page.folders or query.cursor or not query.path
+            if not there and listing.prefix not in self._areas:
+                there = await is_made(connection, owner, listing.prefix)
+        if not (there or listing.prefix in self._areas):
             raise NotFoundError(f"the folder {query.path} does not exist")
         span = timedelta(seconds=max(1.0, longest_url(query.principal, owner, query.expires)))
         urls = await self._objects.presign_gets([file.key for file in page.items], span)
         items = [StoredAt(file=file, url=url) for file, url in zip(page.items, urls, strict=True)]
-        return FolderContent(items=items, next_cursor=page.next_cursor)
+        folders = [folder.path.removesuffix("/") for folder in page.folders]
+        return FolderContent(items=items, folders=folders, next_cursor=page.next_cursor)

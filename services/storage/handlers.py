@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pydantic import BaseModel
 
 from contracts.commands import Command, CompleteUpload, DeleteFile, ShareFolder, UnshareFolder
-from contracts.files import Deleted, FileRecord
-from contracts.grants import Grant
+from contracts.file_commands import (
+    DropFolderRule,
+    MakeFolder,
+    MoveFile,
+    PurgeVersions,
+    RestoreFile,
+    RestoreVersion,
+    SetFolderRule,
+)
+from contracts.file_queries import GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
 from contracts.queries import (
     DownloadFile,
     DownloadRunInputs,
@@ -27,69 +39,88 @@ from services.chassis.errors import translated
 
 from .contents import ContentService
 from .forms import FormService
+from .names import NameService
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
 from .uploads import UploadService
+from .versions import VersionService
 
-__all__ = ["register", "register_forms"]
+__all__ = ["Parts", "register"]
 
 _Q = TypeVar("_Q", bound=Query)
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
-def register(
-    bus: Bus,
-    *,
-    files: FileService,
-    forms: FormService,
-    uploads: UploadService,
-    runs: RunService,
-    sharing: SharingService,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What storage is made of, as far as it hears anything."""
+
+    files: FileService
+    names: NameService
+    rules: RuleService
+    versions: VersionService
+    contents: ContentService
+    forms: FormService
+    uploads: UploadService
+    runs: RunService
+    sharing: SharingService
+
+
+def register(bus: Bus, parts: Parts) -> None:
     """Have *bus* hand commands and questions to the services."""
+    bus.handle_commands(_commands(parts))
+    bus.answer_queries(_queries(parts))
 
-    async def complete_upload(command: CompleteUpload, delivery: Delivery) -> FileRecord:
-        with translated("the database"):
-            return await uploads.complete(command, cause=delivery.message_id, context=delivery.context)
 
-    async def delete_file(command: DeleteFile, delivery: Delivery) -> Deleted:
-        with translated("the database"):
-            await forms.look(command.principal.subject)
-            return await files.delete(command, cause=delivery.message_id, context=delivery.context)
-
-    async def share(command: ShareFolder, delivery: Delivery) -> Grant:
-        with translated("the database"):
-            return await sharing.share(command, cause=delivery.message_id, context=delivery.context)
-
-    async def unshare(command: UnshareFolder, delivery: Delivery) -> Grant:
-        with translated("the database"):
-            return await sharing.unshare(command, cause=delivery.message_id, context=delivery.context)
-
-    commands: dict[type[Command], CommandHandler] = {
-        CompleteUpload: complete_upload,
-        DeleteFile: delete_file,
-        ShareFolder: share,
-        UnshareFolder: unshare,
+def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
+    seen = partial(_after_look, parts.forms)
+    return {
+        CompleteUpload: _obeying(parts.uploads.complete),
+        DeleteFile: _obeying(seen(parts.files.delete)),
+        MakeFolder: _obeying(parts.names.make),
+        MoveFile: _obeying(seen(parts.names.move)),
+        SetFolderRule: _obeying(parts.rules.set),
+        DropFolderRule: _obeying(parts.rules.drop),
+        RestoreVersion: _obeying(parts.versions.restore_version),
+        RestoreFile: _obeying(parts.versions.restore),
+        PurgeVersions: _obeying(parts.versions.purge),
+        ShareFolder: _obeying(parts.sharing.share),
+        UnshareFolder: _obeying(parts.sharing.unshare),
     }
-    queries: dict[type[Query], QueryHandler] = {
-        GetFile: _looking(forms, files.get),
-        ListFiles: _looking(forms, files.page),
-        DownloadFile: _looking(forms, files.download),
-        FreezeInputs: _looking(forms, files.freeze),
-        FolderGrants: _answering(sharing.given),
-        FoldersSharedWith: _answering(sharing.received),
-        OpenUpload: _answering(uploads.open),
-        ResumeUpload: _answering(uploads.resume),
-        DownloadRunInputs: _answering(runs.downloads),
-        OpenRunUpload: _answering(runs.open_upload),
+
+
+def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
+    seen = partial(_after_look, parts.forms)
+    return {
+        GetFile: _answering(seen(parts.files.get)),
+        GetFolder: _answering(seen(parts.names.folder)),
+        ListFiles: _answering(seen(parts.files.page)),
+        DownloadFile: _answering(seen(parts.files.download)),
+        FreezeInputs: _answering(seen(parts.files.freeze)),
+        DownloadFolder: _answering(seen(parts.contents.download)),
+        OpenForm: _answering(parts.forms.open),
+        ListFolderRules: _answering(parts.rules.page),
+        GetStorageUsage: _answering(seen(parts.rules.usage)),
+        ListOwners: _answering(parts.rules.owners),
+        ListVersions: _answering(seen(parts.versions.page)),
+        FolderGrants: _answering(parts.sharing.given),
+        FoldersSharedWith: _answering(parts.sharing.received),
+        OpenUpload: _answering(parts.uploads.open),
+        ResumeUpload: _answering(parts.uploads.resume),
+        DownloadRunInputs: _answering(parts.runs.downloads),
+        OpenRunUpload: _answering(parts.runs.open_upload),
     }
-    bus.handle_commands(commands)
-    bus.answer_queries(queries)
 
 
-def register_forms(bus: Bus, *, forms: FormService, contents: ContentService) -> None:
-    """Have *bus* hand questions about many files at once to the services."""
-    bus.answer_queries({DownloadFolder: _looking(forms, contents.download), OpenForm: _answering(forms.open)})
+def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
+    async def obey(command: Command, delivery: Delivery) -> BaseModel:
+        with translated("the database"):
+            return await method(command, cause=delivery.message_id, context=delivery.context)
+
+    return obey
 
 
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
@@ -100,12 +131,13 @@ def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     return answer
 
 
-def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
-    """Have what came by forms taken in first."""
+def _after_look(
+    forms: FormService, method: Callable[Concatenate[Any, _P], Awaitable[_T]]
+) -> Callable[Concatenate[Any, _P], Awaitable[_T]]:
+    """Have what came by forms taken in before somebody looks, or takes away."""
 
-    async def answer(query: _Q) -> Any:
-        with translated("the database"):
-            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
-            return await method(query)
+    async def looked(message: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        await forms.look(getattr(message, "owner", None) or message.principal.subject)
+        return await method(message, *args, **kwargs)
 
-    return answer
+    return looked

@@ -12,8 +12,11 @@ from services.chassis.tickets import Tickets
 from .adoption import Adoption
 from .contents import ContentService
 from .forms import FormService
-from .handlers import register, register_forms
+from .handlers import Parts, register
+from .names import NameService
 from .objects import Objects
+from .rules import Quotas
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .settings import StorageSettings
@@ -22,6 +25,7 @@ from .stores import make_objects, storage_app
 from .sweep import Sweeper
 from .tables import METADATA
 from .uploads import UploadService, UploadTicket
+from .versions import VersionService
 
 __all__ = ["assemble", "main", "run"]
 
@@ -51,14 +55,21 @@ async def assemble(
 ) -> Sweeper:
     """Put the service together on its frame; it begins to work when the frame serves."""
     section = settings.storage
-    files = FileService(unit=frame.unit, objects=objects)
-    uploads = UploadService(unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size)
+    areas = section.area_folders
+    files = FileService(unit=frame.unit, objects=objects, areas=areas)
+    quotas = Quotas(section.quota)
+    names = NameService(unit=frame.unit, quotas=quotas, areas=areas)
+    rules = RuleService(unit=frame.unit, quotas=quotas, kept=section.shown)
+    versions = VersionService(unit=frame.unit, quotas=quotas, kept=section.shown)
+    uploads = UploadService(
+        unit=frame.unit, objects=objects, tickets=upload_tickets, part_size=section.part_size, quotas=quotas
+    )
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
-    contents = ContentService(unit=frame.unit, objects=objects)
-    forms = FormService(unit=frame.unit, objects=objects, adoption=Adoption(unit=frame.unit, objects=objects))
-    register(frame.bus, files=files, forms=forms, uploads=uploads, runs=runs, sharing=sharing)
-    register_forms(frame.bus, forms=forms, contents=contents)
+    contents = ContentService(unit=frame.unit, objects=objects, areas=areas)
+    adoption = Adoption(unit=frame.unit, objects=objects, quotas=quotas)
+    forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
+    register(frame.bus, Parts(files, names, rules, versions, contents, forms, uploads, runs, sharing))
     frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()
@@ -68,8 +79,9 @@ async def assemble(
     return Sweeper(
         unit=frame.unit,
         objects=objects,
-        retention=section.retention,
+        kept=section.kept,
         abandoned_after=section.abandoned_after,
+        expire=section.expire,
         forms=forms,
     )
 

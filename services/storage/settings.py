@@ -8,7 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ByteSize, Field, SecretStr
 
+from contracts.resources import Bytes
+from contracts.spec import FilePath
 from services.chassis.settings import ChassisSettings, Server
+
+from .stored import Reason
 
 __all__ = ["ObjectSettings", "S3Settings", "StorageSection", "StorageSettings"]
 
@@ -58,10 +62,35 @@ class StorageSection(BaseModel):
     """Bytes; larger files come in parts, larger parts for files that would need too many."""
     retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
+    versions: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long what a file was before it was overwritten can be brought back."""
+    trash: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    """How long a deleted file can be brought back."""
+    quota: Bytes | None = None
+    """What the files of a user may come to of whom no rule says more; by default there is no limit."""
+    expire: dict[Literal["/"] | FilePath, timedelta] = {}
+    """By folder, `/` for all: so long after they came files go to the trash, whoever has them. Users may say less."""
+    areas: list[FilePath] = Field(default=[], max_length=100)
+    """Folders that every user has, also while nothing is in them; nobody moves or removes them."""
     abandoned_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long an upload is kept whose URLs have expired."""
     sweep_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
     """The pause between two sweeps."""
+
+    @property
+    def area_folders(self) -> list[str]:
+        """Return the folders that every user has, with `/` at their end."""
+        return [f"{area}/" for area in self.areas]
+
+    @property
+    def kept(self) -> dict[Reason, timedelta]:
+        """Return how long bytes stay that no file names any more, by the reason; never too short for jobs."""
+        return {reason: max(self.retention, self.shown.get(reason, self.retention)) for reason in Reason}
+
+    @property
+    def shown(self) -> dict[Reason, timedelta]:
+        """Return how long users can bring back what a file was, by the reason for which it went."""
+        return {Reason.OVERWRITTEN: self.versions, Reason.DELETED: self.trash, Reason.EXPIRED: self.trash}
 
 
 class StorageSettings(ChassisSettings):

@@ -1,4 +1,4 @@
-"""`files`: ls, put, get, zip, form, rm."""
+"""`files`: ls, put, get, zip, form, rm; `names` adds more."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Your files: `ls`, `put`, `get`, `zip`, `form`, `rm`."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Your files and folders.")
 
 app.command("zip")(zip_folder)
 app.command("form")(open_form)
@@ -172,14 +170,15 @@ def remove_files(
     ctx: typer.Context,
     path: Annotated[str, typer.Argument(help="A file, or with -r a folder.")],
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with all that is in it.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Past the trash: nobody can bring it back.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a file, or a folder with all that is in it.
+    """Remove a file, or a folder with all that is in it. For a while it can be brought back from the trash.
 
     Example: `shunter files rm -r data/old`
     """
     with session_of(ctx).client() as client:
-        done = client.delete_file(path, recursive=recursive)
+        done = client.delete_file(path, recursive=recursive, forever=forever)
     if as_json:
         emit({"path": path, "deleted": done})
     else:

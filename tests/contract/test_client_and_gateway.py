@@ -24,7 +24,7 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, bulk, files, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import batches, bulk, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -114,6 +114,9 @@ CALLS: dict[str, Call[Any]] = {
     "form": bulk.open_form("data/d1", owner="ada", most=1000),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
+    "folder": folders.get_folder("data", owner="ada"),
+    "make a folder": folders.make_folder("raw"),
+    "move": folders.move_file("data", "old", folder=True, replace=True),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
     "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from contracts.batches import Batch, BatchSpec, order_of
 from contracts.documents import read_documents
 from contracts.explanations import Explanation
-from contracts.files import DownloadUrl, UploadPlan
+from contracts.files import DownloadUrl, Folder, FolderRecord, Moved, UploadPlan
 from contracts.grants import Grant
 from contracts.identity import (
     DisableWish,
@@ -47,6 +47,7 @@ from contracts.usage import ReplayReport, UsageSummary
 from services.gateway.api import (
     batch_examples,
     examples,
+    folder_examples,
     grant_examples,
     hook_examples,
     identity_examples,
@@ -159,6 +160,9 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (RootKeys, identity_examples.ROOT_KEYS),
         (KeyPairRecord, identity_examples.KEY),
         (MadeKeyPair, identity_examples.MADE_KEY),
+        (FolderRecord, folder_examples.FOLDER),
+        (Folder, folder_examples.MADE),
+        (Moved, folder_examples.MOVED),
         (Grant, grant_examples.GRANT),
         (Grant, grant_examples.FOLDER_GRANT),
     ],

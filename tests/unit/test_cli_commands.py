@@ -27,6 +27,7 @@ COMMANDS = [
     *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
     *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
     *("files", "files ls", "files put", "files get", "files form", "files zip", "files rm"),
+    *("files mkdir", "files mv"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
     *("login", "logout", "backends", "whoami", "doctor", "version"),

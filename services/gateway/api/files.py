@@ -153,8 +153,9 @@ async def delete_file(
     path: FileAt,
     services: Services,
     recursive: Annotated[bool, Query(description="Whether a folder may be meant.")] = False,
+    forever: Annotated[bool, Query(description="Whether nobody can bring it back from the trash.")] = False,
 ) -> Response:
-    done = await services.files().delete(path, recursive=recursive)
+    done = await services.files().delete(path, recursive=recursive, forever=forever)
     return Response(status_code=204 if done else 202)
 
 
