@@ -330,7 +330,7 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
-    *TRANSFER_QUERIES,
     *FILE_QUERIES,
+    *TRANSFER_QUERIES,
 )
 """Every question there is."""

@@ -70,8 +70,8 @@ def _subscription(data: dict[str, Any]) -> dict[str, Any]:
 _SHOWN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     type_of(FileStored): _file,
     type_of(FileDeleted): _file,
-    type_of(FileRefused): _file,
     type_of(FileMoved): _file,
+    type_of(FileRefused): _file,
     type_of(WorkloadAccepted): _accepted,
     type_of(ScheduleCreated): _schedule,
     type_of(ScheduleChanged): _schedule,

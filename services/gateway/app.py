@@ -20,6 +20,7 @@ from .api import (
     deliveries,
     events,
     files,
+    folder_rules,
     folders,
     grants,
     health,
@@ -37,6 +38,7 @@ from .api import (
     uploads,
     usage,
     users,
+    versions,
     zips,
 )
 from .api.problems import ProblemDocument, add_problem_handlers
@@ -60,6 +62,8 @@ _ROUTERS = (
     job_files.router,
     files.router,
     folders.router,
+    folder_rules.router,
+    versions.router,
     uploads.router,
     zips.router,
     grants.router,

@@ -38,6 +38,7 @@ from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
 from .sharing import SharingService
+from .shelves import ShelfService
 from .streams import Streams
 from .transfer import Transfer
 
@@ -158,6 +159,11 @@ class Factory:
             transfer=self.transfer(),
             most=int(process.settings.most_spooled),
         )
+
+    def shelves(self) -> ShelfService:
+        """Return the service for rules of folders, usage and versions."""
+        process = self._process
+        return ShelfService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def sharing(self) -> SharingService:
         """Return the service for grants."""

@@ -33,13 +33,11 @@ class ContentService:
         async with self._unit.reading() as connection:
             ranges = await ranges_for(connection, query.principal, owner, listing.prefix)
             page = await list_page(
-                listing,
-                lambda start, end, limit: shelf(connection, owner, within(ranges, start, end), limit, self._areas),
+                listing, lambda start, end, limit: shelf(connection, owner, within(ranges, start, end), limit, ())
             )
-            there = page.items or page.folders or query.cursor or not query.path
-            if not there and listing.prefix not in self._areas:
-                there = await is_made(connection, owner, listing.prefix)
-        if not (there or listing.prefix in self._areas):
+            there = page.items or page.folders or listing.prefix in self._areas
+            there = there or await is_made(connection, owner, listing.prefix)
+        if query.path and query.cursor is None and not there:
             raise NotFoundError(f"the folder {query.path} does not exist")
         span = timedelta(seconds=max(1.0, longest_url(query.principal, owner, query.expires)))
         urls = await self._objects.presign_gets([file.key for file in page.items], span)

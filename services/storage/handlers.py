@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -50,8 +49,6 @@ from .versions import VersionService
 __all__ = ["Parts", "register"]
 
 _Q = TypeVar("_Q", bound=Query)
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,8 @@ class Parts:
     names: NameService
     rules: RuleService
     versions: VersionService
-    contents: ContentService
     forms: FormService
+    contents: ContentService
     uploads: UploadService
     runs: RunService
     sharing: SharingService
@@ -76,12 +73,11 @@ def register(bus: Bus, parts: Parts) -> None:
 
 
 def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
-    seen = partial(_after_look, parts.forms)
     return {
         CompleteUpload: _obeying(parts.uploads.complete),
-        DeleteFile: _obeying(seen(parts.files.delete)),
+        DeleteFile: _obeying(parts.files.delete, parts.forms),
         MakeFolder: _obeying(parts.names.make),
-        MoveFile: _obeying(seen(parts.names.move)),
+        MoveFile: _obeying(parts.names.move, parts.forms),
         SetFolderRule: _obeying(parts.rules.set),
         DropFolderRule: _obeying(parts.rules.drop),
         RestoreVersion: _obeying(parts.versions.restore_version),
@@ -93,21 +89,20 @@ def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
 
 
 def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
-    seen = partial(_after_look, parts.forms)
     return {
-        GetFile: _answering(seen(parts.files.get)),
-        GetFolder: _answering(seen(parts.names.folder)),
-        ListFiles: _answering(seen(parts.files.page)),
-        DownloadFile: _answering(seen(parts.files.download)),
-        FreezeInputs: _answering(seen(parts.files.freeze)),
-        DownloadFolder: _answering(seen(parts.contents.download)),
-        OpenForm: _answering(parts.forms.open),
+        GetFile: _looking(parts.forms, parts.files.get),
+        GetFolder: _looking(parts.forms, parts.names.folder),
+        ListFiles: _looking(parts.forms, parts.files.page),
+        DownloadFile: _looking(parts.forms, parts.files.download),
+        FreezeInputs: _looking(parts.forms, parts.files.freeze),
         ListFolderRules: _answering(parts.rules.page),
-        GetStorageUsage: _answering(seen(parts.rules.usage)),
+        GetStorageUsage: _answering(parts.rules.usage),
         ListOwners: _answering(parts.rules.owners),
-        ListVersions: _answering(seen(parts.versions.page)),
+        ListVersions: _answering(parts.versions.page),
         FolderGrants: _answering(parts.sharing.given),
         FoldersSharedWith: _answering(parts.sharing.received),
+        DownloadFolder: _looking(parts.forms, parts.contents.download),
+        OpenForm: _answering(parts.forms.open),
         OpenUpload: _answering(parts.uploads.open),
         ResumeUpload: _answering(parts.uploads.resume),
         DownloadRunInputs: _answering(parts.runs.downloads),
@@ -115,9 +110,13 @@ def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
     }
 
 
-def _obeying(method: Callable[..., Awaitable[BaseModel]]) -> CommandHandler:
+def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:
+    """Have a command obeyed; with *forms*, after what came by them was taken in."""
+
     async def obey(command: Command, delivery: Delivery) -> BaseModel:
         with translated("the database"):
+            if forms:
+                await forms.look(command.principal.subject)  # type: ignore[attr-defined]
             return await method(command, cause=delivery.message_id, context=delivery.context)
 
     return obey
@@ -131,13 +130,12 @@ def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     return answer
 
 
-def _after_look(
-    forms: FormService, method: Callable[Concatenate[Any, _P], Awaitable[_T]]
-) -> Callable[Concatenate[Any, _P], Awaitable[_T]]:
-    """Have what came by forms taken in before somebody looks, or takes away."""
+def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    """Have what came by forms taken in first."""
 
-    async def looked(message: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        await forms.look(getattr(message, "owner", None) or message.principal.subject)
-        return await method(message, *args, **kwargs)
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
+            return await method(query)
 
-    return looked
+    return answer

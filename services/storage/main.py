@@ -69,7 +69,7 @@ async def assemble(
     contents = ContentService(unit=frame.unit, objects=objects, areas=areas)
     adoption = Adoption(unit=frame.unit, objects=objects, quotas=quotas)
     forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
-    register(frame.bus, Parts(files, names, rules, versions, contents, forms, uploads, runs, sharing))
+    register(frame.bus, Parts(files, names, rules, versions, forms, contents, uploads, runs, sharing))
     frame.health.add(section.objects.kind, objects.check)
     try:
         await objects.check()

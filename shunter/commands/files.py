@@ -1,4 +1,4 @@
-"""`files`: ls, put, get, zip, form, rm; `names` adds more."""
+"""`files`: ls, put, get, zip, form, rm; the command line adds more."""
 
 from __future__ import annotations
 

@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from pydantic import ByteSize
 
 from contracts.batches import BatchJob, BatchSpec
 from contracts.files import PartDone
 from contracts.grants import Right
 from contracts.schedules import ScheduleSpec
+from contracts.shelves import FolderRuleSpec, Gone
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.subscriptions import DeliveryState, SubscriptionSpec
@@ -117,6 +119,16 @@ CALLS: dict[str, Call[Any]] = {
     "folder": folders.get_folder("data", owner="ada"),
     "make a folder": folders.make_folder("raw"),
     "move": folders.move_file("data", "old", folder=True, replace=True),
+    "rules": folders.list_rules(owner="ada"),
+    "set a rule": folders.set_rule("data", FolderRuleSpec(quota=ByteSize(10)), owner="ada"),
+    "drop a rule": folders.drop_rule("data", owner="ada"),
+    "usage of storage": folders.get_usage(owner="ada"),
+    "owners": folders.list_owners(cursor="c"),
+    "versions": folders.list_versions("data", list(Gone), owner="ada", cursor="c"),
+    "purge a version": folders.purge_version("0" * 32),
+    "restore a version": folders.restore_version("0" * 32, "data/old"),
+    "restore": folders.restore("data", folder=True),
+    "empty the trash": folders.empty_trash("data"),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
     "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),

@@ -40,6 +40,7 @@ from contracts.identity import (
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
+from contracts.shelves import FolderRule, OwnersUsage, Purged, Restored, StorageUsage, Version
 from contracts.spec import JobSpec
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.tasks import Task
@@ -163,6 +164,12 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (FolderRecord, folder_examples.FOLDER),
         (Folder, folder_examples.MADE),
         (Moved, folder_examples.MOVED),
+        (FolderRule, folder_examples.RULE),
+        (OwnersUsage, folder_examples.OWNER),
+        (StorageUsage, folder_examples.USAGE),
+        (Version, folder_examples.VERSION),
+        (Restored, folder_examples.RESTORED),
+        (Purged, folder_examples.PURGED),
         (Grant, grant_examples.GRANT),
         (Grant, grant_examples.FOLDER_GRANT),
     ],

@@ -81,6 +81,12 @@ def _things(stack: Stack, operation: str) -> dict[str, str]:
         owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()
     found["job_id"] = job
     owner.put(f"/v1/files/{found['path']}", content=b"data").raise_for_status()
+    found["version"] = "0" * 32
+    if operation in {"getFolder", "zipFolder"}:
+        found["path"] = found["folder"]
+    if operation == "dropFolderRule":
+        rule = {"quota": "1GB"}
+        owner.put("/v1/folder-rules", params={"folder": found["folder"]}, json=rule).raise_for_status()
     grants = f"/v1/folder-grants/user:{_GUEST}"
     owner.put(grants, params={"folder": found["folder"]}, json={"right": "read"}).raise_for_status()
     batch = {"jobs": [{"key": "a", "argv": ["true"], "hold": True}]}
