@@ -124,7 +124,8 @@ async def _zip(visit: Visit, place: Place) -> Response:
 
 
 async def _no_entries() -> AsyncIterator[ZipEntry]:
-    for entry in ():
+    nothing: tuple[ZipEntry, ...] = ()
+    for entry in nothing:
         yield entry
 
 
