@@ -71,7 +71,13 @@ def _take_step(work: Work, journey: Journey, step: Step) -> None:
         case StepName.STARTING if journey.state is WorkloadState.QUEUED:
             journey.move(WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
         case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
-            journey.move(WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+            journey.move(
+                WorkloadState.RUNNING,
+                at=step.at,
+                reason=Reason.STARTED,
+                message=step.message,
+                allocation=step.allocation,
+            )
         case StepName.ALIVE:
             _take_sign_of_life(work, journey, step)
         case StepName.EXITED if journey.state in _ON_BACKEND:
