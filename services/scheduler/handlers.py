@@ -109,7 +109,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListApplications: parts.shelf.answer,
         }
     )
-    bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)
+    bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
 
 
 def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:

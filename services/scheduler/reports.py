@@ -125,4 +125,8 @@ def _take_end(work: Work, journey: Journey, step: Step) -> None:
         exit_code=step.exit_code if step.exit_code is not None else row["exit_code"],
         message=step.message,
     )
+    if end.reason is Reason.EXITED and end.exit_code == 0:
+        # Nothing is left to decide, and the workflow hears of it.
+        journey.move(WorkloadState.SUCCEEDED, at=now(), reason=end.reason, message=end.message, exit_code=0)
+        end = end.model_copy(update={"settled": True})
     work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(ended=end))
