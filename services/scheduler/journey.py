@@ -177,6 +177,7 @@ class Journey:
                 outputs=[OutputFile.model_validate(item) for item in row["outputs"]] if leaves else [],
                 logs=[OutputFile.model_validate(item) for item in row["logs"]] if leaves else [],
                 inputs=inputs,
+                cause=row["cause"] if row["reason"] == Reason.DEPENDENCY else None,
             )
         )
 

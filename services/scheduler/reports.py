@@ -75,7 +75,12 @@ def take_step(work: Work, journey: Journey, step: Step) -> None:
             )
         case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
             journey.move(
-                WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation, phase=step.phase
+                WorkloadState.RUNNING,
+                at=step.at,
+                reason=Reason.STARTED,
+                message=step.message,
+                allocation=step.allocation,
+                phase=step.phase,
             )
         case StepName.ALIVE:
             _take_sign_of_life(work, journey, step)

@@ -48,8 +48,10 @@ __all__ = [
     "brought",
     "callback_of",
     "given",
+    "labels_of",
     "notify_of",
     "outputs_of",
+    "program_of",
     "room_of",
 ]
 
@@ -115,16 +117,30 @@ def _is_nothing(value: object) -> bool:
 
 
 def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
-    """Return what it needs to run."""
+    """Return the resources that the options ask for."""
     return given(**room, gpus=given(count=gpus, model=gpu_model))
 
 
-def brought(env: _Words, labels: _Words, inputs: _Words) -> dict[str, Any]:
-    """Return variables, labels and inputs as a spec names them."""
+def labels_of(labels: Sequence[str] | None) -> dict[str, str]:
+    """Return the labels that the options give."""
+    from .specs import pairs
+
+    return pairs(labels or (), "label")
+
+
+def program_of(
+    argv: _Words, app: str | None, *, inputs: _Words, outputs: _Words, optional: _Words, env: _Words
+) -> dict[str, Any]:
+    """Return what runs, what it is given and what it leaves behind: a program, or an application by its name."""
+    from .calling import call_of
     from .specs import pairs, read_inputs
 
-    named = given(env=pairs(env or [], "env"), labels=pairs(labels or [], "labels"))
-    return {**named, **given(inputs=read_inputs(inputs or []))}
+    call: dict[str, Any] = {}
+    if app is not None:
+        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
+        env = None
+    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional))
+    return {**given(argv=argv, application=call, env=pairs(env or [], "env")), **files}
 
 
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:

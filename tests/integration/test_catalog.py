@@ -74,7 +74,12 @@ async def _open(folder: Path) -> AsyncIterator[UnitOfWork]:
             await connection.run_sync(METADATA.create_all)
         inbox, outbox = METADATA.tables["inbox"], METADATA.tables["outbox"]
         yield UnitOfWork(
-            engine=engine, inbox=inbox, outbox=outbox, source="scheduler", announce=list, turn=turn_for(engine)
+            engine=engine,
+            inbox=inbox,
+            outbox=outbox,
+            source="scheduler",
+            announce=lambda _rows: None,
+            turn=turn_for(engine),
         )
     finally:
         await engine.dispose()
@@ -171,7 +176,7 @@ async def test_another_file_is_not_mistaken_for_the_one_before(site: Site, tmp_p
 
 
 async def test_an_object_is_followed_too(site: Site, s3: S3) -> None:
-    access = S3Access(endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key)  # type: ignore[arg-type]
+    access = S3Access(endpoint=s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key)
     store = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
     bucket = f"test-{message_id()}"
     settings = ApplicationSettings(file=f"s3://{bucket}/config/apps.yaml")

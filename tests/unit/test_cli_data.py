@@ -248,6 +248,23 @@ def test_this_machine_can_run_the_stack(terminal: Terminal) -> None:
     assert terminal.server.requests == []
 
 
+def test_applications_say_what_they_take(terminal: Terminal) -> None:
+    train = {
+        "app": {"cmd": ["train"], "env": ["SEED"]},
+        "handler": {"files_down": {"data_ids": "data"}, "files_up": {"artifact": "model"}},
+        "aws_resources": {"hardware": {"MEMORY": 8000, "VCPU": 4, "GPU": 1}, "timeout": 18000},
+    }
+    bare = {"app": {"cmd": ["true"]}, "handler": {}}
+    applications = {"decode": {"v1": {"train": train}}, "other": {"v1": {"run": bare}}}
+    fault = {"line": 7, "field": "x", "message": "there is no such field"}
+    terminal.server.on("GET", "/v1/applications", {"applications": applications, "faults": [fault]})
+    shown = terminal.run("apps")
+    for word in ("decode/v1/train", "data_ids", "artifact", "SEED", "4", "5h", "other/v1/run"):
+        assert word in shown.out
+    assert "Line 7: there is no such field" in shown.err
+    assert "other/v1/run" not in terminal.run("apps", "decode").out
+
+
 def test_backends_say_what_is_free(terminal: Terminal) -> None:
     local = {
         "backend": "local",
