@@ -153,7 +153,9 @@ def _dialects(*, demo: bool) -> dict[str, Any]:
     """Say what other systems' APIs are to know: on a demo stack anybody may make themselves a user of decode."""
     # A machine of somebody's may take a job; where none is there, or none begins with it, it runs here.
     place = {"backends": ["pull", "local"], "patience": 20}
-    return {"decode": {"sign_up": True, "environments": dict.fromkeys(("local", "cloud", "any"), place)}} if demo else {}
+    return (
+        {"decode": {"sign_up": True, "environments": dict.fromkeys(("local", "cloud", "any"), place)}} if demo else {}
+    )
 
 
 def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[str, str]]) -> dict[str, Any]:

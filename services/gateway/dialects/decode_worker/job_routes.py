@@ -57,7 +57,7 @@ async def get_jobs(
         keyed=False,
         wait=visit.settings.wait if limit else 0,
     )
-    return json_body({str(lease.number): job_of(lease).model_dump() for lease in found.items})
+    return json_body({str(lease.number): job_of(lease).model_dump(mode="json") for lease in found.items})
 
 
 async def get_job_status(job_id: JobId, visit: Visiting) -> Response:
