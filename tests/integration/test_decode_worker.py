@@ -125,11 +125,12 @@ async def test_what_a_job_wants_of_a_gpu_is_read_by_both_names(site: PullSite) -
     """Defect 4: workers said `gpu_memory`, the API read `gpu_mem`."""
     gpu = {"count": 1, "memory": 8 * 2**30, "model": "a100", "architecture": "ampere"}
     for word in ("gpu_mem", "gpu_memory"):
+        large: dict[str, Any] = {word: 8192, "gpu_model": "a100"}
         job = await site.submit(resources={"gpus": gpu})
         assert await _pull(site) == {}
-        assert await _pull(site, **{word: 8192, "gpu_model": "a100"}) == {}
-        assert await _pull(site, **{word: 4096, "gpu_model": "a100", "gpu_archi": "ampere"}) == {}
-        number, told = await _one(site, **{word: 8192, "gpu_model": "a100", "gpu_archi": "ampere"})
+        assert await _pull(site, **large) == {}
+        assert await _pull(site, **{**large, word: 4096, "gpu_archi": "ampere"}) == {}
+        number, told = await _one(site, **large, gpu_archi="ampere")
         assert told["hardware"]["gpu_mem"] == 8192
         await _say(site, number, "finished")
         await site.until(job)

@@ -48,6 +48,7 @@ async def get_jobs(
         gpu_memory=(gpu_mem if gpu_memory is None else max(gpu_mem, gpu_memory)) * _MEGABYTE,
         gpu_model=gpu_model or None,
         gpu_architecture=gpu_archi or None,
+        images=True,
     )
     found = await visit.leases.take(
         visit.settings.backend,
