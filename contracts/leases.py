@@ -46,8 +46,10 @@ class Offer(Model):
     """Bytes on each GPU."""
     gpu_model: str | None = Field(default=None, max_length=64, pattern=_GPU)
     gpu_architecture: str | None = Field(default=None, max_length=64, pattern=_GPU)
+    images: bool = False
+    """Whether the worker runs container images; one that does not takes programs that need none."""
 
-    _no_flags = field_validator("*", mode="before")(refuse_flag)
+    _no_flags = field_validator("cpus", "memory", "gpus", "gpu_memory", mode="before")(refuse_flag)
 
 
 class Lease(Model):

@@ -37,6 +37,7 @@ from .commands import (
     users,
     versions,
     waiting,
+    worker,
 )
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
@@ -91,6 +92,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add(_STACK, stack.up, stack.down, stack.service, stack.gateway, stack.backup, stack.restore)
+app.add_typer(worker.app, name="worker", rich_help_panel=_STACK)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)

@@ -29,7 +29,9 @@ __all__ = ["LARGE", "Machine", "done", "poll", "step", "worker"]
 
 _T = TypeVar("_T")
 
-LARGE = Offer(cpus=64, memory=2**38, gpus=8, gpu_memory=2**36, gpu_model="NVIDIA A100", gpu_architecture="Ampere")
+LARGE = Offer(
+    cpus=64, memory=2**38, gpus=8, gpu_memory=2**36, gpu_model="NVIDIA A100", gpu_architecture="Ampere", images=True
+)
 
 
 async def poll(call: Callable[[], Awaitable[_T]], is_good: Callable[[_T], bool], *, seconds: float = 20) -> _T:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, or_, select, update
+from sqlalchemy import RowMapping, delete, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.leases import Offer
@@ -67,6 +67,8 @@ async def add(
         "gpu_memory": task.gpu_memory or 0,
         "task": task.model_dump(mode="json"),
         "tried": await tried(connection, task.workload_id),
+        # The program of an application runs as it is where there are no containers.
+        "needs_image": bool(task.image) and task.files is None,
         "outputs": [],
         "state": PullState.WAITING.value,
         "accepted_at": accepted_at,
@@ -148,11 +150,17 @@ async def _window(
     table = pulls.c
     anybody = table.environment.is_(None) & (table.queued_at <= before)
     statement = (
-        select(*(table[name] for name in ("number", "priority", "accepted_at", "environment", "tried", *_ROOM)))
+        select(
+            *(
+                table[name]
+                for name in ("number", "priority", "accepted_at", "environment", "needs_image", "tried", *_ROOM)
+            )
+        )
         .where(
             table.backend == backend,
             table.state == PullState.WAITING.value,
             or_(table.environment == worker.environment, anybody),
+            or_(table.needs_image.is_(False), true() if offer.images else false()),
             *(table[name] <= getattr(offer, name) for name in ("cpus", "memory", "gpus", "gpu_memory")),
         )
         .order_by(table.priority.desc(), table.accepted_at, table.number)
@@ -169,6 +177,7 @@ async def _window(
 def suits(row: RowMapping | Record, worker: RowMapping | Record) -> bool:
     """Say whether an attempt fits what a worker offered last."""
     alike = row["environment"] is None or row["environment"] == worker["environment"]
+    alike = alike and (worker["images"] or not row["needs_image"])
     fits = all(row[name] <= worker[name] for name in ("cpus", "memory", "gpus", "gpu_memory"))
     return alike and fits and _fits_gpu(row, worker["gpu_model"], worker["gpu_architecture"])
 
@@ -230,6 +239,7 @@ async def see(
     """Note that a worker is there, and what it offers; one that *asks* for nothing offers what it did before."""
     values = {
         "environment": worker.environment,
+        "images": offer.images,
         "seen_at": moment,
         **{name: getattr(offer, name) for name in _ROOM},
     }

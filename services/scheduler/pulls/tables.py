@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -37,6 +38,7 @@ def _add_pulls(metadata: MetaData) -> Table:
         Column("workload_id", String(64), nullable=False),
         Column("attempt", Integer, nullable=False),
         *_room(),
+        Column("needs_image", Boolean, nullable=False),
         Column("environment", String(64)),
         Column("priority", Integer, nullable=False),
         Column("task", JSON, nullable=False),
@@ -67,6 +69,7 @@ def _add_workers(metadata: MetaData) -> Table:
         Column("backend", String(64), primary_key=True),
         Column("worker", String(400), primary_key=True),
         *_room(),
+        Column("images", Boolean, nullable=False),
         Column("environment", String(64), nullable=False),
         Column("seen_at", Moment, nullable=False),
     )

@@ -48,6 +48,7 @@ async def get_jobs(
         gpu_memory=(gpu_mem if gpu_memory is None else max(gpu_mem, gpu_memory)) * _MEGABYTE,
         gpu_model=gpu_model or None,
         gpu_architecture=gpu_archi or None,
+        images=True,
     )
     found = await visit.leases.take(
         visit.settings.backend,
@@ -57,7 +58,7 @@ async def get_jobs(
         keyed=False,
         wait=visit.settings.wait if limit else 0,
     )
-    return json_body({str(lease.number): job_of(lease).model_dump() for lease in found.items})
+    return json_body({str(lease.number): job_of(lease).model_dump(mode="json") for lease in found.items})
 
 
 async def get_job_status(job_id: JobId, visit: Visiting) -> Response:
