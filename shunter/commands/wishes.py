@@ -45,7 +45,6 @@ __all__ = [
     "Wait",
     "Walltime",
     "array_of",
-    "brought",
     "callback_of",
     "given",
     "labels_of",

@@ -60,7 +60,8 @@ class DecodeUser:
 
     def until_ended(self, number: int, seconds: float = 60) -> tuple[dict[str, Any], list[str]]:
         """Return a job when it has ended, and the states that were seen."""
-        ends, seen = time.monotonic() + seconds, []
+        ends = time.monotonic() + seconds
+        seen: list[str] = []
         while True:
             found = self.ask("GET", f"/jobs/{number}", 200)
             if not seen or seen[-1] != found["status"]:

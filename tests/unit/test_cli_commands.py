@@ -32,7 +32,7 @@ COMMANDS = [
     *("files usage", "files limits", "files limit", "files unlimit"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
-    *("login", "logout", "backends", "apps", "whoami", "doctor", "version"),
+    *("login", "logout", "backends", "apps", "whoami", "doctor", "version", "worker", "worker pull"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
     *("token", "token mint", "token narrow", "token list", "token revoke", "token inspect", "token keys"),
     *("keys", "keys make", "keys list", "keys rm"),
@@ -42,7 +42,7 @@ COMMANDS = [
 ]
 
 GROUPS = {"files", "audit", "parked", "schedule", "batch", "token", "keys", "users", "projects"}
-GROUPS |= {"subscriptions", "deliveries", "mail"}
+GROUPS |= {"subscriptions", "deliveries", "mail", "worker"}
 
 WITHOUT_JSON = {"down", "service", "gateway"}
 
