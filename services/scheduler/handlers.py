@@ -96,10 +96,7 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
-            TakeLeases: parts.leases.take,
-            ReportLease: parts.leases.report,
-            WishMail: parts.mail.service.wish,
-            RefuseMail: parts.mail.service.refuse,
+            **_other_commands(parts),
         }
     )
     bus.answer_queries(
@@ -114,14 +111,10 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
-            GetLease: parts.leases.get,
-            UseLease: parts.leases.use,
-            GetMailStanding: parts.mail.service.get,
-            ReadMailTicket: parts.mail.service.read,
+            **_other_queries(parts),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
-            ListApplications: parts.shelf.answer,
         }
     )
     bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
@@ -146,6 +139,27 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
         ListBatches: batches.page,
         GetSchedule: schedules.get,
         ListSchedules: schedules.page,
+    }
+
+
+def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
+    """Return those about outside workers and mail."""
+    return {
+        TakeLeases: parts.leases.take,
+        ReportLease: parts.leases.report,
+        WishMail: parts.mail.service.wish,
+        RefuseMail: parts.mail.service.refuse,
+    }
+
+
+def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
+    """Return those about outside workers, mail and applications."""
+    return {
+        GetLease: parts.leases.get,
+        UseLease: parts.leases.use,
+        GetMailStanding: parts.mail.service.get,
+        ReadMailTicket: parts.mail.service.read,
+        ListApplications: parts.shelf.answer,
     }
 
 
