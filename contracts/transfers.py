@@ -50,7 +50,7 @@ class FolderContent(Model):
 
     items: list[StoredAt]
     folders: list[str] = []
-    """Folders in which nothing lies."""
+    """Folders that somebody made, so that they are there even if nothing lies in them."""
     next_cursor: str | None = None
 
 

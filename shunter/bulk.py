@@ -1,4 +1,4 @@
-"""Bulk as a whole: a client's `bulk`."""
+"""Many files at once: a client's `bulk`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from .keys import owner_folder, require_own_path
 from .objects import Arrival, Objects
 from .rights import owner_for
 from .rules import Quotas
-from .store import StoredFile, close_upload, put_file
+from .store import OpenedUpload, StoredFile, close_upload, put_file
 from .uploads import event_of
 
 __all__ = ["Adoption", "inbox_of"]
@@ -89,11 +89,11 @@ class Adoption:
         mark = "\n".join((form.id, name, arrival.tag, before.key if before else ""))
         key = f"{owner_folder(form.owner)}/{hashlib.sha256(mark.encode()).hexdigest()[:32]}"
         try:
-            path = await self._place(form, name, arrival.size)
+            path = await self._place(form, name)
+            if not await self._begin(form, name, path, arrival.size, key):
+                return
         except (RefusedError, ValueError) as error:
             await self._refuse(form, name, arrival, key, str(error))
-            return
-        if not await self._begin(form, name, key):
             return
         try:
             await self._objects.adopt(arrival, key)
@@ -110,10 +110,11 @@ class Adoption:
                 await note_arrival(first.connection, form.id, name, Known(arrival.tag, key))
                 first.send(event_of(file))
 
-    async def _begin(self, form: OpenedForm, name: str, key: str) -> bool:
-        """Have the sweep know of the copy; False if somebody else has just made the file."""
+    async def _begin(self, form: OpenedForm, name: str, path: str, size: int, key: str) -> bool:
+        """Have the sweep, and the quotas, know of the copy; False if somebody else has just made the file."""
         async with self._unit.begin(_context()) as work:
-            await note_copy(work.connection, key, now() + _COPYING)
+            await self._quotas.require(work.connection, form.owner, path, size, upload=key, alone=True)
+            await note_copy(work.connection, OpenedUpload(key, None, form.owner, path, size), now() + _COPYING)
             # In this order: from the note on, nobody else's end can go unseen, and a note that is left over would
             # have the sweep take the bytes of a file.
             known = (await known_arrivals(work.connection, form.id)).get(name)
@@ -122,15 +123,14 @@ class Adoption:
             await close_upload(work.connection, key)
             return False
 
-    async def _place(self, form: OpenedForm, name: str, size: int) -> str:
+    async def _place(self, form: OpenedForm, name: str) -> str:
         """Return where it goes, or refuse it."""
         path = clean_path(f"{form.folder}/{clean_path(name)}" if form.folder else name)
         require_own_path(path)
-        async with self._unit.reading() as connection:
-            if form.guest:
-                guest = Principal.model_validate_json(form.guest)
+        if form.guest:
+            guest = Principal.model_validate_json(form.guest)
+            async with self._unit.reading() as connection:
                 await owner_for(connection, guest, form.owner, path, Power.CONTROL)
-            await self._quotas.require(connection, form.owner, path, size)
         return path
 
     async def _refuse(self, form: OpenedForm, name: str, arrival: Arrival, key: str, why: str) -> None:

@@ -42,4 +42,5 @@ class ContentService:
         span = timedelta(seconds=max(1.0, longest_url(query.principal, owner, query.expires)))
         urls = await self._objects.presign_gets([file.key for file in page.items], span)
         items = [StoredAt(file=file, url=url) for file, url in zip(page.items, urls, strict=True)]
-        return FolderContent(items=items, next_cursor=page.next_cursor)
+        folders = [folder.path.removesuffix("/") for folder in page.folders]
+        return FolderContent(items=items, folders=folders, next_cursor=page.next_cursor)

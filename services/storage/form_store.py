@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.unit import upsert_for
 
+from .store import OpenedUpload
 from .tables import ARRIVALS, FORMS, UPLOADS
 
 __all__ = [
@@ -81,9 +82,9 @@ async def note_arrival(connection: AsyncConnection, form_id: str, name: str, kno
     )
 
 
-async def note_copy(connection: AsyncConnection, key: str, expires_at: datetime) -> None:
+async def note_copy(connection: AsyncConnection, copy: OpenedUpload, expires_at: datetime) -> None:
     """Have the sweep know of an object that is being made, should we not come to its end."""
-    values = {"key": key, "upload_id": None, "expires_at": expires_at}
+    values = {**asdict(copy), "expires_at": expires_at}
     await connection.execute(
         upsert_for(connection)(UPLOADS).values(values).on_conflict_do_nothing(index_elements=["key"])
     )

@@ -17,16 +17,20 @@ from contracts.commands import ShareFolder, UnshareFolder
 from contracts.envelope import Context
 from contracts.errors import NotFoundError, ShunterError
 from contracts.events import FileRefused, FileStored
+from contracts.file_commands import MakeFolder
+from contracts.files import Folder
 from contracts.grants import Grant, Right
 from contracts.model import now
 from contracts.queries import FreezeInputs
 from contracts.spec import Input
 from contracts.transfers import DownloadFolder, FormUpload, OpenForm
 from services.chassis.bus import Bus
+from services.chassis.unit import UnitOfWork
 from services.storage.adoption import Adoption
 from services.storage.form_store import OpenedForm, forms_of
 from services.storage.forms import FormService
 from services.storage.keys import owner_folder
+from services.storage.objects import Objects
 from services.storage.rules import Quotas
 from services.storage.settings import StorageSettings
 from services.storage.tables import FORMS, OUTBOX, UPLOADS
@@ -124,13 +128,23 @@ async def test_a_guest_who_is_not_let_in_any_more_brings_nothing(ada: User) -> N
     assert refused.path == "ours/second"
 
 
+async def test_what_a_quota_has_no_room_for_is_refused(ada: User) -> None:
+    await ada.rule("small", quota=10)
+    form = await _form(ada, "small")
+    assert await _post(form, "fits", b"x" * 8) == 204
+    assert (await ada.get("small/fits")).size == 8
+    assert await _post(form, "too much", b"x" * 3) == 204
+    assert await _post(form, "fits", b"y" * 10) == 204
+    assert [(item.path, item.size) for item in (await ada.page()).items] == [("small/fits", 10)]
+    (refused,) = await ada.events(FileRefused)
+    assert (refused.path, "no room" in refused.message) == ("small/too much", True)
+
+
 async def test_a_form_that_is_over_leaves_nothing_over(ada: User, served: tuple[Bus, StorageSettings]) -> None:
     form = await _form(ada)
     assert await _post(form, "late", b"nobody looked") == 204
     async with opened(served[1]) as (unit, objects):
-        service = FormService(
-            unit=unit, objects=objects, adoption=Adoption(unit=unit, objects=objects, quotas=Quotas(None))
-        )
+        service = FormService(unit=unit, objects=objects, adoption=_adoption(unit, objects))
         async with unit.begin(_context()) as work:
             (row,) = await forms_of(work.connection, ada.principal.subject)
             await _expire(work.connection, row)
@@ -150,10 +164,7 @@ async def test_two_who_look_make_one_file(ada: User, served: tuple[Bus, StorageS
     async with opened(served[1]) as (unit, objects), opened(served[1]) as (other, others):
         async with unit.reading() as connection:
             (row,) = await forms_of(connection, ada.principal.subject)
-        looks = [
-            Adoption(unit=unit, objects=objects, quotas=Quotas(None)).of(row),
-            Adoption(unit=other, objects=others, quotas=Quotas(None)).of(row),
-        ]
+        looks = [_adoption(unit, objects).of(row), _adoption(other, others).of(row)]
         await asyncio.gather(*looks, ada.get("data/d1/once"))
         owner = ada.principal.subject
         async with unit.reading() as connection:
@@ -177,6 +188,11 @@ async def test_a_folder_is_downloaded_page_by_page(ada: User) -> None:
         if (cursor := page.next_cursor) is None:
             break
     assert found == {"data/a": b"a", "data/b/c": b"b/c", "data/d": b"d"}
+    await ada.order(MakeFolder(principal=ada.principal, path="data/new"), Folder)
+    page = await ada.ask(DownloadFolder(principal=ada.principal, path="data"))
+    assert page.folders == ["data/new"]
+    empty = await ada.ask(DownloadFolder(principal=ada.principal, path="data/new"))
+    assert (empty.items, empty.folders) == ([], [])
     with pytest.raises(NotFoundError):
         await ada.ask(DownloadFolder(principal=ada.principal, path="dat"))
     with pytest.raises(NotFoundError):
@@ -190,3 +206,7 @@ async def _expire(connection: AsyncConnection, form: OpenedForm) -> None:
 
 def _context() -> Context:
     return Context.start("service:test")
+
+
+def _adoption(unit: UnitOfWork, objects: Objects) -> Adoption:
+    return Adoption(unit=unit, objects=objects, quotas=Quotas(None))

@@ -95,7 +95,7 @@ ROWS: dict[str, Row] = {
     "openUpload": Row(200, _NO_SUCH, 403, body={"path": "{path}", "size": 4, "owner": "{owner}"}),
     "resumeUpload": Row(403, 403, body={"ticket": "forged"}),
     "completeUpload": Row(403, 403, body={"ticket": "forged", "parts": [{"number": 1, "etag": "x"}]}),
-    "zipFiles": Row(200, 404, 404, query="owner={owner}"),
+    "zipFiles": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "zipFolder": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "openForm": Row(200, _NO_SUCH, 403, body={"folder": "{path}", "owner": "{owner}"}),
     "presignDownload": Row(200, _NO_SUCH, 200, body={"path": "{path}", "owner": "{owner}"}),
