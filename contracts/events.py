@@ -261,7 +261,7 @@ class FileDeleted(Event):
     key: str
     upload: str = ""
     reason: str = "deleted"
-    """`deleted`, `purged` (for good) or `expired`."""
+    """`deleted`, `overwritten` by a move, `purged` (for good) or `expired`."""
     at: Timestamp
 
     @property

@@ -11,7 +11,6 @@ import structlog
 
 from contracts.envelope import Context
 from contracts.errors import NotFoundError, RefusedError, UnavailableError
-from contracts.events import FileStored
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.spec import clean_path
@@ -25,6 +24,7 @@ from .objects import Arrival, Objects
 from .rights import owner_for
 from .rules import Quotas
 from .store import OpenedUpload, StoredFile, close_upload, put_file
+from .uploads import event_of
 
 __all__ = ["Adoption", "inbox_of"]
 
@@ -108,7 +108,7 @@ class Adoption:
                     raise UnavailableError("the sweep is taking the copy away; it is made again after that")
                 await put_file(first.connection, file, _cause(key))
                 await note_arrival(first.connection, form.id, name, Known(arrival.tag, key))
-                first.send(_stored(file))
+                first.send(event_of(file))
 
     async def _begin(self, form: OpenedForm, name: str, path: str, size: int, key: str) -> bool:
         """Have the sweep, and the quotas, know of the copy; False if somebody else has just made the file."""
@@ -149,15 +149,3 @@ def _cause(key: str) -> str:
 
 def _context() -> Context:
     return Context.start("service:storage")
-
-
-def _stored(file: StoredFile) -> FileStored:
-    return FileStored(
-        owner=file.owner,
-        path=file.path,
-        key=file.key,
-        size=file.size,
-        sha256=file.sha256,
-        content_type=file.content_type,
-        at=file.created_at,
-    )

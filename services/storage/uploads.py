@@ -37,7 +37,7 @@ from .store import (
     put_file,
 )
 
-__all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
+__all__ = ["TICKET_AGE", "UploadService", "UploadTicket", "event_of"]
 
 TICKET_AGE = timedelta(days=30).total_seconds()
 """Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
@@ -171,7 +171,7 @@ class UploadService:
                 if ticket.same_as and not await hold_object(work.connection, ticket.owner, ticket.same_as):
                     raise _gone()
                 await put_file(work.connection, file, cause)
-                work.send(_event_of(file))
+                work.send(event_of(file))
                 return file.to_record()
         if (stored := await self._stored(ticket.key)) is not None:
             return stored.to_record()
@@ -320,7 +320,8 @@ def _file_of(ticket: UploadTicket, sha256: str) -> StoredFile:
     )
 
 
-def _event_of(file: StoredFile) -> FileStored:
+def event_of(file: StoredFile, restored_from: str = "") -> FileStored:
+    """Say that a file is there."""
     return FileStored(
         owner=file.owner,
         path=file.path,
@@ -330,5 +331,6 @@ def _event_of(file: StoredFile) -> FileStored:
         content_type=file.content_type,
         workload_id=file.workload_id,
         upload=file.upload,
+        restored_from=restored_from,
         at=file.created_at,
     )

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from contracts.envelope import Context
 from contracts.errors import InvalidError, NotFoundError
-from contracts.events import FileStored
 from contracts.file_commands import PurgeVersions, RestoreFile, RestoreVersion
 from contracts.file_events import VersionsPurged
 from contracts.file_queries import ListVersions
@@ -22,7 +21,8 @@ from .keys import new_key, owner_folder, require_own_path
 from .listing import cursor_of, start_of
 from .rules import Quotas
 from .store import find_file, put_file
-from .stored import Reason, StoredFile
+from .stored import Reason
+from .uploads import event_of
 
 __all__ = ["VersionService"]
 
@@ -152,22 +152,7 @@ async def _bring_back(work: Work, kept: Kept, to: str, cause: str) -> None:
     await put_file(work.connection, file, cause)
     if kept.reason is not Reason.OVERWRITTEN:
         await forget_kept(work.connection, [old.upload])
-    work.send(_stored(file, old))
-
-
-def _stored(file: StoredFile, old: StoredFile) -> FileStored:
-    return FileStored(
-        owner=file.owner,
-        path=file.path,
-        key=file.key,
-        size=file.size,
-        sha256=file.sha256,
-        content_type=file.content_type,
-        workload_id=file.workload_id,
-        upload=file.upload,
-        restored_from=old.upload,
-        at=file.created_at,
-    )
+    work.send(event_of(file, old.upload))
 
 
 def _upload_of(owner: str, version: str) -> str:
