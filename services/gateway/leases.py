@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +78,12 @@ class LeaseService:
         older_than: float = 0.0,
         keyed: bool = True,
         wait: float = 0.0,
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Leases:
-        """Return what fits; if there is nothing, wait up to *wait* seconds for it."""
+        """Return what fits; if there is nothing, wait up to *wait* seconds for it.
+
+        *is_gone* says whether the caller has hung up meanwhile: then nothing is taken for them any more.
+        """
         command = TakeLeases(
             principal=self._caller.principal,
             worker=worker,
@@ -99,12 +103,14 @@ class LeaseService:
         with translated("NATS"):
             subscription = await self._bus.connection.subscribe(work_subject(backend), cb=note)
         try:
-            return await self._take_patiently(command, news, wait)
+            return await self._take_patiently(command, news, wait, is_gone)
         finally:
             with suppress(UnavailableError), translated("NATS"):
                 await subscription.unsubscribe()
 
-    async def _take_patiently(self, command: TakeLeases, news: asyncio.Event, wait: float) -> Leases:
+    async def _take_patiently(
+        self, command: TakeLeases, news: asyncio.Event, wait: float, is_gone: Callable[[], Awaitable[bool]] | None
+    ) -> Leases:
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             news.clear()
@@ -115,6 +121,8 @@ class LeaseService:
             with suppress(TimeoutError), self._closing.waking(news.set):
                 async with asyncio.timeout(left):
                     await news.wait()
+            if is_gone is not None and await is_gone():
+                return Leases(items=[])
 
     async def greet(self, backend: str) -> None:
         """Say that a worker is there, who will ask for work soon; raises `ForbiddenError` for whoever gets none."""
