@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.commands import CompleteUpload
-from contracts.errors import InvalidError, NotFoundError, UnavailableError
+from contracts.envelope import Context
+from contracts.errors import InvalidError, NotFoundError, ShunterError, UnavailableError
 from contracts.files import FileRecord, PartDone, UploadPlan
 from contracts.holdings import OutputFile
 from contracts.leases import (
@@ -24,6 +25,7 @@ from contracts.leases import (
     UseLease,
 )
 from contracts.model import now
+from contracts.principals import Principal
 from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
 from contracts.runs import LogChunk, Step, StepName, Stream, run_name
 from contracts.subjects import log_subject, work_subject
@@ -35,14 +37,23 @@ from .callers import Caller
 from .closing import Closing
 from .transfer import Body, Download, Transfer
 
-__all__ = ["LeaseService", "Whose"]
+__all__ = ["LeaseService", "Whose", "greet"]
 
 _COMPLETE_WAIT = 300.0
 """Seconds that storage has to check an upload; it may have to read all of it."""
 
 _MOST_OF_TICKET = 16_384
+_GREETING = 1.0
+"""Seconds that a login waits for the scheduler to know of it."""
 _TO_GREET = Offer(cpus=1, memory=1)
 """What is offered by somebody who only says that they are there."""
+
+
+async def greet(bus: Bus, principal: Principal, context: Context, backend: str) -> None:
+    """Say that a worker is there, who will ask for work soon; who may have none is refused, and nobody minds."""
+    command = TakeLeases(principal=principal, backend=backend, offer=_TO_GREET, limit=0, keyed=False)
+    with suppress(ShunterError):
+        await bus.order(command, context, wait=_GREETING, answer=Leases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +134,6 @@ class LeaseService:
                     await news.wait()
             if is_gone is not None and await is_gone():
                 return Leases(items=[])
-
-    async def greet(self, backend: str) -> None:
-        """Say that a worker is there, who will ask for work soon; raises `ForbiddenError` for whoever gets none."""
-        await self.take(backend, _TO_GREET, limit=0, keyed=False)
 
     async def report(self, whose: Whose, steps: list[Step]) -> LeaseStanding:
         """Pass on what happened; raises `NotFoundError` where it counts no more."""

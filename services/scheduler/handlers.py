@@ -62,6 +62,7 @@ from services.chassis.errors import invalid_from
 from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
+from .pulls.desk import LeaseDesk
 from .schedules.service import ScheduleService
 from .webhooks.service import HookService
 
@@ -94,8 +95,7 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
-            TakeLeases: parts.leases.take,
-            ReportLease: parts.leases.report,
+            **_lease_commands(parts.leases),
         }
     )
     bus.answer_queries(
@@ -110,8 +110,7 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
-            GetLease: parts.leases.get,
-            UseLease: parts.leases.use,
+            **_lease_queries(parts.leases),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
@@ -141,6 +140,14 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
         GetSchedule: schedules.get,
         ListSchedules: schedules.page,
     }
+
+
+def _lease_commands(leases: LeaseDesk) -> dict[type[Any], CommandHandler]:
+    return {TakeLeases: leases.take, ReportLease: leases.report}
+
+
+def _lease_queries(leases: LeaseDesk) -> dict[type[Any], QueryHandler]:
+    return {GetLease: leases.get, UseLease: leases.use}
 
 
 def _hook_commands(hooks: HookService) -> dict[type[Any], CommandHandler]:
