@@ -14,6 +14,7 @@ from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
 from .ids import WorkloadId
 from .leases import LEASE_COMMANDS
+from .mail_commands import MAIL_COMMANDS
 from .model import Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
@@ -297,6 +298,7 @@ COMMANDS: tuple[type[Command], ...] = (
     DeleteFile,
     *HOOK_COMMANDS,
     *LEASE_COMMANDS,
+    *MAIL_COMMANDS,
     ShareFolder,
     UnshareFolder,
     *FILE_COMMANDS,

@@ -13,7 +13,9 @@ from .grants import Grant
 from .hook_events import HOOK_EVENTS
 from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
+from .mail_events import MAIL_EVENTS
 from .model import Timestamp
+from .parked_events import MessageDropped, MessageParked, MessageResent
 from .principals import Principal
 from .refusals import RequestRefused
 from .runs import FrozenInput
@@ -21,6 +23,7 @@ from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 from .tasks import TaskCounts, TaskFact, TaskGroup
+from .transfers import TRANSFER_EVENTS, FileRefused
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "CommandRefused",
     "Event",
     "FileDeleted",
+    "FileRefused",
     "FileStored",
     "FolderShared",
     "FolderUnshared",
@@ -115,6 +119,8 @@ class WorkloadMoved(_WorkloadEvent):
     logs: list[OutputFile] = []
     inputs: list[FrozenInput] | None = None
     """Given when its start brought files: all inputs that it has from now on."""
+    cause: str | None = None
+    """With the reason `dependency`: the workload whose end was at the root of it."""
 
     @property
     def subject_fact(self) -> str:
@@ -276,7 +282,7 @@ class FileDeleted(Event):
     key: str
     upload: str = ""
     reason: str = "deleted"
-    """`deleted`, `purged` (for good) or `expired`."""
+    """`deleted`, `overwritten` by a move, `purged` (for good) or `expired`."""
     at: Timestamp
 
     @property
@@ -326,52 +332,6 @@ class CommandRefused(Event):
         return self.command_id
 
 
-class MessageParked(Event):
-    """A message could not be handled, many times; it waits for an operator in the PARKED stream."""
-
-    name: ClassVar[str] = "message.parked"
-
-    service: str
-    stream: str
-    subject: str
-    sequence: int
-    deliveries: int
-    message_id: str
-    error: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class _ParkedEvent(Event):
-    """The envelope's actor says who did it."""
-
-    service: str
-    subject: str
-    sequence: int
-    """The message's place in the PARKED stream."""
-    message_id: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class MessageResent(_ParkedEvent):
-    """An operator sent a parked message again."""
-
-    name: ClassVar[str] = "message.resent"
-
-
-class MessageDropped(_ParkedEvent):
-    """An operator dropped a parked message."""
-
-    name: ClassVar[str] = "message.dropped"
-
-
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
@@ -387,6 +347,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    *TRANSFER_EVENTS,
     FolderShared,
     FolderUnshared,
     CommandRefused,
@@ -396,6 +357,7 @@ EVENTS: tuple[type[Event], ...] = (
     *HOOK_EVENTS,
     *CATALOG_EVENTS,
     *FILE_EVENTS,
+    *MAIL_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

@@ -6,8 +6,18 @@ from typing import ClassVar
 
 from .fact import Event
 from .model import Timestamp
+from .shelves import FolderRule, Gone
 
-__all__ = ["FILE_EVENTS", "FileMoved", "FolderMade", "FolderMoved", "FolderRemoved"]
+__all__ = [
+    "FILE_EVENTS",
+    "FileMoved",
+    "FolderMade",
+    "FolderMoved",
+    "FolderRemoved",
+    "FolderRuled",
+    "FolderUnruled",
+    "VersionsPurged",
+]
 
 
 class FileMoved(Event):
@@ -62,5 +72,56 @@ class FolderMoved(_FolderEvent):
     """How many files went along."""
 
 
-FILE_EVENTS: tuple[type[Event], ...] = (FileMoved, FolderMade, FolderMoved, FolderRemoved)
+class _RuleEvent(Event):
+    owner: str
+    rule: FolderRule
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the owner: paths make no good subjects."""
+        return self.owner
+
+
+class FolderRuled(_RuleEvent):
+    """A rule holds for a folder, instead of what held before."""
+
+    name: ClassVar[str] = "folder.ruled"
+
+
+class FolderUnruled(_RuleEvent):
+    """A rule holds no more; `rule` says how it was."""
+
+    name: ClassVar[str] = "folder.unruled"
+
+
+class VersionsPurged(Event):
+    """What files were before can be brought back no more."""
+
+    name: ClassVar[str] = "version.purged"
+
+    owner: str
+    path: str | None
+    """Only of this file, and of what was in the folder of this name."""
+    reasons: list[Gone]
+    upload: str | None = None
+    """Only of the file that this brought."""
+    versions: int
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the owner: it is about many."""
+        return self.owner
+
+
+FILE_EVENTS: tuple[type[Event], ...] = (
+    FileMoved,
+    FolderMade,
+    FolderMoved,
+    FolderRemoved,
+    FolderRuled,
+    FolderUnruled,
+    VersionsPurged,
+)
 """All of them."""

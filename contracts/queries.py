@@ -17,6 +17,7 @@ from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSh
 from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
 from .leases import LEASE_QUERIES
+from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
@@ -244,6 +245,8 @@ class OpenUpload(Query):
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256 | None = None
     """None lets storage compute it at completion."""
+    reuse: bool = False
+    """Whether nothing need be brought if the owner has a file of this content: the plan has no parts then."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
     owner: str | None = None
@@ -339,5 +342,6 @@ QUERIES: tuple[type[Query], ...] = (
     *LEASE_QUERIES,
     *TRANSFER_QUERIES,
     *FILE_QUERIES,
+    *MAIL_QUERIES,
 )
 """Every question there is."""

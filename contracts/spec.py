@@ -14,6 +14,7 @@ from .arrays import ArraySpec, check_places, fill, has_place
 from .environment import MOST_OF_ONE, check_env
 from .hooks import Callback
 from .ids import WorkloadId
+from .mail import Notify
 from .model import Model, Timestamp
 from .paths import FilePath, clean_path
 from .resources import Resources, Span
@@ -150,6 +151,8 @@ class JobSpec(Model):
     """What has to end before."""
     callback: Callback | None = None
     """Whom to tell of its moves."""
+    notify: Notify | None = None
+    """Whom to tell of it by mail."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from .fact import Event
 from .files import FileRecord
 from .model import Model, Timestamp
 from .principals import Principal
@@ -14,8 +15,10 @@ from .spec import clean_path
 
 __all__ = [
     "LARGEST_FORM",
+    "TRANSFER_EVENTS",
     "TRANSFER_QUERIES",
     "DownloadFolder",
+    "FileRefused",
     "FolderContent",
     "FolderPath",
     "FormUpload",
@@ -47,7 +50,7 @@ class FolderContent(Model):
 
     items: list[StoredAt]
     folders: list[str] = []
-    """Folders in which nothing lies."""
+    """Folders that somebody made, so that they are there even if nothing lies in them."""
     next_cursor: str | None = None
 
 
@@ -93,6 +96,29 @@ class OpenForm(Query):
     most: int = Field(default=LARGEST_FORM, ge=1, le=LARGEST_FORM)
     expires: float = Field(default=600, gt=0, le=7 * 86400)
 
+
+class FileRefused(Event):
+    """A file that came by a form is none: its name, its size or who brought it was not let in."""
+
+    name: ClassVar[str] = "file.refused"
+
+    owner: str
+    path: str
+    """Where it would be."""
+    key: str
+    """The object that it would have become; it does not exist."""
+    size: int
+    message: str
+    at: Timestamp
+
+    @property
+    def subject_id(self) -> str:
+        """Return the object's last name, which is an identifier."""
+        return self.key.rsplit("/", 1)[-1] or "none"
+
+
+TRANSFER_EVENTS: tuple[type[Event], ...] = (FileRefused,)
+"""Facts about bytes of many files."""
 
 TRANSFER_QUERIES: tuple[type[Query], ...] = (DownloadFolder, OpenForm)
 """Questions about bytes of many files."""

@@ -24,6 +24,7 @@ from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
+from .bulk import AsyncBulk
 from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
@@ -74,6 +75,7 @@ class AsyncClient(AsyncMany):
         self.operations = AsyncOperations(self._send)
         self.identity, self.folders = AsyncIdentity(self._send), AsyncFolders(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
+        self.bulk = AsyncBulk(self._send, self._carrier.bulk)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:

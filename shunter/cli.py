@@ -18,8 +18,10 @@ from .commands import (
     files,
     inspection,
     keys,
+    limits,
     login,
     logs,
+    mail,
     names,
     parked,
     projects,
@@ -33,6 +35,7 @@ from .commands import (
     token,
     usage,
     users,
+    versions,
     waiting,
     worker,
 )
@@ -100,8 +103,13 @@ app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
-for _verb, _command in (("mkdir", names.make_folder), ("mv", names.move)):
+for _verb, _command in (
+    *(("mkdir", names.make_folder), ("mv", names.move), ("versions", versions.versions), ("trash", versions.trash)),
+    *(("restore", versions.restore), ("empty-trash", versions.empty_trash), ("usage", limits.usage)),
+    *(("limits", limits.limits), ("limit", limits.limit), ("unlimit", limits.unlimit)),
+):
     files.app.command(_verb)(_command)
+app.add_typer(mail.app, name="mail", rich_help_panel=_SITE)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)

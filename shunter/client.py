@@ -23,6 +23,7 @@ from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
+from .bulk import Bulk
 from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
@@ -86,6 +87,7 @@ class Client(Many):
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
         self.sharing = Sharing(self._send, self._uploads, self._downloads)
+        self.bulk = Bulk(self._send, self._http, self.connection.url)
 
     def close(self) -> None:
         """Close the connections."""

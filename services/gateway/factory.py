@@ -34,11 +34,13 @@ from .jobs import JobService
 from .leases import LeaseService
 from .links import Linker
 from .logs import Archive, LogService
+from .mail import MailService
 from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
 from .sharing import SharingService
+from .shelves import ShelfService
 from .streams import Streams
 from .transfer import Transfer
 
@@ -132,6 +134,11 @@ class Factory:
             closing=self.closing,
         )
 
+    def mail(self) -> MailService:
+        """Return the service for mail."""
+        process = self._process
+        return MailService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
+
     def logs(self) -> LogService:
         """Return the service for logs."""
         return LogService(bus=self._process.bus, archive=self.archive())
@@ -171,6 +178,11 @@ class Factory:
             transfer=self.transfer(),
             most=int(process.settings.most_spooled),
         )
+
+    def shelves(self) -> ShelfService:
+        """Return the service for rules of folders, usage and versions."""
+        process = self._process
+        return ShelfService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def sharing(self) -> SharingService:
         """Return the service for grants."""

@@ -62,9 +62,19 @@ class FileService:
         return found
 
     async def plan(
-        self, path: str, size: int, sha256: str | None, content_type: str, owner: str | None = None
+        self,
+        path: str,
+        size: int,
+        sha256: str | None,
+        content_type: str,
+        owner: str | None = None,
+        *,
+        reuse: bool = False,
     ) -> UploadPlan:
-        """Agree with storage on an upload; *owner* is who shares the folder, if it is not the caller's own."""
+        """Agree with storage on an upload; *owner* is who shares the folder, if it is not the caller's own.
+
+        With *reuse* the plan has no parts if the caller has a file of this content already.
+        """
         query = OpenUpload(
             principal=self._caller.principal,
             path=path,
@@ -72,6 +82,7 @@ class FileService:
             sha256=sha256,
             content_type=content_type,
             owner=owner,
+            reuse=reuse,
         )
         plan: UploadPlan = await self._bus.ask(query)
         return plan

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from contracts.files import Sha256
+from contracts.mail import MailAddress
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
@@ -46,6 +47,7 @@ class StaticUser(BaseModel):
     """None for somebody who comes in by another way, such as a certificate."""
     projects: dict[str, Level] = {}
     roles: frozenset[Role] = frozenset()
+    email: MailAddress | None = None
     access_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None = None
     secret_key: SecretStr | None = None
     """With *access_key*, a key pair of theirs."""

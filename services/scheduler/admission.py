@@ -22,6 +22,7 @@ from .arrays.admitting import freeze
 from .backends.registry import Backends
 from .catalog.expanding import expand
 from .inputs import is_to_come, left_to_freeze, put_together
+from .mail.gate import MailGate
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
 from .webhooks.gate import HookGate
@@ -51,19 +52,21 @@ class Admitted:
     @property
     def kept(self) -> JobSpec:
         """Return the spec as records carry it: the items of an array lie elsewhere, and so do secrets."""
-        array, callback = self.spec.array, self.spec.callback
+        array, callback, notify = self.spec.array, self.spec.callback, self.spec.notify
         spec = self.spec if callback is None else self.spec.model_copy(update={"callback": callback.hidden()})
+        spec = spec if notify is None else spec.model_copy(update={"notify": notify.hidden()})
         return spec if array is None else spec.model_copy(update={"array": array.kept()})
 
 
 class Admission:
     """Checks who pays, whether any backend can hold it, and that its inputs are there; freezes them."""
 
-    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate, offered: Offered) -> None:
+    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate, offered: Offered, mail: MailGate) -> None:
         self._backends = backends
         self._ask = ask
         self._gate = gate
         self._offered = offered
+        self._mail = mail
 
     async def admit(self, spec: JobSpec, principal: Principal) -> Admitted:
         """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
@@ -91,17 +94,22 @@ class Admission:
         return Admitted(billed, shared, possible, own, items_of)
 
     async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
-        """Return the spec as it will be submitted later, when inputs are looked up; raises what speaks against it."""
-        if spec.application is None:
-            return (await self._check(spec, principal))[0]
-        # It stays the application that it names, as that is by then.
-        billed, _ = await self._check(expand(spec, await self._offered()).spec, principal)
-        return spec.model_copy(update={"project": billed.project})
+        """Return the spec as it will be submitted later, when inputs are looked up; raises what speaks against it.
+
+        Each job that is made of it is admitted by itself: it stays the application that it names, as that is by then,
+        and is told to the address that its owner has then.
+        """
+        whole = spec if spec.application is None else expand(spec, await self._offered()).spec
+        checked, _ = await self._check(whole, principal)
+        kept = checked if spec.application is None else spec.model_copy(update={"project": checked.project})
+        return kept.model_copy(update={"notify": spec.notify})
 
     async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         if spec.callback is not None:
             self._gate.require(spec.callback, "callback.")
+        if spec.notify is not None:
+            billed = billed.model_copy(update={"notify": self._mail.admit(spec.notify, principal)})
         return billed, tuple(await require_possible(billed, self._backends))
 
     async def freeze_more(self, row: Record, more: list[Input]) -> list[FrozenInput]:

@@ -32,7 +32,7 @@ from .queue.dispatcher import Dispatcher
 from .queue.lanes import LaneKey
 from .queue.table import Ticket
 from .records import Record, to_workload
-from .tables import arrays, callbacks, transitions, workloads
+from .tables import arrays, callbacks, notices, transitions, workloads
 from .temporal import StartJob
 from .webhooks.words import listen
 from .workflows.words import JobInput
@@ -161,7 +161,7 @@ def _begin(part: Part[Arrival], row: Record) -> list[dict[str, Any]]:
     """Tell of a workload that is let in, and return its first moves; one that is held for sure is held at once."""
     spec, moves = part.item.admitted.spec, [_first_move(row)]
     part.work.send(_accepted(row, part.item.admitted))
-    if spec.callback is not None:
+    if spec.callback is not None or spec.notify is not None:
         part.work.defer(*listen(row["id"]))
     if spec.hold and not spec.after:
         journey = Journey(part.work, row)
@@ -192,6 +192,8 @@ async def _write(
         await connection.execute(insert(arrays), kept)
     if told := [_callback_of(arrival) for arrival in arrivals if arrival.admitted.spec.callback]:
         await connection.execute(insert(callbacks), told)
+    if told := [_notice_of(arrival) for arrival in arrivals if arrival.admitted.spec.notify]:
+        await connection.execute(insert(notices), told)
 
 
 def _row_of(arrival: Arrival) -> Record:
@@ -210,13 +212,22 @@ def _row_of(arrival: Arrival) -> Record:
 
 
 def _callback_of(arrival: Arrival) -> Record:
-    spec = arrival.admitted.spec
-    assert spec.callback is not None
+    callback = arrival.admitted.spec.callback
+    assert callback is not None
+    return {**_told(arrival), "callback": callback.model_dump(mode="json")}
+
+
+def _notice_of(arrival: Arrival) -> Record:
+    notify = arrival.admitted.spec.notify
+    assert notify is not None
+    return {**_told(arrival), "notify": notify.model_dump(mode="json")}
+
+
+def _told(arrival: Arrival) -> Record:
     return {
         "workload_id": arrival.workload_id,
         "owner": arrival.owner,
-        "project": spec.project,
-        "callback": spec.callback.model_dump(mode="json"),
+        "project": arrival.admitted.spec.project,
         "closed": False,
         "created_at": arrival.at,
     }

@@ -36,6 +36,8 @@ from contracts.hook_commands import (
 )
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
 from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
+from contracts.mail_commands import RefuseMail, WishMail
+from contracts.mail_queries import GetMailStanding, ReadMailTicket
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
@@ -96,6 +98,8 @@ def register(bus: Bus, parts: Parts) -> None:
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
             **_lease_commands(parts.leases),
+            WishMail: parts.mail.service.wish,
+            RefuseMail: parts.mail.service.refuse,
         }
     )
     bus.answer_queries(
@@ -111,13 +115,15 @@ def register(bus: Bus, parts: Parts) -> None:
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
             **_lease_queries(parts.leases),
+            GetMailStanding: parts.mail.service.get,
+            ReadMailTicket: parts.mail.service.read,
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
             ListApplications: parts.shelf.answer,
         }
     )
-    bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)
+    bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
 
 
 def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:

@@ -19,6 +19,7 @@ from .catalog.sources import source_of
 from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
+from .mail.parts import MailParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -50,11 +51,16 @@ class Parts:
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
-        self.hooks = HookParts(frame, settings)
+        self.mail = MailParts(frame, settings)
+        self.hooks = HookParts(frame, settings, self.mail)
         source = source_of(section.applications, settings.data, settings.storage.s3)
         self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
         self.admission = admission = Admission(
-            backends=backends, ask=frame.bus.ask, gate=self.hooks.gate, offered=self.shelf.current
+            backends=backends,
+            ask=frame.bus.ask,
+            gate=self.hooks.gate,
+            offered=self.shelf.current,
+            mail=self.mail.gate,
         )
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         self.sharing = SharingService(unit=unit)

@@ -75,7 +75,12 @@ def take_step(work: Work, journey: Journey, step: Step) -> None:
             )
         case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
             journey.move(
-                WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation, phase=step.phase
+                WorkloadState.RUNNING,
+                at=step.at,
+                reason=Reason.STARTED,
+                message=step.message,
+                allocation=step.allocation,
+                phase=step.phase,
             )
         case StepName.ALIVE:
             _take_sign_of_life(work, journey, step)
@@ -129,4 +134,8 @@ def _take_end(work: Work, journey: Journey, step: Step) -> None:
         exit_code=step.exit_code if step.exit_code is not None else row["exit_code"],
         message=step.message,
     )
+    if end.reason is Reason.EXITED and end.exit_code == 0:
+        # Nothing is left to decide, and the workflow hears of it.
+        journey.move(WorkloadState.SUCCEEDED, at=now(), reason=end.reason, message=end.message, exit_code=0)
+        end = end.model_copy(update={"settled": True})
     work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(ended=end))

@@ -22,7 +22,7 @@ from contracts.principals import Level, Principal
 from contracts.queries import FindWorkload, GetHistory, GetWorkload, History, ListWorkloads
 from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
-from contracts.states import Reason, WorkloadState
+from contracts.states import HOLDS_ROOM, Reason, WorkloadState
 from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
 from services.chassis.bus import Delivery
@@ -40,7 +40,8 @@ from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
 from .arrays.store import find_array
 from .arrays.views import ArrayViews
 from .entrance import Arrival, Entrance
-from .journey import HOLDS_ROOM, Journey
+from .journey import Journey
+from .mail.notices import find_notice
 from .numbers import find_numbered
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_glance, to_json, to_transition, to_workload
@@ -107,7 +108,7 @@ class WorkloadService:
         # What it waited for is over; somebody wants it to run now.
         spec = await self._with_secret(old, to_workload(old).spec)
         spec = spec.model_copy(update={"hold": False, "start_at": None, "after": []})
-        owner = Principal(subject=old["owner"], projects={old["project"]: Level.MEMBER} if old["project"] else {})
+        owner = await self._owner_of(old)
         return await self._let_in(
             delivery,
             Arrival(
@@ -120,6 +121,13 @@ class WorkloadService:
                 retry_of=old["id"],
             ),
         )
+
+    async def _owner_of(self, old: Record) -> Principal:
+        """Return whose a workload is, with the address that they had when it was submitted."""
+        projects = {old["project"]: Level.MEMBER} if old["project"] else {}
+        async with self._unit.looking_up() as connection:
+            told = await find_notice(connection, old["id"]) if to_workload(old).spec.notify else None
+        return Principal(subject=old["owner"], projects=projects, email=told.own if told else None)
 
     async def _with_secret(self, old: Record, spec: JobSpec) -> JobSpec:
         """Return the spec of a workload with the secret that its record does not hold."""

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from services.chassis.settings import ChassisSettings, Server
 
 from .catalog.settings import ApplicationSettings, StorageGlance
+from .mail.settings import Mail
+from .patience import Patience
 
 __all__ = [
     "BackendSettings",
@@ -94,7 +96,7 @@ HostPattern = Annotated[
 """A host, an address, `*.example.org` for all below a name, or `*` for every host that is not ours to protect."""
 
 
-class Webhooks(BaseModel):
+class Webhooks(Patience):
     """Where users may have events sent to, and how often that is tried."""
 
     allow: list[HostPattern] = []
@@ -112,11 +114,6 @@ class Webhooks(BaseModel):
     """Seconds that one try may take, from the look-up of the name to the answer."""
     answer_limit: int = Field(default=64 * 2**10, ge=0)
     """Bytes that are read of an answer; what it says beyond its status is of no interest."""
-    attempts: int = Field(default=16, ge=1, le=100)
-    """Tries, after which an event is a dead letter."""
-    first_pause: float = Field(default=2.0, gt=0)
-    """Seconds before the second try; each further pause is twice as long."""
-    longest_pause: float = Field(default=3600.0, gt=0)
     per_host: int = Field(default=4, ge=1)
     """Events that are sent to one host at a time, so that a slow one leaves room for the others."""
     kept: float = Field(default=14.0, gt=0, le=365)
@@ -161,6 +158,7 @@ class SchedulerSection(BaseModel):
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
     webhooks: Webhooks = Webhooks()
+    mail: Mail = Mail()
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
     applications: ApplicationSettings = ApplicationSettings()

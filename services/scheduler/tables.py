@@ -21,6 +21,9 @@ from sqlalchemy import (
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
+from .catalog.tables import add_catalog_table
+from .counters import add_counters_table
+from .mail.tables import add_mail_tables
 from .pulls.tables import add_pull_tables
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "dependencies",
     "grants",
     "hook_position",
+    "mail_refusals",
+    "notices",
     "pull_workers",
     "pulls",
     "schedule_runs",
@@ -115,13 +120,7 @@ Index(
     postgresql_where=_claimed,
 )
 
-counters = Table(
-    "counters",
-    METADATA,
-    Column("name", String(32), primary_key=True),
-    Column("value", BigInteger, nullable=False),
-)
-"""The last number that was given, by what is counted."""
+counters = add_counters_table(METADATA)
 
 transitions = Table(
     "transitions",
@@ -334,6 +333,7 @@ deliveries = Table(
     Column("workload_id", String(64)),
     Column("event_id", String(128), nullable=False),
     Column("event_type", String(128), nullable=False),
+    Column("channel", String(16), nullable=False, server_default="webhook"),
     Column("url", String(2048), nullable=False),
     Column("content_type", String(128), nullable=False),
     Column("body", LargeBinary),
@@ -368,18 +368,8 @@ hook_position = Table(
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
 
-catalog = Table(
-    "catalog",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("source", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Column("loaded_at", Moment),
-    Column("broken", String(64), nullable=False),
-)
-"""One row: the file of applications as it could be used last, and the checksum of a later one that cannot be."""
-
+catalog = add_catalog_table(METADATA)
+notices, mail_refusals = add_mail_tables(METADATA)
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
 

@@ -19,10 +19,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import InternalError, UnavailableError
 from contracts.model import Model
+from contracts.states import WorkloadState
 from services.chassis.unit import OutboxRow
 
 from .settings import TemporalSettings
-from .workflows.job import STATE, JobWorkflow
+from .workflows.job import BACKEND, STATE, JobWorkflow
 from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
 
 __all__ = ["TEMPORAL_SINK", "Signal", "StartJob", "TemporalSink", "connect"]
@@ -107,17 +108,22 @@ class TemporalSink:
         self,
         client: Client,
         start: StartJob,
-        state: str = "accepted",
+        state: str = WorkloadState.ACCEPTED,
         # A row that is said again after a crash must not begin a second life of what has ended meanwhile.
         reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE,
     ) -> None:
-        attributes = [SearchAttributePair(_OWNER, start.owner), SearchAttributePair(STATE, state)]
+        # Where it goes is known mostly, and said here it costs the workflow no word of its own.
+        told = bool(start.backend) and state == WorkloadState.ACCEPTED
+        attributes = [SearchAttributePair(_OWNER, start.owner)]
+        attributes.append(SearchAttributePair(STATE, WorkloadState.QUEUED if told else state))
+        if told and start.backend:
+            attributes.append(SearchAttributePair(BACKEND, start.backend))
         if start.project:
             attributes.append(SearchAttributePair(_PROJECT, start.project))
         try:
             await client.start_workflow(
                 JobWorkflow.run,
-                start.job.model_copy(update={"backend": start.backend}),
+                start.job.model_copy(update={"backend": start.backend, "told": told}),
                 id=start.job.workload_id,
                 task_queue=self.task_queue,
                 id_reuse_policy=reuse,

@@ -11,6 +11,7 @@ from contracts.runs import FrozenInput
 from contracts.spec import Input
 from services.chassis.unit import UnitOfWork
 
+from .folders import is_made
 from .listing import successor
 from .store import StoredFile, find_files, range_of_files
 
@@ -34,12 +35,23 @@ class Freezer:
         owner, inputs = query.principal.subject, query.inputs
         sets = await self._sets(owner, inputs)
         if missing := [number for number, files in enumerate(sets) if not files]:
+            missing = await self._not_made(owner, inputs, missing)
+        if missing:
             raise _missing(missing, inputs)
         frozen = [item for files in sets for item in files]
         if any(item.folder for item in inputs):
             frozen = merged((f"inputs.{number}.source", files) for number, files in enumerate(sets))
         check_manifest(frozen)
         return Frozen(inputs=frozen)
+
+    async def _not_made(self, owner: str, inputs: list[Input], empty: list[int]) -> list[int]:
+        """Return those of some inputs that are not even folders in which nothing lies."""
+        async with self._unit.reading() as connection:
+            return [
+                number
+                for number in empty
+                if not inputs[number].folder or not await is_made(connection, owner, f"{inputs[number].source}/")
+            ]
 
     async def _sets(self, owner: str, inputs: list[Input]) -> list[list[FrozenInput]]:
         """Return the files of each input; most jobs have few, and cost no thread."""
@@ -78,5 +90,5 @@ def _missing(numbers: list[int], inputs: list[Input]) -> InvalidError:
 
 
 def _none_of(number: int, item: Input) -> FieldError:
-    what = f"there is no file {item.source}" if not item.folder else f"there is no folder {item.source} with a file"
+    what = f"there is no {'folder' if item.folder else 'file'} {item.source}"
     return FieldError(field=f"inputs.{number}.source", message=what)

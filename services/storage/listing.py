@@ -14,7 +14,7 @@ from contracts.queries import FilePage
 
 from .stored import StoredFile
 
-__all__ = ["Fetch", "Listing", "list_page", "successor"]
+__all__ = ["Fetch", "Listing", "cursor_of", "list_page", "start_of", "successor"]
 
 Fetch = Callable[[str, str | None, int], Awaitable[list[StoredFile | Folder]]]
 """Gives at most so many files, and folders that were made, by path: from the first argument on and below the second."""
@@ -64,7 +64,7 @@ async def list_page(listing: Listing, fetch: Fetch) -> FilePage:
     if _CONTROL.search(listing.prefix):
         raise InvalidError.of("prefix", "control characters are not allowed in a path")
     end = successor(listing.prefix)
-    page = _Page(max(_start_of(listing.cursor), listing.prefix))
+    page = _Page(max(start_of(listing.cursor), listing.prefix))
     while True:
         # One more than fits tells whether there is another page.
         wanted = listing.limit + 1 - len(page)
@@ -107,15 +107,17 @@ def _answer(page: _Page, *, more: bool) -> FilePage:
     return FilePage(
         items=[file.to_record() for file in page.files],
         folders=[Folder(path=path) for path in page.folders],
-        next_cursor=_cursor_of(page.start) if more else None,
+        next_cursor=cursor_of(page.start) if more else None,
     )
 
 
-def _cursor_of(start: str) -> str:
+def cursor_of(start: str) -> str:
+    """Return the cursor of a list that goes on at a text."""
     return base64.urlsafe_b64encode(start.encode()).decode().rstrip("=")
 
 
-def _start_of(cursor: str | None) -> str:
+def start_of(cursor: str | None) -> str:
+    """Return where a list goes on, or refuse what is no cursor."""
     if not cursor:
         return ""
     try:

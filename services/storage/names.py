@@ -21,6 +21,7 @@ from .listing import successor
 from .moving import move_one, move_tree, require_short
 from .removing import drop_folders, remove_all
 from .rights import owner_for
+from .rules import Quotas
 from .store import find_file, range_of_files
 from .stored import Reason, StoredFile
 
@@ -30,8 +31,9 @@ __all__ = ["NameService"]
 class NameService:
     """Makes folders and moves what is theirs for owners; *areas* are folders that everybody has."""
 
-    def __init__(self, *, unit: UnitOfWork, areas: Sequence[str]) -> None:
+    def __init__(self, *, unit: UnitOfWork, quotas: Quotas, areas: Sequence[str]) -> None:
         self._unit = unit
+        self._quotas = quotas
         self._areas = frozenset(areas)
 
     async def folder(self, query: GetFolder) -> FolderRecord:
@@ -90,6 +92,7 @@ class NameService:
         if (there := await find_file(connection, owner, command.to)) is not None:
             _require_leave(command)
             await remove_all(work, [there], cause, Reason.OVERWRITTEN)
+        await self._quotas.require_to_move(connection, owner, command.path, command.to, file.size)
         await move_one(connection, owner, command.path, command.to)
         work.send(_moved(file, command.to))
         return Moved(path=command.to, moved=1)
@@ -105,6 +108,8 @@ class NameService:
             raise ConflictError(f"{command.to} is a file")
         await require_short(connection, owner, source, to)
         await self._clear(work, command, cause)
+        size = (await content_of(connection, owner, source)).size
+        await self._quotas.require_to_move(connection, owner, source, to, size)
         files, _ = await move_tree(connection, owner, source, to)
         work.send(FolderMoved(owner=owner, path=command.path, to=command.to, files=files, at=now()))
         return Moved(path=to, moved=files)

@@ -19,8 +19,8 @@ from minio.error import S3Error
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.model import now
 
-from .attachments import attachment
 from .digests import Digests
+from .disposition import attachment
 from .faults_s3 import s3_translated
 from .objects import Arrival, Content, Form, StoredPart
 from .settings import S3Settings

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ByteSize, Field, SecretStr
 
+from contracts.resources import Bytes
 from contracts.spec import FilePath
 from services.chassis.settings import ChassisSettings, Server
 
@@ -65,6 +66,10 @@ class StorageSection(BaseModel):
     """How long what a file was before it was overwritten can be brought back."""
     trash: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
     """How long a deleted file can be brought back."""
+    quota: Bytes | None = None
+    """What the files of a user may come to of whom no rule says more; by default there is no limit."""
+    expire: dict[Literal["/"] | FilePath, timedelta] = {}
+    """By folder, `/` for all: so long after they came files go to the trash, whoever has them. Users may say less."""
     areas: list[FilePath] = Field(default=[], max_length=100)
     """Folders that every user has, also while nothing is in them; nobody moves or removes them."""
     abandoned_after: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
@@ -80,8 +85,12 @@ class StorageSection(BaseModel):
     @property
     def kept(self) -> dict[Reason, timedelta]:
         """Return how long bytes stay that no file names any more, by the reason; never too short for jobs."""
-        shown = {Reason.OVERWRITTEN: self.versions, Reason.DELETED: self.trash, Reason.EXPIRED: self.trash}
-        return {reason: max(self.retention, shown.get(reason, self.retention)) for reason in Reason}
+        return {reason: max(self.retention, self.shown.get(reason, self.retention)) for reason in Reason}
+
+    @property
+    def shown(self) -> dict[Reason, timedelta]:
+        """Return how long users can bring back what a file was, by the reason for which it went."""
+        return {Reason.OVERWRITTEN: self.versions, Reason.DELETED: self.trash, Reason.EXPIRED: self.trash}
 
 
 class StorageSettings(ChassisSettings):

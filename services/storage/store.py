@@ -25,8 +25,10 @@ __all__ = [
     "extend_upload",
     "find_file",
     "find_files",
+    "find_object",
     "find_uploaded",
     "forget_upload",
+    "hold_object",
     "open_upload",
     "put_file",
     "range_of_files",
@@ -44,6 +46,9 @@ class OpenedUpload:
 
     key: str
     upload_id: str | None
+    owner: str | None = None
+    path: str | None = None
+    size: int = 0
 
 
 # Built once: building a statement costs more than SQLite takes to run it.
@@ -80,6 +85,24 @@ async def find_uploaded(connection: AsyncConnection, upload: str) -> StoredFile 
         if row:
             return StoredFile.from_row(row)
     return None
+
+
+async def find_object(connection: AsyncConnection, owner: str, *, sha256: str, size: int) -> str | None:
+    """Return an object of an owner's that has this content, if a file names one."""
+    same = (FILES.c.owner == owner, FILES.c.sha256 == sha256, FILES.c.size == size)
+    found: str | None = (await connection.execute(select(FILES.c.key).where(*same).limit(1))).scalar()
+    return found
+
+
+async def hold_object(connection: AsyncConnection, owner: str, key: str) -> bool:
+    """Keep the sweep from an object until the commit; says whether it is still there for others to name."""
+    for table in (FILES, SUPERSEDED):
+        named = [table.c.owner == owner, table.c.key == key]
+        if table is SUPERSEDED:
+            named.append(SUPERSEDED.c.doomed.is_(False))
+        if (await connection.execute(select(table.c.key).where(*named).limit(1).with_for_update())).first():
+            return True
+    return False
 
 
 async def range_of_files(
@@ -137,8 +160,7 @@ async def remove_files(
 
 async def open_upload(connection: AsyncConnection, upload: OpenedUpload, expires_at: datetime) -> None:
     """Remember an upload under way."""
-    values = {"key": upload.key, "upload_id": upload.upload_id, "expires_at": expires_at}
-    await connection.execute(insert(UPLOADS).values(values))
+    await connection.execute(insert(UPLOADS).values({**asdict(upload), "expires_at": expires_at}))
 
 
 async def extend_upload(connection: AsyncConnection, key: str, expires_at: datetime) -> bool:

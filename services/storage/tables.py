@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, String, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Index, String, Table, Text, false
 
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
 __all__ = [
+    "ARRIVALS",
     "FENCED",
     "FILES",
     "FOLDERS",
+    "FORMS",
     "GRANTS",
     "INBOX",
     "METADATA",
@@ -96,6 +98,27 @@ UPLOADS = Table(
     Column("size", BigInteger, nullable=False, server_default="0"),
 )
 """Uploads under way. The completion removes the row, unless the sweep has doomed it: only one of them decides."""
+
+FORMS = Table(
+    "forms",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(256), nullable=False, index=True),
+    Column("folder", PATH, nullable=False),
+    Column("guest", Text),
+    Column("expires_at", Moment, nullable=False, index=True),
+)
+"""Forms by which files may still come; the guest is the `Principal` of whom they come from, if it is not the owner."""
+
+ARRIVALS = Table(
+    "arrivals",
+    METADATA,
+    Column("form_id", String(64), primary_key=True),
+    Column("name", PATH, primary_key=True),
+    Column("tag", String(256), nullable=False),
+    Column("key", String(1024), nullable=False),
+)
+"""What came by a form and was dealt with, and the object that it became or would have become."""
 
 GRANTS = add_grants_table(METADATA, PATH)
 """Which folders are shared with whom."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from contracts.commands import CompleteUpload
 from contracts.envelope import Context
-from contracts.errors import ConflictError, FieldError, InvalidError, NotFoundError
+from contracts.errors import ConflictError, FieldError, InvalidError, NotFoundError, OverQuotaError
 from contracts.events import FileStored
 from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
 from contracts.ids import WorkloadId
@@ -23,9 +25,20 @@ from .objects import Content, Objects, StoredPart
 from .plans import part_size_for, pieces
 from .removals import refuse_if_gone
 from .rights import owner_for
-from .store import OpenedUpload, StoredFile, close_upload, extend_upload, find_uploaded, open_upload, put_file
+from .rules import Quotas
+from .store import (
+    OpenedUpload,
+    StoredFile,
+    close_upload,
+    extend_upload,
+    find_object,
+    find_uploaded,
+    hold_object,
+    open_upload,
+    put_file,
+)
 
-__all__ = ["TICKET_AGE", "UploadService", "UploadTicket"]
+__all__ = ["TICKET_AGE", "UploadService", "UploadTicket", "event_of"]
 
 TICKET_AGE = timedelta(days=30).total_seconds()
 """Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
@@ -49,6 +62,8 @@ class UploadTicket(Model):
     sha256: Sha256 | None = None
     content_type: str
     part_size: int
+    same_as: str | None = None
+    """The object that has these bytes already: nothing is brought."""
     workload_id: WorkloadId | None = None
     guest: Principal | None = None
     """Who brings it, if it is another one's: they must still be let in when it is complete."""
@@ -57,17 +72,28 @@ class UploadTicket(Model):
 class UploadService:
     """Opens, resumes and completes uploads."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, tickets: Tickets[UploadTicket], part_size: int) -> None:
+    def __init__(
+        self,
+        *,
+        unit: UnitOfWork,
+        objects: Objects,
+        tickets: Tickets[UploadTicket],
+        part_size: int,
+        quotas: Quotas,
+    ) -> None:
         self._unit = unit
         self._objects = objects
         self._tickets = tickets
         self._part_size = part_size
+        self._quotas = quotas
 
     async def open(self, query: OpenUpload) -> UploadPlan:
         """Plan a user's upload."""
         require_own_path(query.path)
         async with self._unit.reading() as connection:
             owner = await owner_for(connection, query.principal, query.owner, query.path, Power.CONTROL)
+            await self._quotas.require(connection, owner, query.path, query.size)
+            same_as = await self._same(connection, owner, query)
         ticket = UploadTicket(
             owner=owner,
             path=query.path,
@@ -76,19 +102,37 @@ class UploadService:
             sha256=query.sha256,
             content_type=query.content_type,
             part_size=part_size_for(query.size, self._part_size),
+            same_as=same_as,
             guest=None if owner == query.principal.subject else query.principal,
         )
         # In parts even if it is one only: the URL of a part is worth nothing after the completion, while that of a
         # plain PUT could change the bytes of a finished file.
-        return await self.begin(ticket, timedelta(seconds=query.expires), in_parts=True)
+        return await self.begin(ticket, timedelta(seconds=query.expires), in_parts=same_as is None, bounded=True)
 
-    async def begin(self, ticket: UploadTicket, span: timedelta, *, in_parts: bool) -> UploadPlan:
-        """Make ready for what the ticket says and return the plan for all of it."""
+    async def _same(self, connection: AsyncConnection, owner: str, query: OpenUpload) -> str | None:
+        """Return the object that makes bringing these bytes needless. No guest learns what the owner has."""
+        if not query.reuse or query.sha256 is None or not query.size or owner != query.principal.subject:
+            return None
+        return await find_object(connection, owner, sha256=query.sha256, size=query.size)
+
+    async def begin(
+        self, ticket: UploadTicket, span: timedelta, *, in_parts: bool, bounded: bool = False
+    ) -> UploadPlan:
+        """Make ready for what the ticket says and return the plan for all of it; *bounded* by quotas or not."""
         upload_id = await self._objects.begin(ticket.key, ticket.content_type, ticket.size) if in_parts else None
         ticket = ticket.model_copy(update={"upload_id": upload_id})
-        async with self._unit.begin(_own_context()) as work:
-            await refuse_if_gone(work.connection, ticket.workload_id)
-            await open_upload(work.connection, OpenedUpload(ticket.key, upload_id), now() + span)
+        opened = OpenedUpload(ticket.key, upload_id, ticket.owner, ticket.path, ticket.size)
+        try:
+            async with self._unit.begin(_own_context()) as work:
+                await refuse_if_gone(work.connection, ticket.workload_id)
+                if bounded:
+                    await self._quotas.require(work.connection, ticket.owner, ticket.path, ticket.size, alone=True)
+                await open_upload(work.connection, opened, now() + span)
+        except (ConflictError, OverQuotaError):
+            # Its job is gone, or somebody else took the room since we looked: nothing of this may stay in the store.
+            if upload_id is not None:
+                await self._objects.abort(ticket.key, upload_id)
+            raise
         return await self._plan(ticket, self._tickets.issue(ticket), [], span)
 
     async def resume(self, query: ResumeUpload) -> UploadPlan:
@@ -101,6 +145,11 @@ class UploadService:
         if await self._is_assembled(ticket):
             return UploadPlan(ticket=query.ticket, part_size=ticket.part_size, parts=[], expires_at=now() + span)
         async with self._unit.begin(_own_context()) as work:
+            if ticket.workload_id is None:
+                # While its URLs were too old, it took no room.
+                await self._quotas.require(
+                    work.connection, ticket.owner, ticket.path, ticket.size, upload=ticket.key, alone=True
+                )
             if not await extend_upload(work.connection, ticket.key, now() + span):
                 raise _gone()
         try:
@@ -122,8 +171,10 @@ class UploadService:
             # Somebody else may have completed or swept the upload meanwhile: the row tells.
             if work and await close_upload(work.connection, ticket.key):
                 await refuse_if_gone(work.connection, ticket.workload_id)
+                if ticket.same_as and not await hold_object(work.connection, ticket.owner, ticket.same_as):
+                    raise _gone()
                 await put_file(work.connection, file, cause)
-                work.send(_event_of(file))
+                work.send(event_of(file))
                 return file.to_record()
         if (stored := await self._stored(ticket.key)) is not None:
             return stored.to_record()
@@ -140,7 +191,9 @@ class UploadService:
     ) -> UploadPlan:
         done = {part.number: part for part in present}
         missing = [
-            piece for piece in pieces(ticket.size, ticket.part_size) if not _is_there(done, piece.number, piece.size)
+            piece
+            for piece in (() if ticket.same_as else pieces(ticket.size, ticket.part_size))
+            if not _is_there(done, piece.number, piece.size)
         ]
         expires_at = now() + span
         urls = await self._urls(ticket, [piece.number for piece in missing], span)
@@ -193,6 +246,8 @@ class UploadService:
 
     async def _verified(self, ticket: UploadTicket, sent: Sequence[PartDone]) -> str:
         """Return the checksum of the bytes; what is not what was agreed is deleted and refused."""
+        if ticket.same_as and ticket.sha256:
+            return ticket.sha256
         by_part = any(part.sha256 for part in sent)
         try:
             content = await self._objects.measure(ticket.key, ticket.size, ticket.part_size if by_part else None)
@@ -258,7 +313,7 @@ def _file_of(ticket: UploadTicket, sha256: str) -> StoredFile:
     return StoredFile(
         owner=ticket.owner,
         path=ticket.path,
-        key=ticket.key,
+        key=ticket.same_as or ticket.key,
         size=ticket.size,
         sha256=sha256,
         content_type=ticket.content_type,
@@ -268,7 +323,8 @@ def _file_of(ticket: UploadTicket, sha256: str) -> StoredFile:
     )
 
 
-def _event_of(file: StoredFile) -> FileStored:
+def event_of(file: StoredFile, restored_from: str = "") -> FileStored:
+    """Say that a file is there."""
     return FileStored(
         owner=file.owner,
         path=file.path,
@@ -278,5 +334,6 @@ def _event_of(file: StoredFile) -> FileStored:
         content_type=file.content_type,
         workload_id=file.workload_id,
         upload=file.upload,
+        restored_from=restored_from,
         at=file.created_at,
     )

@@ -1,4 +1,4 @@
-"""`files`: ls, put, get, rm; `names` adds more."""
+"""`files`: ls, put, get, zip, form, rm; the command line adds more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bars import Bars, transfer_bars
+from .bulk import open_form, zip_folder
 from .printing import console, emit, size, table, usual_time
 from .selection import find_job_id
 from .session import AsJson, session_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Your files and folders.")
+app.command("zip")(zip_folder)
+app.command("form")(open_form)
 
 _OfJob = Annotated[str | None, typer.Option("--job", "-j", help="What this job left behind, instead of your files.")]
 

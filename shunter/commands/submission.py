@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, callback_of, given, outputs_of
+from .wishes import array_of, callback_of, given, labels_of, notify_of, program_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,8 @@ def submit(
     after: wishes.After = None,
     callback: wishes.Callback = None,
     secret: wishes.CallbackSecret = None,
+    mail: wishes.MailOn = None,
+    mail_to: wishes.MailTo = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -68,34 +70,17 @@ def submit(
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
     Example: `shunter submit --app decode/v0_10_1/train --input data_ids=data/d1 --output artifact=artifact/first`
-    Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
-    Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
+    Example: `shunter submit -f spec.yaml`, with one spec, several between `---`, or `jobs:`, all let in or none.
     """
-    from .calling import call_of
-    from .specs import pairs, read_inputs
-
-    call: dict[str, Any] = {}
-    if app is not None:
-        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
-        env = None
-    room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
-    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(
-        argv=argv,
-        application=call,
-        name=name,
-        unique_name=unique_name,
-        project=project,
-        image=image,
-        hold=hold,
-        resources=room,
-        priority=priority,
-    )
-    where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
-    known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
+    room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
+    program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
+    names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label))
+    words = given(image=image, hold=hold, priority=priority)
+    where = given(resources=room, placement=given(backend=backend), retries=given(max=retries), after=after)
+    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), start_at=_moment(start_at))
+    when = {**told, **given(array=array_of(array, items_from, max_running))}
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+    raise leave(_submit(ctx, file, {**program, **names, **words, **where, **when}, how))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:

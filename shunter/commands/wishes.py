@@ -30,6 +30,8 @@ __all__ = [
     "ItemsFrom",
     "Key",
     "Labels",
+    "MailOn",
+    "MailTo",
     "MaxRunning",
     "Memory",
     "Name",
@@ -45,7 +47,11 @@ __all__ = [
     "array_of",
     "callback_of",
     "given",
+    "labels_of",
+    "notify_of",
     "outputs_of",
+    "program_of",
+    "room_of",
 ]
 
 _Words = list[str] | None
@@ -83,6 +89,11 @@ Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of
 CallbackSecret = Annotated[
     Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
 ]
+MailOn = Annotated[
+    _Words,
+    typer.Option("--mail", help="Mail you when it is `started`, `held`, `ended`, `succeeded`, `failed`, `canceled`."),
+]
+MailTo = Annotated[_Words, typer.Option("--mail-to", help="Mail there instead; the site must allow the address.")]
 Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
 ItemsFrom = Annotated[
     _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
@@ -104,6 +115,33 @@ def _is_nothing(value: object) -> bool:
     return value is None or value is False or value in ([], {})
 
 
+def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
+    """Return the resources that the options ask for."""
+    return given(**room, gpus=given(count=gpus, model=gpu_model))
+
+
+def labels_of(labels: Sequence[str] | None) -> dict[str, str]:
+    """Return the labels that the options give."""
+    from .specs import pairs
+
+    return pairs(labels or (), "label")
+
+
+def program_of(
+    argv: _Words, app: str | None, *, inputs: _Words, outputs: _Words, optional: _Words, env: _Words
+) -> dict[str, Any]:
+    """Return what runs, what it is given and what it leaves behind: a program, or an application by its name."""
+    from .calling import call_of
+    from .specs import pairs, read_inputs
+
+    call: dict[str, Any] = {}
+    if app is not None:
+        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
+        env = None
+    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional))
+    return {**given(argv=argv, application=call, env=pairs(env or [], "env")), **files}
+
+
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
     return [_output(path) for path in required or ()] + [
@@ -121,6 +159,11 @@ def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
     from .subscriptions import read_secret
 
     return given(url=url, secret=read_secret(secret))
+
+
+def notify_of(on: Sequence[str] | None, to: Sequence[str] | None) -> dict[str, Any]:
+    """Return the mail that the options ask for, `{}` if they ask for none."""
+    return given(on=list(on or ()), to=list(to or ()))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from pydantic import ByteSize
 
 from contracts.batches import BatchJob, BatchSpec
 from contracts.files import PartDone
 from contracts.grants import Right
 from contracts.schedules import ScheduleSpec
+from contracts.shelves import FolderRuleSpec, Gone
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.subscriptions import DeliveryState, SubscriptionSpec
@@ -25,7 +27,20 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, folders, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import (
+    batches,
+    bulk,
+    files,
+    folders,
+    grants,
+    hooks,
+    jobs,
+    mail,
+    operations,
+    records,
+    schedules,
+    tasks,
+)
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -102,6 +117,8 @@ CALLS: dict[str, Call[Any]] = {
     ),
     "delivery": hooks.get_delivery(DELIVERY),
     "redeliver": hooks.redeliver(DELIVERY),
+    "mail": mail.get_mail(),
+    "no mail": mail.set_mail(opted_out=True),
     "share a job": grants.share_job(JOB, "user:bob", Right.CONTROL, MOMENT),
     "unshare a job": grants.unshare_job(JOB, "project:vision"),
     "grants on a job": grants.list_job_grants(JOB, cursor="c"),
@@ -112,11 +129,24 @@ CALLS: dict[str, Call[Any]] = {
     "files of another": files.list_files("data/", owner="ada"),
     "open for another": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain", owner="ada"),
     "download of another": files.download_url("data/x", owner="ada"),
+    "zip all": bulk.zip_folder(),
+    "zip a folder": bulk.zip_folder("data/d1", owner="ada"),
+    "form": bulk.open_form("data/d1", owner="ada", most=1000),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
     "folder": folders.get_folder("data", owner="ada"),
     "make a folder": folders.make_folder("raw"),
     "move": folders.move_file("data", "old", folder=True, replace=True),
+    "rules": folders.list_rules(owner="ada"),
+    "set a rule": folders.set_rule("data", FolderRuleSpec(quota=ByteSize(10)), owner="ada"),
+    "drop a rule": folders.drop_rule("data", owner="ada"),
+    "usage of storage": folders.get_usage(owner="ada"),
+    "owners": folders.list_owners(cursor="c"),
+    "versions": folders.list_versions("data", list(Gone), owner="ada", cursor="c"),
+    "purge a version": folders.purge_version("0" * 32),
+    "restore a version": folders.restore_version("0" * 32, "data/old"),
+    "restore": folders.restore("data", folder=True),
+    "empty the trash": folders.empty_trash("data"),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
     "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),

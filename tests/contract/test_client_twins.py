@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 from shunter.asynchronous import AsyncClient
+from shunter.bulk import AsyncBulk, Bulk
 from shunter.client import Client
 from shunter.folders import AsyncFolders, Folders
 from shunter.identity import AsyncIdentity, Identity
@@ -41,7 +42,8 @@ def test_each_method_says_the_same_of_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "twin"), [(Operations, AsyncOperations), (Identity, AsyncIdentity), (Folders, AsyncFolders)]
+    ("kind", "twin"),
+    [(Operations, AsyncOperations), (Identity, AsyncIdentity), (Folders, AsyncFolders), (Bulk, AsyncBulk)],
 )
 def test_what_else_they_are_offered_is_the_same_too(kind: type, twin: type) -> None:
     one, other = methods(kind), methods(twin)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["OPEN", "ROWS", "Row"]
 
-OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys"})
+OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys", "showOptOut", "optOut"})
 """Routes that ask nobody who they are."""
 
 
@@ -84,10 +84,19 @@ ROWS: dict[str, Row] = {
     "getFolder": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "makeFolder": Row(201, 201),
     "moveFile": Row(200, _NO_SUCH, body={"path": "{path}", "to": "{folder}/moved"}),
+    "listFolderRules": Row(200, _NO_SUCH, query="owner={owner}"),
+    "setFolderRule": Row(200, _NO_SUCH, query="owner={owner}&folder={folder}", body={"quota": "1GB"}),
+    "dropFolderRule": Row(204, _NO_SUCH, query="owner={owner}&folder={folder}"),
+    "getStorageUsage": Row(200, _NO_SUCH, query="owner={owner}"),
+    "listStorageOwners": Row(200, 403, by="admin"),
+    "listVersions": Row(200, _NO_SUCH, query="owner={owner}"),
+    "purgeVersion": Row(404, _NO_SUCH),
+    "restoreFile": Row(404, _NO_SUCH, body={"path": "{path}"}),
+    "emptyTrash": Row(200, 200, query="path={folder}"),
     "openUpload": Row(200, _NO_SUCH, 403, body={"path": "{path}", "size": 4, "owner": "{owner}"}),
     "resumeUpload": Row(403, 403, body={"ticket": "forged"}),
     "completeUpload": Row(403, 403, body={"ticket": "forged", "parts": [{"number": 1, "etag": "x"}]}),
-    "zipFiles": Row(200, 404, 404, query="owner={owner}"),
+    "zipFiles": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "zipFolder": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "openForm": Row(200, _NO_SUCH, 403, body={"folder": "{path}", "owner": "{owner}"}),
     "presignDownload": Row(200, _NO_SUCH, 200, body={"path": "{path}", "owner": "{owner}"}),
@@ -122,6 +131,9 @@ ROWS: dict[str, Row] = {
     "listDeliveries": Row(200, 200),
     "getDelivery": Row(404, _NO_SUCH),
     "redeliver": Row(404, _NO_SUCH),
+    # mail
+    "getMail": Row(200, 200),
+    "putMail": Row(200, 200, body={"opted_out": False}),
     # identity
     "listUsers": Row(200, 200),
     "getUser": Row(200, _NO_SUCH),

@@ -62,6 +62,17 @@ def test_reports_are_counted_on_after_a_restart(folder: RunFolder, task: RunTask
     assert not folder.is_told
 
 
+def test_what_a_runner_of_the_release_before_did_not_send_is_sent(folder: RunFolder, task: RunTask) -> None:
+    old = folder.path / "reports"
+    old.mkdir()
+    (old / "000000009").write_text(_report(task, 9).model_dump_json())
+    folder.write_report(_report(task, 10))
+    assert [report.number for report in folder.read_reports()] == [9, 10]
+    assert folder.next_number() == 11
+    folder.forget_report(9, last=False)
+    assert [report.number for report in folder.read_reports()] == [10]
+
+
 def test_a_runner_that_died_while_it_noted_the_first_report_counts_on(folder: RunFolder, task: RunTask) -> None:
     folder.write_report(_report(task, 1))
     (folder.path / "acknowledged").touch()

@@ -71,11 +71,17 @@ class NewDownload(Model):
     "/uploads",
     summary="Begin an upload",
     operation_id="openUpload",
+    description=(
+        "A plan without parts says that the caller has a file of this checksum already: complete it, nothing need be "
+        "sent. What a quota has no room for is refused here, and so is what is on its way besides."
+    ),
     response_model=UploadPlan,
     responses=answers(NotFoundError, ConflictError, OverQuotaError, example=examples.PLAN),
 )
 async def open_upload(upload: NewUpload, services: Services) -> Response:
-    plan = await services.files().plan(upload.path, upload.size, upload.sha256, upload.content_type, upload.owner)
+    plan = await services.files().plan(
+        upload.path, upload.size, upload.sha256, upload.content_type, upload.owner, reuse=True
+    )
     return json_answer(plan)
 
 

@@ -29,6 +29,8 @@ class Entry:
     projects: tuple[tuple[str, Level], ...] = ()
     revision: int = 0
     """Grows with each change of the row, a new password included."""
+    email: str | None = None
+    """Where mail to them goes, if mail can be sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ def _with(principal: Principal, entry: Entry) -> Principal:
         if projects.get(name) is not Level.ADMIN:
             projects[name] = level
     roles = principal.roles | entry.roles
-    if projects == principal.projects and roles == principal.roles:
+    email = entry.email or principal.email
+    if projects == principal.projects and roles == principal.roles and email == principal.email:
         return principal
-    return principal.model_copy(update={"projects": projects, "roles": roles})
+    return principal.model_copy(update={"projects": projects, "roles": roles, "email": email})

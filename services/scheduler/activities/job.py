@@ -10,13 +10,13 @@ from temporalio import activity
 from contracts.errors import InternalError, RefusedError
 from contracts.model import now
 from contracts.runs import FrozenInput, RunTask, RunTicket
-from contracts.states import Reason, WorkloadState, may_move
+from contracts.states import HOLDS_ROOM, Reason, WorkloadState, may_move
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
 from services.scheduler.backends.base import Backend, Cancelled, NativeJob
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
-from services.scheduler.journey import HOLDS_ROOM, Journey
+from services.scheduler.journey import Journey
 from services.scheduler.placement import choose, later_than, next_after
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
@@ -55,6 +55,8 @@ class JobActivities(JobCalls):
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:
         """Choose a backend, record the attempt as queued, and hand it over."""
         row = await self._row(ref.workload_id)
+        if (state := WorkloadState(row["state"])).is_terminal:
+            return Submitted(backend=row["backend"], message=row["message"], over=state)
         if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
             return self._submitted(row, ref)  # an earlier try got further than it knew
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:

@@ -70,7 +70,7 @@ class RunFolder:
         self._start = path / "start.json"
         self._process = path / "process"
         self._verdict = path / "verdict.json"
-        self._reports = path / "reports"
+        self._old_reports = path / "reports"
         self._acknowledged = path / "acknowledged"
         self._done = path / "done"
 
@@ -78,7 +78,7 @@ class RunFolder:
 
     def create(self, task: RunTask) -> None:
         """Keep a task; afterwards it is ours, come what may."""
-        for folder in (self.path, self.work, self.temporary, self._reports):
+        for folder in (self.path, self.work, self.temporary):
             folder.mkdir(mode=0o700, exist_ok=True)
         _write(self._task, task.model_dump_json())
 
@@ -137,20 +137,28 @@ class RunFolder:
         """Keep a report until it is acknowledged; return it as it is sent."""
         raw = report.model_dump_json(exclude_defaults=True).encode()
         # It is sent only after this; one that is half there was never sent, and is passed over.
-        _write_at_once(self._reports / f"{report.number:09d}", raw)
+        _write_at_once(self._report(report.number), raw)
         return raw
 
     def forget_report(self, number: int, *, last: bool) -> None:
-        """Note that the stream keeps a report; the *last* one ends the run."""
-        _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
+        """Note that the stream keeps a report; the *last* one ends the run, and nobody looks at the others again."""
         if last:
             self._done.touch()
-        (self._reports / f"{number:09d}").unlink(missing_ok=True)
+            return
+        _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
+        self._report(number).unlink(missing_ok=True)
+        if self._old_reports.exists():
+            (self._old_reports / f"{number:09d}").unlink(missing_ok=True)
 
     def read_reports(self) -> list[RunReport]:
         """Return the reports that are not acknowledged, in order."""
-        found = (_read(path, RunReport) for path in sorted(self._reports.glob("[0-9]*[0-9]")))
+        # Runners had a folder for them once.
+        places = [*self._old_reports.glob("[0-9]*[0-9]"), *self.path.glob("report-[0-9]*[0-9]")]
+        found = (_read(path, RunReport) for path in sorted(places, key=_number))
         return [report for report in found if report]
+
+    def _report(self, number: int) -> Path:
+        return self.path / f"report-{number:09d}"
 
     def next_number(self) -> int:
         """Return the number of the next report."""
@@ -208,6 +216,10 @@ class Journal:
                 folder.remove()
             else:
                 yield folder
+
+
+def _number(report: Path) -> int:
+    return int(report.name.removeprefix("report-"))
 
 
 def _write(path: Path, content: str | bytes) -> None:

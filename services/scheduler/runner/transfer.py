@@ -19,13 +19,14 @@ from contracts.commands import CompleteUpload
 from contracts.envelope import Context
 from contracts.errors import InvalidError, RefusedError, ShunterError, UnavailableError
 from contracts.files import FileRecord, Part, PartDone, UploadPlan
-from contracts.queries import DownloadRunInputs, OpenRunUpload
+from contracts.queries import OpenRunUpload
 from contracts.runs import FrozenInput, RunTask
 from contracts.spec import clean_path
 from contracts.workloads import OutputFile
 
 from .link import Link
 from .outputs import Delivery
+from .urls import FRESH_URLS, Urls
 
 __all__ = ["Transfer", "open_client"]
 
@@ -35,7 +36,6 @@ _COMPLETION = 120.0
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _EXPIRED = 403
 """What stores answer to a URL that is too old; another one is asked for, a few times."""
-_FRESH_URLS = 5
 
 _HUNG_UP = (httpx.TransportError, AttributeError)
 """What a lost connection looks like; anyio asks a socket for its address that a reset may have taken from it."""
@@ -62,12 +62,12 @@ class Transfer:
 
     async def fetch(self, inputs: Sequence[FrozenInput], work: Path, parts: Path) -> None:
         """Bring all inputs to the working folder; raises `RefusedError`, naming the one that cannot be had."""
-        source = _Urls(self._link, self._task.ticket, inputs)
+        source = Urls(self._link, self._task.ticket, inputs)
         async with _Group() as group:
             for number, item in enumerate(inputs):
                 group.create_task(self._fetch(item, work, parts / f"input-{number}", source))
 
-    async def _fetch(self, item: FrozenInput, work: Path, draft: Path, urls: _Urls) -> None:
+    async def _fetch(self, item: FrozenInput, work: Path, draft: Path, urls: Urls) -> None:
         try:
             target = work / clean_path(item.target)
         except ValueError as error:
@@ -77,7 +77,7 @@ class Transfer:
             await self._patiently(self._try_to_fetch, download, urls)
         _put_in_place(draft, target)
 
-    async def _try_to_fetch(self, download: _Download, urls: _Urls) -> None:
+    async def _try_to_fetch(self, download: _Download, urls: Urls) -> None:
         url = await urls.of(download.item)
         headers = {"Range": f"bytes={download.size}-"} if download.size else {}
         what = f"input {download.item.target}"
@@ -85,7 +85,7 @@ class Transfer:
             with _translated(what):
                 await self._download(download, url, headers, what)
         except _ExpiredError:
-            urls.forget(what)
+            urls.forget(download.item)
             raise
         download.check()
 
@@ -134,7 +134,7 @@ class Transfer:
             async with _Group() as group:
                 tasks = [group.create_task(self._put(delivery, part)) for part in plan.parts]
         except _ExpiredError as error:
-            if next(refusals) >= _FRESH_URLS:
+            if next(refusals) >= FRESH_URLS:
                 raise RefusedError(error.detail) from error
             raise
         done = sorted([*plan.done, *(task.result() for task in tasks)], key=lambda part: part.number)
@@ -172,33 +172,6 @@ class Transfer:
 def open_client() -> httpx.AsyncClient:
     """Return the client for all transfers; the store is reached directly, whatever the environment says of proxies."""
     return httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
-
-
-class _Urls:
-    """The URLs of a run's inputs, asked for together, and again when they are too old."""
-
-    def __init__(self, link: Link, ticket: str, inputs: Sequence[FrozenInput]) -> None:
-        self._link = link
-        self._question = DownloadRunInputs(ticket=ticket, inputs=list(inputs))
-        self._urls: dict[str, str] = {}
-        self._asking = asyncio.Lock()
-        self._asked = 0
-
-    async def of(self, item: FrozenInput) -> str:
-        """Return where an input is."""
-        async with self._asking:
-            if not self._urls:
-                self._urls = (await self._link.ask(self._question)).urls
-                self._asked += 1
-        if item.target not in self._urls:
-            raise InvalidError(f"input {item.target}: storage gives no URL for it")
-        return self._urls[item.target]
-
-    def forget(self, what: str) -> None:
-        """Have the URLs asked for again."""
-        if self._asked >= _FRESH_URLS:
-            raise InvalidError(f"{what}: the store refuses it")
-        self._urls = {}
 
 
 class _Download:

@@ -44,6 +44,8 @@ class Submitted(Model):
 
     backend: str | None
     message: str = ""
+    over: WorkloadState | None = None
+    """How the workload ended, if it has: an end that was taken for lost came after all."""
     patience: float | None = None
     """Seconds for which it may lie there before another backend gets it; none is for ever."""
     lost_attempts: int | None = None
@@ -76,6 +78,8 @@ class AttemptEnd(Model):
     reason: Reason
     exit_code: int | None = None
     message: str = ""
+    settled: bool = False
+    """Whether it is the end of the workload and recorded as such, since there was nothing to decide."""
 
 
 class Cancellation(Model):
@@ -119,6 +123,8 @@ class JobInput(Model):
     array: bool = False
     backend: str | None = None
     """Where its first attempt goes; none lets the activity choose, as for all further ones."""
+    told: bool = False
+    """Whether its search attributes said so from the start."""
     continue_after: int = 50
     """Steps (attempts, repeated cancels) after which the workflow goes on in a fresh history."""
     carried: Carried | None = None

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError, ShunterError, TooLargeError, UnavailableError
 from services.chassis.multipart import read_form
-from services.storage.attachments import attachment
+from services.storage.disposition import attachment
 from services.storage.faults_disk import FullError
 
 from .disk import Disk, Incoming

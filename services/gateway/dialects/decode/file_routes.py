@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from contracts.spec import clean_path
 from services.gateway.api.downloads import answer_file, answer_zip
 from services.gateway.dialects.details import json_body
 from services.gateway.forms import FormFile, InvalidFormError, form_files
+from services.gateway.zips import ZipEntry, zip_pieces
 
 from .files import NotEmptyError, Place, UserFiles, file_info, read_place
 from .models import FileHTTPRequest, FileInfo, FileUpdate, UploadFileTypes
@@ -101,13 +103,30 @@ async def download_file(
     place, streams = _place(file_path), visit.services.streams()
     try:
         if place.is_folder:
-            answer = answer_zip(await streams.zip_stream(place.path), place.path)
-            answer.headers["content-disposition"] = f"attachment; {_file_name(place.path)}"
-            return answer
+            return await _zip(visit, place)
         url = await visit.services.files().url(place.path, None)
     except NotFoundError:
         raise _nothing() from None
     return await answer_file(streams, url, place.path, wanted=range_, condition=if_none_match, if_range=if_range)
+
+
+async def _zip(visit: Visit, place: Place) -> Response:
+    """Answer with a folder as a zip; an area in which nothing lies is an empty one."""
+    try:
+        pieces = await visit.services.streams().zip_stream(place.path)
+    except NotFoundError:
+        if not _files(visit).is_fixed(place):
+            raise
+        pieces = zip_pieces(_no_entries())
+    answer = answer_zip(pieces, place.path)
+    answer.headers["content-disposition"] = f"attachment; {_file_name(place.path)}"
+    return answer
+
+
+async def _no_entries() -> AsyncIterator[ZipEntry]:
+    nothing: tuple[ZipEntry, ...] = ()
+    for entry in nothing:
+        yield entry
 
 
 def _file_name(folder: str) -> str:

@@ -52,6 +52,8 @@ class DecodeSettings(BaseModel):
     """The folders that every user has, also while nothing is in them."""
     environments: dict[Literal["local", "cloud", "any"], Environment] = {}
     """Where jobs run by the environment that they ask for."""
+    mail: bool = True
+    """Whether users are told by mail how their jobs ended, where the site sends any."""
     token_lifetime: float = Field(default=3600.0, gt=0)
     """Seconds that a token is good for."""
     cookie_lifetime: int = Field(default=1800, gt=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 from contracts.applications import ApplicationCall
 from contracts.errors import InvalidError
+from contracts.mail import Notify
 from contracts.spec import JobSpec, clean_path
 from contracts.states import WorkloadState
 
@@ -41,6 +42,7 @@ def native_spec(wish: JobCreate, settings: DecodeSettings) -> JobSpec:
         resources=_resources(wish.hardware or HardwareSpecs()),
         placement=_placement(wish.environment, settings),
         priority=wish.priority or 0,
+        notify=Notify(required=False) if settings.mail else None,
         labels={**JOB, _ASKED: _asked(wish), **({_NAME: wish.job_name} if "/" in wish.job_name else {})},
     )
 

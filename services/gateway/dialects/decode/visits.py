@@ -36,7 +36,7 @@ class Visit:
     @property
     def email(self) -> str:
         """Return their address; one who has none is known by their name."""
-        return self.subject
+        return self.services.caller.principal.email or self.subject
 
 
 def settings_of(request: Request) -> DecodeSettings:
