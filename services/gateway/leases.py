@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.commands import CompleteUpload
-from contracts.errors import InvalidError, NotFoundError, UnavailableError
+from contracts.envelope import Context
+from contracts.errors import InvalidError, NotFoundError, ShunterError, UnavailableError
 from contracts.files import FileRecord, PartDone, UploadPlan
 from contracts.holdings import OutputFile
 from contracts.leases import (
@@ -24,6 +25,7 @@ from contracts.leases import (
     UseLease,
 )
 from contracts.model import now
+from contracts.principals import Principal
 from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
 from contracts.runs import LogChunk, Step, StepName, Stream, run_name
 from contracts.subjects import log_subject, work_subject
@@ -35,14 +37,23 @@ from .callers import Caller
 from .closing import Closing
 from .transfer import Body, Download, Transfer
 
-__all__ = ["LeaseService", "Whose"]
+__all__ = ["LeaseService", "Whose", "greet"]
 
 _COMPLETE_WAIT = 300.0
 """Seconds that storage has to check an upload; it may have to read all of it."""
 
 _MOST_OF_TICKET = 16_384
+_GREETING = 1.0
+"""Seconds that a login waits for the scheduler to know of it."""
 _TO_GREET = Offer(cpus=1, memory=1)
 """What is offered by somebody who only says that they are there."""
+
+
+async def greet(bus: Bus, principal: Principal, context: Context, backend: str) -> None:
+    """Say that a worker is there, who will ask for work soon; who may have none is refused, and nobody minds."""
+    command = TakeLeases(principal=principal, backend=backend, offer=_TO_GREET, limit=0, keyed=False)
+    with suppress(ShunterError):
+        await bus.order(command, context, wait=_GREETING, answer=Leases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +89,12 @@ class LeaseService:
         older_than: float = 0.0,
         keyed: bool = True,
         wait: float = 0.0,
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Leases:
-        """Return what fits; if there is nothing, wait up to *wait* seconds for it."""
+        """Return what fits; if there is nothing, wait up to *wait* seconds for it.
+
+        *is_gone* says whether the caller has hung up meanwhile: then nothing is taken for them any more.
+        """
         command = TakeLeases(
             principal=self._caller.principal,
             worker=worker,
@@ -99,12 +114,14 @@ class LeaseService:
         with translated("NATS"):
             subscription = await self._bus.connection.subscribe(work_subject(backend), cb=note)
         try:
-            return await self._take_patiently(command, news, wait)
+            return await self._take_patiently(command, news, wait, is_gone)
         finally:
             with suppress(UnavailableError), translated("NATS"):
                 await subscription.unsubscribe()
 
-    async def _take_patiently(self, command: TakeLeases, news: asyncio.Event, wait: float) -> Leases:
+    async def _take_patiently(
+        self, command: TakeLeases, news: asyncio.Event, wait: float, is_gone: Callable[[], Awaitable[bool]] | None
+    ) -> Leases:
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             news.clear()
@@ -115,10 +132,8 @@ class LeaseService:
             with suppress(TimeoutError), self._closing.waking(news.set):
                 async with asyncio.timeout(left):
                     await news.wait()
-
-    async def greet(self, backend: str) -> None:
-        """Say that a worker is there, who will ask for work soon; raises `ForbiddenError` for whoever gets none."""
-        await self.take(backend, _TO_GREET, limit=0, keyed=False)
+            if is_gone is not None and await is_gone():
+                return Leases(items=[])
 
     async def report(self, whose: Whose, steps: list[Step]) -> LeaseStanding:
         """Pass on what happened; raises `NotFoundError` where it counts no more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -96,6 +96,7 @@ class Printed(Model):
     responses=answers(ForbiddenError, NotFoundError, example=examples.LEASES),
 )
 async def take_leases(
+    request: Request,
     wanted: NewLeases,
     services: Services,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for work, if there is none.")] = 0.0,
@@ -107,6 +108,7 @@ async def take_leases(
         limit=wanted.limit,
         older_than=wanted.older_than,
         wait=wait,
+        is_gone=request.is_disconnected,
     )
     return json_answer(found)
 

@@ -13,13 +13,16 @@ from contracts.envelope import Context
 from contracts.errors import InvalidError, UnauthenticatedError
 from services.gateway.api.context import process_of
 from services.gateway.callers import TRACE
+from services.gateway.dialects.decode_worker.settings import DecodeWorkerSettings
+from services.gateway.dialects.decode_worker.visits import SERVICE as WORKERS_SERVICE
 from services.gateway.dialects.details import json_body
 from services.gateway.guard.addresses import address_of
 from services.gateway.identity.signing_up import is_name, sign_up
 from services.gateway.identity.store import find_user
 from services.gateway.identity.tokens import login
+from services.gateway.leases import greet
 
-from .groups import Group
+from .groups import Group, groups_of
 from .models import LoggedIn, TokenResponse, User
 from .routes import declare
 from .settings import DecodeSettings
@@ -121,9 +124,21 @@ async def _log_in(request: Request, username: str, password: str, settings: Deco
     try:
         async with process.guard.guesses.of_password(address_of(request.scope), username):
             context = _context(request, username)
-            return (await login(process.identity, context, username, password, lifetime=lifetime)).token
+            token = (await login(process.identity, context, username, password, lifetime=lifetime)).token
     except UnauthenticatedError as error:
         raise await _why_not(request, username) from error
+    await _greet(request, username, settings)
+    return token
+
+
+async def _greet(request: Request, username: str, settings: DecodeSettings) -> None:
+    """Have jobs wait for a worker who has logged in: it asks for work in a moment."""
+    process = process_of(request)
+    principal = process.identity.register.named(username)
+    backend = DecodeWorkerSettings.model_validate(process.settings.dialects.get(WORKERS_SERVICE, {})).backend
+    wanted = any(backend in place.backends for place in settings.environments.values())
+    if wanted and Group.WORKERS in groups_of(principal, settings.groups):
+        await greet(process.bus, principal, _context(request, username), backend)
 
 
 async def _why_not(request: Request, username: str) -> HTTPException:

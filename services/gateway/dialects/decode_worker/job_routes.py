@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from contracts.leases import Offer
@@ -29,6 +29,7 @@ _Gpu = Query(max_length=64, pattern=r"^[A-Za-z0-9._ -]*$")
 
 
 async def get_jobs(
+    request: Request,
     visit: Visiting,
     memory: Annotated[int, _Megabytes],
     cpu_cores: Annotated[int, Query(ge=0, le=4096)] = 1,
@@ -57,6 +58,7 @@ async def get_jobs(
         older_than=older_than,
         keyed=False,
         wait=visit.settings.wait if limit else 0,
+        is_gone=request.is_disconnected,
     )
     return json_body({str(lease.number): job_of(lease).model_dump(mode="json") for lease in found.items})
 

@@ -6,12 +6,13 @@ import asyncio
 import platform
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import structlog
 import uvloop
 
-from contracts.runs import RunTask
+from contracts.runs import RunnerCapacity, RunTask
 from services.scheduler.runner.census import Census
 from services.scheduler.runner.gpus import Gpus, choose, detect_gpus
 from services.scheduler.runner.journal import Journal
@@ -56,37 +57,30 @@ async def work(
             journal = Journal(settings.work)
 
             def make_queue(take: Callable[[RunTask], None]) -> PullQueue:
-                sort = Sort(mine, architecture)
-                return PullQueue(
-                    link=link,
-                    gateway=gateway,
-                    backend=section.backend,
-                    sort=sort,
-                    take=take,
-                    room=lambda: runner.capacity(),  # noqa: PLW0108 (it is made below)
-                )
+                sort, backend = Sort(mine, architecture), section.backend
+                return PullQueue(link=link, gateway=gateway, backend=backend, sort=sort, take=take, room=room_now)
 
-            runner = Runner(
-                link=link,
-                journal=journal,
-                room=room,
-                census=census,
-                gpus=found,
-                section=section,
-                make_queue=make_queue,
-            )
-            link.end = runner.cancel
-            for folder in journal.folders():
-                if (task := folder.read_task()) and not folder.is_done:
-                    link.hold_again(task)
-            link.begin()
-            runner.start()
-            log.info("worker.ready", backend=section.backend, cpus=room.cpus, memory=room.memory, gpus=len(mine))
-            await stop.wait()
-            log.info("worker.draining")
-            await runner.drain(settings.drain)
-            await link.close()
+            def room_now() -> RunnerCapacity:
+                return runner.capacity()
+
+            parts: dict[str, Any] = {"journal": journal, "room": room, "census": census, "gpus": found}
+            runner = Runner(link=link, section=section, make_queue=make_queue, **parts)
+            await _live(runner, link, journal, stop, settings.drain)
     log.info("worker.stopped")
+
+
+async def _live(runner: Runner, link: RestLink, journal: Journal, stop: asyncio.Event, drain: float) -> None:
+    link.end = runner.cancel
+    for folder in journal.folders():
+        if (task := folder.read_task()) and not folder.is_done:
+            link.hold_again(task)
+    link.begin()
+    runner.start()
+    log.info("worker.ready", **runner.capacity().model_dump(include={"cpus", "memory", "gpus"}))
+    await stop.wait()
+    log.info("worker.draining")
+    await runner.drain(drain)
+    await link.close()
 
 
 def run(connect: Callable[[], httpx.AsyncClient], settings: RunnerSettings, architecture: str | None) -> None:
