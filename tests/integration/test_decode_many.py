@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -94,7 +95,7 @@ async def test_a_hundred_users_start_twenty_jobs_each(tmp_path: Path, temporal: 
         assert Counter(answer.status_code for some in answers for answer in some) == {201: _USERS * _JOBS}
         assert len({answer.json()["id"] for some in answers for answer in some}) == _USERS * _JOBS
         for number in range(_USERS):
-            await poll(lambda who=number: _ended(client, who), lambda found: found == {"finished": _JOBS}, seconds=180)
+            await poll(partial(_ended, client, number), lambda found: found == {"finished": _JOBS}, seconds=180)
         ran = Counter(task.workload_id for task in runner.tasks)
         assert len(ran) == _USERS * _JOBS
         assert set(ran.values()) == {1}

@@ -21,8 +21,9 @@ from services.scheduler.placement import choose, later_than, next_after
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task, ticket_of
+from services.scheduler.vigils import Vigils
 from services.scheduler.workflows.calls import JobCalls
-from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
+from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
 
 from .errors import translated_for_temporal
 
@@ -43,17 +44,24 @@ class JobActivities(JobCalls):
     """The activities of jobs."""
 
     def __init__(
-        self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket], freeze_rest: FreezeRest
+        self,
+        *,
+        unit: UnitOfWork,
+        backends: Backends,
+        tickets: Tickets[RunTicket],
+        freeze_rest: FreezeRest,
+        vigils: Vigils,
     ) -> None:
         self._unit = unit
         self._freeze_rest = freeze_rest
         self._backends = backends
         self._tickets = tickets
+        self._vigils = vigils
 
     @activity.defn
     @translated_for_temporal
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:
-        """Choose a backend, record the attempt as queued, and hand it over."""
+        """Choose a backend, record the attempt as queued, hand it over, and wait a moment for its end."""
         row = await self._row(ref.workload_id)
         if (state := WorkloadState(row["state"])).is_terminal:
             return Submitted(backend=row["backend"], message=row["message"], over=state)
@@ -71,11 +79,15 @@ class JobActivities(JobCalls):
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
-        if row["tasks"] is None:  # the tasks of an array are handed out by calls of their own
+        if row["tasks"] is not None:  # the tasks of an array are handed out by calls of their own
+            return Submitted(backend=backend.name)
+        with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
-        return self._submitted(row, ref)
+            # A queue that is patient may be long, and its workflow has to hear of other things meanwhile.
+            end = None if backend.is_patient else await self._vigils.wait(vigil)
+        return self._submitted(row, ref, end)
 
-    def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
+    def _submitted(self, row: Record, ref: AttemptRef, end: AttemptEnd | None = None) -> Submitted:
         """Say where an attempt is, and how long it may lie there."""
         backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
         later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
@@ -83,6 +95,7 @@ class JobActivities(JobCalls):
             backend=row["backend"],
             patience=wish.get("patience") if later else None,
             lost_attempts=backend.lost_attempts if backend else None,
+            end=end,
         )
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:

@@ -39,19 +39,6 @@ class AttemptRef(Model):
     """Backends that it was taken back from, as they did not begin with it."""
 
 
-class Submitted(Model):
-    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
-
-    backend: str | None
-    message: str = ""
-    over: WorkloadState | None = None
-    """How the workload ended, if it has: an end that was taken for lost came after all."""
-    patience: float | None = None
-    """Seconds for which it may lie there before another backend gets it; none is for ever."""
-    lost_attempts: int | None = None
-    """How many attempts may get lost there, if that is not what it is elsewhere."""
-
-
 class Withdrawal(StrEnum):
     """What came of taking an attempt back that was not begun."""
 
@@ -80,6 +67,21 @@ class AttemptEnd(Model):
     message: str = ""
     settled: bool = False
     """Whether it is the end of the workload and recorded as such, since there was nothing to decide."""
+
+
+class Submitted(Model):
+    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
+
+    backend: str | None
+    message: str = ""
+    end: AttemptEnd | None = None
+    """How the attempt ended, if it has already and its end was settled."""
+    over: WorkloadState | None = None
+    """How the workload ended, if it has: an end that was taken for lost came after all."""
+    patience: float | None = None
+    """Seconds for which it may lie there before another backend gets it; none is for ever."""
+    lost_attempts: int | None = None
+    """How many attempts may get lost there, if that is not what it is elsewhere."""
 
 
 class Cancellation(Model):
