@@ -111,6 +111,8 @@ class WorkloadMoved(_WorkloadEvent):
     logs: list[OutputFile] = []
     inputs: list[FrozenInput] | None = None
     """Given when its start brought files: all inputs that it has from now on."""
+    cause: str | None = None
+    """With the reason `dependency`: the workload whose end was at the root of it."""
 
     @property
     def subject_fact(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["MOVES", "TERMINAL", "Reason", "WorkloadState", "may_move"]
+__all__ = ["HOLDS_ROOM", "MOVES", "TERMINAL", "Reason", "WorkloadState", "may_move"]
 
 
 class WorkloadState(StrEnum):
@@ -32,6 +32,9 @@ _S = WorkloadState
 
 TERMINAL = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.LOST})
 """States in which a workload stays for ever."""
+
+HOLDS_ROOM = frozenset({_S.STARTING, _S.RUNNING})
+"""States in which an attempt holds room on its backend, which is metered."""
 
 _ENDS_BADLY = frozenset({_S.FAILED, _S.CANCELED, _S.LOST})
 

@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from contracts.errors import UnavailableError
 from services.chassis.errors import translated
 
-from .moves import FILTER, STREAM
+from .moves import STREAM, SUBJECTS
 
 __all__ = ["DURABLE", "Entry", "EventLog"]
 
@@ -44,15 +44,16 @@ class EventLog:
         return state.first_seq, state.last_seq
 
     async def read(self, until: int) -> AsyncGenerator[list[Entry], None]:
-        """Give the events of workloads from the beginning up to *until*, in order, some at a time."""
+        """Give the events that matter to the ledger from the beginning up to *until*, in order, some at a time."""
         config = ConsumerConfig(
+            filter_subjects=list(SUBJECTS),
             ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.ALL,
             mem_storage=True,
             inactive_threshold=4 * _PATIENCE,
         )
         with translated("the event log"):
-            subscription = await self._jetstream.pull_subscribe(FILTER, stream=STREAM, config=config)
+            subscription = await self._jetstream.pull_subscribe("", stream=STREAM, config=config)
             pending = (await subscription.consumer_info()).num_pending or 0
         try:
             while pending:

@@ -1,4 +1,4 @@
-"""What accounting hears: every event of workloads, and questions about usage."""
+"""What accounting hears: the events that tell of room taken and given back, and questions about usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.chassis.errors import translated
 
 from .eventlog import DURABLE
 from .intake import AT_ONCE, Intake
-from .moves import FILTER, STREAM
+from .moves import STREAM, SUBJECTS
 from .service import UsageService
 
 __all__ = ["register"]
@@ -30,5 +30,5 @@ def register(bus: Bus, *, intake: Intake, usage: UsageService) -> None:
         with translated("the database"):
             return await usage.replay(query.principal)
 
-    bus.follow(STREAM, FILTER, DURABLE, take_event, workers=AT_ONCE)
+    bus.follow(STREAM, SUBJECTS, DURABLE, take_event, workers=AT_ONCE)
     bus.answer_queries({SumUsage: sum_usage, ReplayLog: replay_log})

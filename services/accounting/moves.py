@@ -8,15 +8,21 @@ from pydantic import ValidationError
 from contracts.envelope import type_of
 from contracts.errors import InvalidError
 from contracts.events import WorkloadMoved, WorkloadTasksMoved
+from contracts.states import HOLDS_ROOM, MOVES
 from contracts.subjects import event_subject
 from services.chassis.errors import invalid_from
 
-__all__ = ["FILTER", "STREAM", "read_move"]
+__all__ = ["STREAM", "SUBJECTS", "read_move"]
 
 STREAM = "EVENTS"
 """The event log."""
 
-FILTER = event_subject("workload")
+_MAY_CARRY = sorted(HOLDS_ROOM.union(*(MOVES[state] for state in HOLDS_ROOM)))
+"""States in whose beginning room is taken or given back; what happens before and after costs nobody anything."""
+
+_FACTS = (*_MAY_CARRY, WorkloadTasksMoved.name.partition(".")[2])
+
+SUBJECTS = tuple(event_subject("workload", fact) for fact in _FACTS)
 """What of it is read."""
 
 _MOVED = type_of(WorkloadMoved)

@@ -32,7 +32,7 @@ class Rebuilt:
 
     events: int = 0
     last_sequence: int = 0
-    """The last event of workloads; 0 if there is none."""
+    """The last of them; 0 if there is none."""
 
 
 @asynccontextmanager

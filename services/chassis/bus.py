@@ -272,29 +272,31 @@ class Bus:
             if reply_to:
                 await reply(self.connection, reply_to, written(answer))
 
-        self._subscribe("COMMANDS", command_filter(self.service), f"{self.service}-commands", handle, workers)
+        self._subscribe("COMMANDS", [command_filter(self.service)], f"{self.service}-commands", handle, workers)
 
-    def follow(self, stream: str, subject: str, durable: str, handler: RawHandler, *, workers: int = 1) -> None:
-        """Handle every message of a stream that fits *subject*, durably; in order if *workers* is 1."""
+    def follow(
+        self, stream: str, subjects: Sequence[str], durable: str, handler: RawHandler, *, workers: int = 1
+    ) -> None:
+        """Handle every message of a stream that fits one of *subjects*, durably; in order if *workers* is 1."""
 
         async def handle(message: Msg, delivery: Delivery) -> None:
             await handler(message.data, delivery)
 
-        self._subscribe(stream, subject, durable, handle, workers)
+        self._subscribe(stream, subjects, durable, handle, workers)
 
     def answer_queries(self, handlers: Mapping[type[Any], QueryHandler]) -> None:
         """Answer questions; replicas of the service share them."""
         for kind, handler in handlers.items():
             self._answers.add(kind, handler)
 
-    def _subscribe(self, stream: str, subject: str, durable: str, handle: _Handle, workers: int) -> None:
+    def _subscribe(self, stream: str, subjects: Sequence[str], durable: str, handle: _Handle, workers: int) -> None:
         async def settle(message: Msg) -> None:
             delivery = _delivery(message)
             bind_context(delivery.context, delivery.message_id)
             await self._settlement.settle(message, delivery, handle(message, delivery))
 
         self._consumers.append(
-            Consumer(stream=stream, subject=subject, durable=durable, handle=settle, workers=workers)
+            Consumer(stream=stream, subjects=subjects, durable=durable, handle=settle, workers=workers)
         )
 
     async def _refuse(self, inbox: str, error: ShunterError) -> None:

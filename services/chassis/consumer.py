@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -50,13 +50,13 @@ class _Request:
 
 
 class Consumer:
-    """Hands each message of a stream that fits *subject* to *handle*, which settles it; *workers* at a time."""
+    """Hands each message of a stream that fits one of *subjects* to *handle*, which settles it; *workers* at a time."""
 
     def __init__(
         self,
         *,
         stream: str,
-        subject: str,
+        subjects: Sequence[str],
         durable: str,
         handle: Callable[[Msg], Awaitable[None]],
         workers: int,
@@ -71,7 +71,7 @@ class Consumer:
         self._config = ConsumerConfig(
             name=durable,
             durable_name=durable,
-            filter_subject=subject,
+            filter_subjects=list(subjects),
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ack_wait,
             # Settlement parks what fails; the server itself never gives up.

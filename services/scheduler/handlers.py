@@ -107,7 +107,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListBackends: list_backends,
         }
     )
-    bus.follow("RUNS", report_subject(), "scheduler-reports", take_report)
+    bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
 
 
 def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:

@@ -12,7 +12,7 @@ from contracts.errors import ConflictError
 from contracts.events import WorkloadMoved
 from contracts.model import Model
 from contracts.runs import FrozenInput
-from contracts.states import Reason, WorkloadState, may_move
+from contracts.states import HOLDS_ROOM, Reason, WorkloadState, may_move
 from contracts.workloads import Allocation, OutputFile, Usage
 from services.chassis.unit import Work
 
@@ -20,7 +20,7 @@ from .records import Record, with_inputs
 from .schedules.words import ended
 from .tables import transitions, workloads
 
-__all__ = ["ENDS_SINK", "HOLDS_ROOM", "Ended", "Journey", "Moved"]
+__all__ = ["ENDS_SINK", "Ended", "Journey", "Moved"]
 
 ENDS_SINK = "ends"
 """The sink of the outbox that hears of ends for which others wait. A row's subject is `ended/<id>`."""
@@ -29,9 +29,6 @@ _ADD_MOVE = insert(transitions)
 _SAVE = update(workloads).where(
     workloads.c.id == bindparam("this_id"), workloads.c.revision == bindparam("read_revision")
 )
-
-HOLDS_ROOM = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING})
-"""States in which an attempt holds room on its backend, which is metered."""
 
 
 class Ended(Model):
@@ -178,6 +175,7 @@ class Journey:
                 outputs=[OutputFile.model_validate(item) for item in row["outputs"]] if leaves else [],
                 logs=[OutputFile.model_validate(item) for item in row["logs"]] if leaves else [],
                 inputs=inputs,
+                cause=row["cause"] if row["reason"] == Reason.DEPENDENCY else None,
             )
         )
 

@@ -15,7 +15,7 @@ from contracts.principals import Level, Principal
 from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
 from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
-from contracts.states import Reason, WorkloadState
+from contracts.states import HOLDS_ROOM, Reason, WorkloadState
 from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
 from services.chassis.bus import Delivery
@@ -33,7 +33,7 @@ from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
 from .arrays.store import find_array
 from .arrays.views import ArrayViews
 from .entrance import Arrival, Entrance
-from .journey import HOLDS_ROOM, Journey
+from .journey import Journey
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_glance, to_json, to_transition, to_workload
 from .rights import pass_on, require_on, shared_words

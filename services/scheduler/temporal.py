@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -19,10 +20,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import InternalError, UnavailableError
 from contracts.model import Model
+from contracts.states import WorkloadState
 from services.chassis.unit import OutboxRow
 
 from .settings import TemporalSettings
-from .workflows.job import STATE, JobWorkflow
+from .workflows.job import BACKEND, STATE, JobWorkflow
 from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
 
 __all__ = ["TEMPORAL_SINK", "Signal", "StartJob", "TemporalSink", "connect"]
@@ -33,7 +35,11 @@ TEMPORAL_SINK = "temporal"
 _OWNER = SearchAttributeKey.for_keyword("Owner")
 _PROJECT = SearchAttributeKey.for_keyword("Project")
 
+_TASK = timedelta(seconds=5)
+"""A worker that is killed has its workflow's task for so long; it may wait that long for the end of a short job."""
+
 IsOver = Callable[[str], Awaitable[bool]]
+Wake = Callable[[str], Awaitable[None]]
 
 
 class StartJob(Model):
@@ -70,8 +76,9 @@ async def connect(settings: TemporalSettings) -> Client:
 class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
-    def __init__(self, *, task_queue: str, is_over: IsOver) -> None:
+    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake) -> None:
         self.task_queue = task_queue
+        self._wake = wake
         self._is_over = is_over
         self._client: Client | None = None
 
@@ -107,23 +114,29 @@ class TemporalSink:
         self,
         client: Client,
         start: StartJob,
-        state: str = "accepted",
+        state: str = WorkloadState.ACCEPTED,
         # A row that is said again after a crash must not begin a second life of what has ended meanwhile.
         reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE,
     ) -> None:
-        attributes = [SearchAttributePair(_OWNER, start.owner), SearchAttributePair(STATE, state)]
+        # Where it goes is known mostly, and said here it costs the workflow no word of its own.
+        told = bool(start.backend) and state == WorkloadState.ACCEPTED
+        attributes = [SearchAttributePair(_OWNER, start.owner)]
+        attributes.append(SearchAttributePair(STATE, WorkloadState.QUEUED if told else state))
+        if told and start.backend:
+            attributes.append(SearchAttributePair(BACKEND, start.backend))
         if start.project:
             attributes.append(SearchAttributePair(_PROJECT, start.project))
         try:
             await client.start_workflow(
                 JobWorkflow.run,
-                start.job.model_copy(update={"backend": start.backend}),
+                start.job.model_copy(update={"backend": start.backend, "told": told}),
                 id=start.job.workload_id,
                 task_queue=self.task_queue,
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=TypedSearchAttributes(attributes),
                 static_summary=start.title or None,
+                task_timeout=_TASK,
                 request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:
@@ -131,6 +144,7 @@ class TemporalSink:
 
     async def _signal(self, client: Client, workload_id: str, signal: Signal) -> None:
         name, arguments = _call_of(signal)
+        await self._wake(workload_id)
         try:
             await client.get_workflow_handle(workload_id).signal(name, args=arguments)
         except RPCError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
@@ -23,11 +24,12 @@ from contracts.errors import UnavailableError
 from contracts.events import Event
 from contracts.principals import Level, Principal, Role
 from contracts.queries import CheckHealth, ReplayLog, SumUsage
-from contracts.subjects import event_subject, subject_of
+from contracts.subjects import subject_of
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from services.accounting.eventlog import EventLog
 from services.accounting.lag import LagWatch
 from services.accounting.main import assemble
+from services.accounting.moves import SUBJECTS
 from services.accounting.service import UsageService
 from services.accounting.settings import AccountingSettings
 from services.accounting.tables import METADATA
@@ -87,9 +89,17 @@ async def announce(bus: Bus, moves: Iterable[Event]) -> None:
 
 async def settled(bus: Bus, events: EventLog) -> None:
     """Wait until the ledger has taken whatever is in the log."""
-    last = (await bus.jetstream.get_last_msg("EVENTS", event_subject("workload"))).seq
+    found = [await _last(bus, subject) for subject in SUBJECTS]
+    last = max(found)
     assert last
     await events.wait_until_taken(last, patience=10, every=0.01)
+
+
+async def _last(bus: Bus, subject: str) -> int:
+    try:
+        return (await bus.jetstream.get_last_msg("EVENTS", subject)).seq or 0
+    except NotFoundError:
+        return 0
 
 
 async def sum_usage(

@@ -277,8 +277,9 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
         await message.ack()
 
     def consumer(alive_every: float) -> Consumer:
-        place = {"stream": "COMMANDS", "subject": "commands.storage.>", "durable": "storage-commands"}
-        return Consumer(**place, handle=work, workers=2, ack_wait=0.4, alive_every=alive_every)
+        place = {"stream": "COMMANDS", "durable": "storage-commands"}
+        wanted = ["commands.storage.>"]
+        return Consumer(**place, subjects=wanted, handle=work, workers=2, ack_wait=0.4, alive_every=alive_every)
 
     async with open_bus(nats, "storage") as bus:
         dead, living = consumer(alive_every=60), consumer(alive_every=0.1)
@@ -311,7 +312,7 @@ async def test_one_worker_follows_a_stream_in_order_even_over_a_failure(nats: Na
     async with open_bus(nats, "accounting") as bus:
         for _ in range(20):
             await bus.announce(requested(), ANN)
-        bus.follow("EVENTS", "events.>", "accounting-events", follow)
+        bus.follow("EVENTS", ["events.>"], "accounting-events", follow)
         await bus.start()
         await until(lambda: len(seen) == 20)
     assert seen == list(range(1, 21))

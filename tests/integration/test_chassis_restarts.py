@@ -54,7 +54,7 @@ async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: Nat
             heard.setdefault(delivery.message_id, said)
 
         scheduler.handle_commands({CancelWorkload: handler})
-        accounting.follow("EVENTS", "events.workload.>", "accounting-events", follow)
+        accounting.follow("EVENTS", ["events.workload.>"], "accounting-events", follow)
         await stand.relay.start({"events": scheduler.send_row})
         await scheduler.start()
         await accounting.start()
@@ -132,7 +132,7 @@ async def test_a_consumer_that_somebody_removed_is_made_again(server: NatsProces
         heard.append(delivery.sequence)
 
     async with open_bus(server.settings, "accounting") as bus:
-        bus.follow("EVENTS", "events.>", "accounting-events", follow)
+        bus.follow("EVENTS", ["events.>"], "accounting-events", follow)
         await bus.start()
         await bus.announce(requested(), ANN)
         await until(lambda: heard == [1])

@@ -8,11 +8,12 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .servers import free_ports
 
-__all__ = ["find_initdb", "run_postgres"]
+__all__ = ["Postgres", "find_initdb", "run_postgres", "run_postgres_server"]
 
 
 def find_initdb() -> str | None:
@@ -31,13 +32,31 @@ async def _call(*argv: str) -> None:
         raise RuntimeError(f"{argv[0]} ended with {child.returncode}")
 
 
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A server that can be stopped and started again on its data."""
+
+    control: str
+    data: str
+    options: str
+    log: str
+    url: str
+
+    async def start(self) -> None:
+        """Start it; returns when it takes connections."""
+        await _call(self.control, "-D", self.data, "-w", "-l", self.log, "-o", self.options, "start")
+
+    async def stop(self, mode: str = "immediate") -> None:
+        """Stop it: `immediate` is a crash, `fast` throws everybody out."""
+        await _call(self.control, "-D", self.data, "-m", mode, "-w", "stop")
+
+
 @asynccontextmanager
-async def run_postgres() -> AsyncIterator[str]:
-    """Run PostgreSQL without any care for the disk; the URL reaches its first database."""
+async def run_postgres_server(*settings: str, careful: bool = False) -> AsyncIterator[Postgres]:
+    """Run PostgreSQL with *settings* such as `max_connections=20`; unless *careful*, a crash may lose commits."""
     initdb = find_initdb()
     if initdb is None:
         raise RuntimeError("initdb is not installed")
-    control = str(Path(initdb).with_name("pg_ctl"))
     (port,) = free_ports(1)
     folder = Path(tempfile.mkdtemp(prefix="shunter-postgres-"))
     try:
@@ -45,12 +64,29 @@ async def run_postgres() -> AsyncIterator[str]:
             shutil.chown(folder, "postgres", "postgres")
         data = str(folder / "data")
         await _call(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-        careless = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} {careless}"
-        await _call(control, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        careless = () if careful else ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+        options = [
+            f"-p {port} -k {folder}",
+            *(f"-c {one}" for one in ("listen_addresses=127.0.0.1", *careless, *settings)),
+        ]
+        server = Postgres(
+            control=str(Path(initdb).with_name("pg_ctl")),
+            data=data,
+            options=" ".join(options),
+            log=str(folder / "log"),
+            url=f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres",
+        )
+        await server.start()
         try:
-            yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            await _call(control, "-D", data, "-m", "immediate", "-w", "stop")
+            await server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def run_postgres() -> AsyncIterator[str]:
+    """Run PostgreSQL without any care for the disk; the URL reaches its first database."""
+    async with run_postgres_server() as server:
+        yield server.url

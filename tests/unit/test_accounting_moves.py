@@ -9,7 +9,7 @@ import pytest
 from contracts.envelope import Context, Envelope
 from contracts.errors import InvalidError
 from contracts.events import Event, FileDeleted
-from services.accounting.moves import FILTER, read_move
+from services.accounting.moves import SUBJECTS, read_move
 from tests.support.usage_events import NOON, closing_move, opening_move, plain_move
 
 CONTEXT = Context.start("user:ada")
@@ -19,8 +19,10 @@ def wrapped(event: Event) -> bytes:
     return Envelope.wrap(event, CONTEXT, source="scheduler", subject=event.subject_id).to_bytes()
 
 
-def test_all_events_of_workloads_are_read() -> None:
-    assert FILTER == "events.workload.*.*"
+def test_every_event_that_can_open_or_close_a_segment_is_read() -> None:
+    read = {subject.split(".")[2] for subject in SUBJECTS}
+    assert all(subject.startswith("events.workload.") and subject.endswith(".*") for subject in SUBJECTS)
+    assert read == {"starting", "running", "finishing", "queued", "failed", "canceled", "lost", "tasksmoved"}
 
 
 @pytest.mark.parametrize("move", [opening_move(gpus=2, gpu_model="H200"), closing_move()])

@@ -9,7 +9,8 @@ import pytest
 from contracts.model import now
 from contracts.runs import RunReport, RunTask, Step, StepName
 from contracts.states import Reason
-from services.scheduler.runner.journal import Journal, ProcessName, RunFolder, Verdict
+from contracts.workloads import Allocation
+from services.scheduler.runner.journal import Journal, ProcessName, RunFolder, Start, Verdict
 from services.scheduler.runner.process import read_exit
 from tests.support.runners import a_task
 
@@ -60,6 +61,17 @@ def test_reports_are_counted_on_after_a_restart(folder: RunFolder, task: RunTask
         folder.forget_report(number, last=False)
     assert folder.next_number() == 4
     assert not folder.is_told
+
+
+def test_what_a_runner_of_the_release_before_did_not_send_is_sent(folder: RunFolder, task: RunTask) -> None:
+    old = folder.path / "reports"
+    old.mkdir()
+    (old / "000000009").write_text(_report(task, 9).model_dump_json())
+    folder.write_report(_report(task, 10))
+    assert [report.number for report in folder.read_reports()] == [9, 10]
+    assert folder.next_number() == 11
+    folder.forget_report(9, last=False)
+    assert [report.number for report in folder.read_reports()] == [10]
 
 
 def test_a_runner_that_died_while_it_noted_the_first_report_counts_on(folder: RunFolder, task: RunTask) -> None:
@@ -123,7 +135,32 @@ def test_what_a_user_locked_is_removed_too(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("written", ["", "123", "123 45"])
 def test_a_half_written_process_is_none(folder: RunFolder, written: str) -> None:
-    (folder.path / "process").write_text(written)
+    (folder.path / "start.json").write_text(_start().model_dump_json() + "\n" + written)
     assert folder.read_process() is None
+    assert folder.read_start()
+
+
+@pytest.mark.parametrize("length", [0, 1, 40])
+def test_a_half_written_start_never_was(folder: RunFolder, length: int) -> None:
+    (folder.path / "start.json").write_text(_start().model_dump_json()[:length])
+    assert folder.read_start() is None
+    assert folder.read_process() is None
+
+
+def test_a_process_is_named_beside_its_start(folder: RunFolder) -> None:
+    start = _start()
+    folder.write_start(start)
     folder.write_process(ProcessName(123, 456))
+    assert folder.read_start() == start
     assert folder.read_process() == ProcessName(123, 456)
+
+
+def test_the_process_that_a_runner_of_the_release_before_started_is_found(folder: RunFolder) -> None:
+    (folder.path / "start.json").write_text(_start().model_dump_json())
+    (folder.path / "process").write_text("123 456\n")
+    assert folder.read_start()
+    assert folder.read_process() == ProcessName(123, 456)
+
+
+def _start() -> Start:
+    return Start(boot="b", started_at=now(), allocation=Allocation(backend="local", cpus=1))

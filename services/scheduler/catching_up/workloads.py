@@ -69,7 +69,8 @@ async def move(work: Work, event: WorkloadMoved) -> None:
         log.error("table.gap", workload=event.workload_id, has=row["revision"], event=event.revision)
     values = _after(row, event)
     if event.reason is Reason.DEPENDENCY:
-        values["cause"] = await _cause(work.connection, row)
+        # Older events do not say it.
+        values["cause"] = event.cause or await _cause(work.connection, row)
     await work.connection.execute(update(workloads).where(workloads.c.id == event.workload_id).values(**values))
     await work.connection.execute(insert(transitions).values(**_transition(event, values)))
     if row["tasks"] is not None and (event.new.is_terminal or event.new is WorkloadState.FINISHING):

@@ -68,9 +68,9 @@ class RunFolder:
         self.shell = path / "shell"
         self._task = path / "task.json"
         self._start = path / "start.json"
-        self._process = path / "process"
+        self._old_process = path / "process"
         self._verdict = path / "verdict.json"
-        self._reports = path / "reports"
+        self._old_reports = path / "reports"
         self._acknowledged = path / "acknowledged"
         self._done = path / "done"
 
@@ -78,7 +78,7 @@ class RunFolder:
 
     def create(self, task: RunTask) -> None:
         """Keep a task; afterwards it is ours, come what may."""
-        for folder in (self.path, self.work, self.temporary, self._reports):
+        for folder in (self.path, self.work, self.temporary):
             folder.mkdir(mode=0o700, exist_ok=True)
         _write(self._task, task.model_dump_json())
 
@@ -87,23 +87,22 @@ class RunFolder:
         return _read(self._task, RunTask)
 
     def write_start(self, start: Start) -> None:
-        """Note that the process is about to be started."""
-        _write(self._start, start.model_dump_json())
+        """Note that the process is about to be started; if this is half there, it never was."""
+        _write_at_once(self._start, start.model_dump_json() + "\n")
 
     def read_start(self) -> Start | None:
         """Return what was written before the start, if it came to that."""
-        return _read(self._start, Start)
+        return _read(self._start, Start, first_line=True)
 
     def write_process(self, process: ProcessName) -> None:
         """Note the process that runs."""
-        _write_at_once(self._process, f"{process.pid} {process.started}\n")
+        _write_at_once(self._start, f"{process.pid} {process.started}\n", os.O_APPEND)
 
     def read_process(self) -> ProcessName | None:
         """Return the process that ran or runs, if its name was written in time."""
-        try:
-            line, end, _ = self._process.read_text().partition("\n")
-        except FileNotFoundError:
-            return None
+        # It had a file of its own once.
+        text = _text(self._old_process) or _text(self._start).partition("\n")[2]
+        line, end, _ = text.partition("\n")
         pid, _, started = line.partition(" ")
         return ProcessName(int(pid), int(started)) if end else None
 
@@ -137,20 +136,31 @@ class RunFolder:
         """Keep a report until it is acknowledged; return it as it is sent."""
         raw = report.model_dump_json(exclude_defaults=True).encode()
         # It is sent only after this; one that is half there was never sent, and is passed over.
-        _write_at_once(self._reports / f"{report.number:09d}", raw)
+        _write_at_once(self._report(report.number), raw)
         return raw
 
     def forget_report(self, number: int, *, last: bool) -> None:
-        """Note that the stream keeps a report; the *last* one ends the run."""
-        _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
+        """Note that the stream keeps a report; the *last* one ends the run, and nobody looks at the others again."""
         if last:
-            self._done.touch()
-        (self._reports / f"{number:09d}").unlink(missing_ok=True)
+            try:
+                os.rename(self._report(number), self._done)  # noqa: PTH104 (a new file costs ten times as much)
+            except FileNotFoundError:
+                self._done.touch()
+            return
+        _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
+        self._report(number).unlink(missing_ok=True)
+        if self._old_reports.exists():
+            (self._old_reports / f"{number:09d}").unlink(missing_ok=True)
 
     def read_reports(self) -> list[RunReport]:
         """Return the reports that are not acknowledged, in order."""
-        found = (_read(path, RunReport) for path in sorted(self._reports.glob("[0-9]*[0-9]")))
+        # Runners had a folder for them once.
+        places = [*self._old_reports.glob("[0-9]*[0-9]"), *self.path.glob("report-[0-9]*[0-9]")]
+        found = (_read(path, RunReport) for path in sorted(places, key=_number))
         return [report for report in found if report]
+
+    def _report(self, number: int) -> Path:
+        return self.path / f"report-{number:09d}"
 
     def next_number(self) -> int:
         """Return the number of the next report."""
@@ -175,7 +185,7 @@ class RunFolder:
 
     @property
     def done_for(self) -> float:
-        """Return the seconds since the last report was acknowledged."""
+        """Return the seconds since the last report was written."""
         return time.time() - self._done.stat().st_mtime
 
     def remove(self) -> None:
@@ -210,6 +220,10 @@ class Journal:
                 yield folder
 
 
+def _number(report: Path) -> int:
+    return int(report.name.removeprefix("report-"))
+
+
 def _write(path: Path, content: str | bytes) -> None:
     """Write all or nothing."""
     draft = f"{path}.new"
@@ -221,17 +235,25 @@ def _write(path: Path, content: str | bytes) -> None:
     os.rename(draft, path)  # noqa: PTH104 (on the way of every job; a Path costs more than the call)
 
 
-def _write_at_once(path: Path, content: str | bytes) -> None:
+def _write_at_once(path: Path, content: str | bytes, flag: int = 0) -> None:
     """Write in one go, over what was there; what is written anew must not be shorter."""
     raw = content.encode() if isinstance(content, str) else content
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600), "wb", buffering=0) as file:
         while raw:
             raw = raw[file.write(raw) :]
 
 
-def _read(path: Path, kind: type[_M]) -> _M | None:
+def _text(path: Path) -> str:
     try:
-        return kind.model_validate_json(path.read_bytes(), extra="ignore")
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _read(path: Path, kind: type[_M], *, first_line: bool = False) -> _M | None:
+    try:
+        raw = path.read_bytes()
+        return kind.model_validate_json(raw.partition(b"\n")[0] if first_line else raw, extra="ignore")
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -92,9 +92,13 @@ class JobWorkflow:
         while self._submitted or self._cancellation is None:
             if not self._submitted:
                 submitted = await self._submit(self._note)
+                if submitted.over is not None:
+                    return self._agree(submitted.over, submitted.message)
                 if submitted.backend is None:
                     return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
                 self._submitted = True
+                if submitted.end is not None:
+                    self._ends.setdefault(self._attempt, submitted.end)
             if job.array:
                 return await self._see_array_through()
             end = await self._wait_for_end()
@@ -182,7 +186,8 @@ class JobWorkflow:
             retry_policy=_PATIENT,
             local_retry_threshold=_LONG_BACKOFF,
         )
-        if submitted.backend is not None:
+        told = self._job.backend if self._job.told and self._attempt == 1 else None
+        if submitted.backend not in {None, told}:
             workflow.upsert_search_attributes(
                 [STATE.value_set(WorkloadState.QUEUED), BACKEND.value_set(submitted.backend)]
             )
@@ -251,6 +256,8 @@ class JobWorkflow:
     async def _conclude(self, end: AttemptEnd) -> JobResult:
         """Say how the last attempt's end makes the workload end."""
         if end.reason is Reason.EXITED and end.exit_code == 0:
+            if end.settled:
+                return self._agree(WorkloadState.SUCCEEDED, end.message, end.exit_code)
             return await self._end(WorkloadState.SUCCEEDED, Reason.EXITED, end.message, end.exit_code)
         if end.reason is Reason.CANCELED or (self._cancellation is not None and end.reason in _OURS):
             why = (self._cancellation.message if self._cancellation else "") or end.message
@@ -262,6 +269,11 @@ class JobWorkflow:
         self, state: WorkloadState, reason: Reason, message: str = "", exit_code: int | None = None
     ) -> JobResult:
         await self._move(state, reason, message, exit_code)
+        return JobResult(state=state, attempts=self._attempt, exit_code=exit_code, message=message)
+
+    def _agree(self, state: WorkloadState, message: str, exit_code: int | None = None) -> JobResult:
+        """End as the workload did."""
+        workflow.upsert_search_attributes([STATE.value_set(state)])
         return JobResult(state=state, attempts=self._attempt, exit_code=exit_code, message=message)
 
     async def _move(

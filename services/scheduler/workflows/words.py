@@ -33,13 +33,6 @@ class AttemptRef(Model):
     """Where it goes, if that was decided already."""
 
 
-class Submitted(Model):
-    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
-
-    backend: str | None
-    message: str = ""
-
-
 class AttemptEnd(Model):
     """How an attempt ended, as its runner or the watch says. A signal; the same one twice is harmless."""
 
@@ -47,6 +40,19 @@ class AttemptEnd(Model):
     reason: Reason
     exit_code: int | None = None
     message: str = ""
+    settled: bool = False
+    """Whether it is the end of the workload and recorded as such, since there was nothing to decide."""
+
+
+class Submitted(Model):
+    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
+
+    backend: str | None
+    message: str = ""
+    end: AttemptEnd | None = None
+    """How the attempt ended, if it has already and its end was settled."""
+    over: WorkloadState | None = None
+    """How the workload ended, if it has: an end that was taken for lost came after all."""
 
 
 class Cancellation(Model):
@@ -86,6 +92,8 @@ class JobInput(Model):
     array: bool = False
     backend: str | None = None
     """Where its first attempt goes; none lets the activity choose, as for all further ones."""
+    told: bool = False
+    """Whether its search attributes said so from the start."""
     continue_after: int = 50
     """Steps (attempts, repeated cancels) after which the workflow goes on in a fresh history."""
     carried: Carried | None = None
