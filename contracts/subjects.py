@@ -23,6 +23,7 @@ __all__ = [
     "report_subject",
     "subject_of",
     "task_subject",
+    "wake_subject",
 ]
 
 _DAY = 86400.0
@@ -110,6 +111,11 @@ def log_subject(workload_id: str, attempt: int | str = "*", stream: str = "*") -
 def parked_subject(service: str = "*", subject: str = ">") -> str:
     """Return where a message lies that *service* could not handle, or a filter for several."""
     return f"parked.{service}.{subject}"
+
+
+def wake_subject() -> str:
+    """Return where schedulers tell each other which workflow has to listen."""
+    return "wakes.scheduler"
 
 
 def control_subject(backend: str) -> str:

@@ -50,17 +50,19 @@ async def main(settings: SchedulerSettings) -> None:
         )
         await parts.dispatcher.load()
         await parts.agreement.agree()
+        await parts.vigils.listen()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            *(frame, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()),
-            parts.shelf.run(),
+            *(frame, parts, settings, working),
+            *(parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run(), parts.shelf.run()),
         )
 
 
-async def _serve(frame: Frame, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:
+async def _serve(frame: Frame, parts: Parts, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.create_task(one) for one in beside]
 
     def wind_down() -> None:
+        parts.vigils.close()
         for task in tasks:
             if not task.cancelling():  # a second cancel would cut the worker's own shutdown short
                 task.cancel()

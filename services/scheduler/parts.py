@@ -33,6 +33,7 @@ from .service import WorkloadService
 from .settings import SchedulerSettings
 from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
+from .vigils import Vigils
 from .watch import RunWatch
 from .webhooks.parts import HookParts
 
@@ -62,10 +63,11 @@ class Parts:
         self.schedules = ScheduleService(
             unit=unit, admission=admission, firing=self.firing, per_owner=section.schedules.per_owner
         )
-        self.reports = ReportService(unit=unit, backends=backends)
+        self.vigils = vigils = Vigils(frame.bus)
+        self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
         self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
         self.tickets = Tickets(settings.ticket_key, RunTicket)
-        self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over)
+        self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
@@ -74,7 +76,13 @@ class Parts:
         self.watch = RunWatch(unit=unit, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
         self.activities = (
-            JobActivities(unit=unit, backends=backends, tickets=self.tickets, freeze_rest=admission.freeze_rest),
+            JobActivities(
+                unit=unit,
+                backends=backends,
+                tickets=self.tickets,
+                freeze_rest=admission.freeze_rest,
+                vigils=vigils,
+            ),
             ScheduleActivities(firing=self.firing),
             ArrayActivities(self.desk),
             HookActivities(self.hooks.deliverer),

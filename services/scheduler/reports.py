@@ -18,6 +18,7 @@ from .figures import plausible
 from .journey import Journey
 from .store import find, open_journey
 from .temporal import TEMPORAL_SINK, Signal
+from .vigils import Vigil, Vigils
 from .workflows.words import AttemptEnd
 
 __all__ = ["ReportService"]
@@ -33,13 +34,14 @@ log = structlog.get_logger(__name__)
 class ReportService:
     """Takes reports. Repeats, stragglers of an older attempt and words after the end change nothing."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends) -> None:
+    def __init__(self, *, unit: UnitOfWork, backends: Backends, vigils: Vigils) -> None:
         self._unit = unit
         self._backends = backends
+        self._vigils = vigils
 
     async def take(self, report: RunReport, delivery: Delivery) -> None:
         """Handle one report."""
-        stray = False
+        stray, ending, vigil = False, None, None
         async with self._unit.handling(delivery.message_id, workload_context(report.workload_id)) as work:
             if work is None:
                 return
@@ -51,10 +53,25 @@ class ReportService:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:
-                    _take_step(work, journey, plausible(step))
+                    ending = _take_step(work, journey, plausible(step)) or ending
                 await journey.save()
+                if ending:
+                    vigil = self._say(work, ending, report.workload_id)
+        if vigil and ending:
+            vigil.tell(ending)
         if stray:
             await self._end_stray(report)
+
+    def _say(self, work: Work, end: AttemptEnd, workload_id: str) -> Vigil | None:
+        """Have the workflow hear of the end of an attempt; returns the step that waits for it, to be told after."""
+        vigil = self._vigils.find(workload_id) if end.settled else None
+        if vigil is None:
+            work.defer(TEMPORAL_SINK, f"signal/{workload_id}", Signal(ended=end))
+            return None
+        # Should nobody tell it, because we die here, it is done again and finds the workload ended.
+        vigil.take()
+        work.on_rollback.add(vigil.let_go)
+        return vigil
 
     async def _end_stray(self, report: RunReport) -> None:
         """End an attempt that still runs although its workload has ended or gone on to another attempt."""
@@ -66,7 +83,9 @@ class ReportService:
             await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
 
 
-def _take_step(work: Work, journey: Journey, step: Step) -> None:
+def _take_step(work: Work, journey: Journey, step: Step) -> AttemptEnd | None:
+    """Take one step of an attempt; returns how it ended with the last."""
+    journey.note(seen_at=now())
     match step.step:
         case StepName.STARTING if journey.state is WorkloadState.QUEUED:
             journey.move(WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
@@ -83,10 +102,10 @@ def _take_step(work: Work, journey: Journey, step: Step) -> None:
         case StepName.EXITED if journey.state in _ON_BACKEND:
             _finish(journey, step)
         case StepName.DONE if journey.state in _HANDED_OVER:
-            _take_end(work, journey, step)
+            return _take_end(journey, step)
         case _:
             log.info("report.late", workload=journey.row["id"], step=step.step, state=journey.state)
-    journey.note(seen_at=now())
+    return None
 
 
 def _take_sign_of_life(work: Work, journey: Journey, step: Step) -> None:
@@ -108,7 +127,7 @@ def _finish(journey: Journey, step: Step) -> None:
     )
 
 
-def _take_end(work: Work, journey: Journey, step: Step) -> None:
+def _take_end(journey: Journey, step: Step) -> AttemptEnd:
     if may_move(journey.state, WorkloadState.FINISHING):
         _finish(journey, step)
     row = journey.row
@@ -125,8 +144,8 @@ def _take_end(work: Work, journey: Journey, step: Step) -> None:
         exit_code=step.exit_code if step.exit_code is not None else row["exit_code"],
         message=step.message,
     )
-    if end.reason is Reason.EXITED and end.exit_code == 0:
-        # Nothing is left to decide, and the workflow hears of it.
-        journey.move(WorkloadState.SUCCEEDED, at=now(), reason=end.reason, message=end.message, exit_code=0)
-        end = end.model_copy(update={"settled": True})
-    work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(ended=end))
+    if end.reason is not Reason.EXITED or end.exit_code != 0:
+        return end
+    # Nothing is left to decide, and the workflow hears of it.
+    journey.move(WorkloadState.SUCCEEDED, at=now(), reason=end.reason, message=end.message, exit_code=0)
+    return end.model_copy(update={"settled": True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -34,7 +35,11 @@ TEMPORAL_SINK = "temporal"
 _OWNER = SearchAttributeKey.for_keyword("Owner")
 _PROJECT = SearchAttributeKey.for_keyword("Project")
 
+_TASK = timedelta(seconds=5)
+"""A worker that is killed has its workflow's task for so long; it may wait that long for the end of a short job."""
+
 IsOver = Callable[[str], Awaitable[bool]]
+Wake = Callable[[str], Awaitable[None]]
 
 
 class StartJob(Model):
@@ -71,8 +76,9 @@ async def connect(settings: TemporalSettings) -> Client:
 class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
-    def __init__(self, *, task_queue: str, is_over: IsOver) -> None:
+    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake) -> None:
         self.task_queue = task_queue
+        self._wake = wake
         self._is_over = is_over
         self._client: Client | None = None
 
@@ -130,6 +136,7 @@ class TemporalSink:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=TypedSearchAttributes(attributes),
                 static_summary=start.title or None,
+                task_timeout=_TASK,
                 request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:
@@ -137,6 +144,7 @@ class TemporalSink:
 
     async def _signal(self, client: Client, workload_id: str, signal: Signal) -> None:
         name, arguments = _call_of(signal)
+        await self._wake(workload_id)
         try:
             await client.get_workflow_handle(workload_id).signal(name, args=arguments)
         except RPCError as error:

@@ -51,8 +51,9 @@ def make_worker(
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=_CACHED,
-        max_concurrent_workflow_tasks=64,
-        max_concurrent_local_activities=32,
+        # Most of them only wait for the end of a short job (`vigils`).
+        max_concurrent_workflow_tasks=200,
+        max_concurrent_local_activities=200,
         # After a kill the workflows go to the next worker; the server waits so long for the dead one to fetch its own.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=10),

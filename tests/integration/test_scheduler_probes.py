@@ -55,7 +55,9 @@ async def _standing_still(unit: UnitOfWork) -> str:
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_workflow_that_fails_says_why_and_one_that_is_missing_is_named(temporal: str, tmp_path: Path) -> None:
     client = await connect(TemporalSettings(address=temporal))
-    sink = TemporalSink(task_queue="probes", is_over=lambda _: asyncio.sleep(0, result=False))
+    sink = TemporalSink(
+        task_queue="probes", is_over=lambda _: asyncio.sleep(0, result=False), wake=lambda _: asyncio.sleep(0)
+    )
     sink.use(client)
     async with _unit(tmp_path) as unit:
         missing, failing = await _standing_still(unit), await _standing_still(unit)

@@ -9,7 +9,8 @@ import pytest
 from contracts.model import now
 from contracts.runs import RunReport, RunTask, Step, StepName
 from contracts.states import Reason
-from services.scheduler.runner.journal import Journal, ProcessName, RunFolder, Verdict
+from contracts.workloads import Allocation
+from services.scheduler.runner.journal import Journal, ProcessName, RunFolder, Start, Verdict
 from services.scheduler.runner.process import read_exit
 from tests.support.runners import a_task
 
@@ -134,7 +135,32 @@ def test_what_a_user_locked_is_removed_too(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("written", ["", "123", "123 45"])
 def test_a_half_written_process_is_none(folder: RunFolder, written: str) -> None:
-    (folder.path / "process").write_text(written)
+    (folder.path / "start.json").write_text(_start().model_dump_json() + "\n" + written)
     assert folder.read_process() is None
+    assert folder.read_start()
+
+
+@pytest.mark.parametrize("length", [0, 1, 40])
+def test_a_half_written_start_never_was(folder: RunFolder, length: int) -> None:
+    (folder.path / "start.json").write_text(_start().model_dump_json()[:length])
+    assert folder.read_start() is None
+    assert folder.read_process() is None
+
+
+def test_a_process_is_named_beside_its_start(folder: RunFolder) -> None:
+    start = _start()
+    folder.write_start(start)
     folder.write_process(ProcessName(123, 456))
+    assert folder.read_start() == start
     assert folder.read_process() == ProcessName(123, 456)
+
+
+def test_the_process_that_a_runner_of_the_release_before_started_is_found(folder: RunFolder) -> None:
+    (folder.path / "start.json").write_text(_start().model_dump_json())
+    (folder.path / "process").write_text("123 456\n")
+    assert folder.read_start()
+    assert folder.read_process() == ProcessName(123, 456)
+
+
+def _start() -> Start:
+    return Start(boot="b", started_at=now(), allocation=Allocation(backend="local", cpus=1))

@@ -21,6 +21,7 @@ from services.scheduler.placement import choose
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task, ticket_of
+from services.scheduler.vigils import Vigils
 from services.scheduler.workflows.calls import JobCalls
 from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted
 
@@ -37,17 +38,24 @@ class JobActivities(JobCalls):
     """The activities of jobs."""
 
     def __init__(
-        self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket], freeze_rest: FreezeRest
+        self,
+        *,
+        unit: UnitOfWork,
+        backends: Backends,
+        tickets: Tickets[RunTicket],
+        freeze_rest: FreezeRest,
+        vigils: Vigils,
     ) -> None:
         self._unit = unit
         self._freeze_rest = freeze_rest
         self._backends = backends
         self._tickets = tickets
+        self._vigils = vigils
 
     @activity.defn
     @translated_for_temporal
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:
-        """Choose a backend, record the attempt as queued, and hand it over."""
+        """Choose a backend, record the attempt as queued, hand it over, and wait a moment for its end."""
         row = await self._row(ref.workload_id)
         if (state := WorkloadState(row["state"])).is_terminal:
             return Submitted(backend=row["backend"], message=row["message"], over=state)
@@ -65,9 +73,11 @@ class JobActivities(JobCalls):
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
-        if row["tasks"] is None:  # the tasks of an array are handed out by calls of their own
+        if row["tasks"] is not None:  # the tasks of an array are handed out by calls of their own
+            return Submitted(backend=backend.name)
+        with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
-        return Submitted(backend=backend.name)
+            return Submitted(backend=backend.name, end=await self._vigils.wait(vigil))
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""

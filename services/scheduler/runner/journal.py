@@ -68,7 +68,7 @@ class RunFolder:
         self.shell = path / "shell"
         self._task = path / "task.json"
         self._start = path / "start.json"
-        self._process = path / "process"
+        self._old_process = path / "process"
         self._verdict = path / "verdict.json"
         self._old_reports = path / "reports"
         self._acknowledged = path / "acknowledged"
@@ -87,23 +87,22 @@ class RunFolder:
         return _read(self._task, RunTask)
 
     def write_start(self, start: Start) -> None:
-        """Note that the process is about to be started."""
-        _write(self._start, start.model_dump_json())
+        """Note that the process is about to be started; if this is half there, it never was."""
+        _write_at_once(self._start, start.model_dump_json() + "\n")
 
     def read_start(self) -> Start | None:
         """Return what was written before the start, if it came to that."""
-        return _read(self._start, Start)
+        return _read(self._start, Start, first_line=True)
 
     def write_process(self, process: ProcessName) -> None:
         """Note the process that runs."""
-        _write_at_once(self._process, f"{process.pid} {process.started}\n")
+        _write_at_once(self._start, f"{process.pid} {process.started}\n", os.O_APPEND)
 
     def read_process(self) -> ProcessName | None:
         """Return the process that ran or runs, if its name was written in time."""
-        try:
-            line, end, _ = self._process.read_text().partition("\n")
-        except FileNotFoundError:
-            return None
+        # It had a file of its own once.
+        text = _text(self._old_process) or _text(self._start).partition("\n")[2]
+        line, end, _ = text.partition("\n")
         pid, _, started = line.partition(" ")
         return ProcessName(int(pid), int(started)) if end else None
 
@@ -143,7 +142,10 @@ class RunFolder:
     def forget_report(self, number: int, *, last: bool) -> None:
         """Note that the stream keeps a report; the *last* one ends the run, and nobody looks at the others again."""
         if last:
-            self._done.touch()
+            try:
+                os.rename(self._report(number), self._done)  # noqa: PTH104 (a new file costs ten times as much)
+            except FileNotFoundError:
+                self._done.touch()
             return
         _write_at_once(self._acknowledged, f"{number:0{_DIGITS}d}")
         self._report(number).unlink(missing_ok=True)
@@ -183,7 +185,7 @@ class RunFolder:
 
     @property
     def done_for(self) -> float:
-        """Return the seconds since the last report was acknowledged."""
+        """Return the seconds since the last report was written."""
         return time.time() - self._done.stat().st_mtime
 
     def remove(self) -> None:
@@ -233,17 +235,25 @@ def _write(path: Path, content: str | bytes) -> None:
     os.rename(draft, path)  # noqa: PTH104 (on the way of every job; a Path costs more than the call)
 
 
-def _write_at_once(path: Path, content: str | bytes) -> None:
+def _write_at_once(path: Path, content: str | bytes, flag: int = 0) -> None:
     """Write in one go, over what was there; what is written anew must not be shorter."""
     raw = content.encode() if isinstance(content, str) else content
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600), "wb", buffering=0) as file:
         while raw:
             raw = raw[file.write(raw) :]
 
 
-def _read(path: Path, kind: type[_M]) -> _M | None:
+def _text(path: Path) -> str:
     try:
-        return kind.model_validate_json(path.read_bytes(), extra="ignore")
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _read(path: Path, kind: type[_M], *, first_line: bool = False) -> _M | None:
+    try:
+        raw = path.read_bytes()
+        return kind.model_validate_json(raw.partition(b"\n")[0] if first_line else raw, extra="ignore")
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -97,6 +97,8 @@ class JobWorkflow:
                 if submitted.backend is None:
                     return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
                 self._submitted = True
+                if submitted.end is not None:
+                    self._ends.setdefault(self._attempt, submitted.end)
             if job.array:
                 return await self._see_array_through()
             end = await self._wait_for_end()

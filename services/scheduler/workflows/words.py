@@ -33,15 +33,6 @@ class AttemptRef(Model):
     """Where it goes, if that was decided already."""
 
 
-class Submitted(Model):
-    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
-
-    backend: str | None
-    message: str = ""
-    over: WorkloadState | None = None
-    """How the workload ended, if it has: an end that was taken for lost came after all."""
-
-
 class AttemptEnd(Model):
     """How an attempt ended, as its runner or the watch says. A signal; the same one twice is harmless."""
 
@@ -51,6 +42,17 @@ class AttemptEnd(Model):
     message: str = ""
     settled: bool = False
     """Whether it is the end of the workload and recorded as such, since there was nothing to decide."""
+
+
+class Submitted(Model):
+    """Where an attempt went; without a backend it was refused everywhere, for the reason in the message."""
+
+    backend: str | None
+    message: str = ""
+    end: AttemptEnd | None = None
+    """How the attempt ended, if it has already and its end was settled."""
+    over: WorkloadState | None = None
+    """How the workload ended, if it has: an end that was taken for lost came after all."""
 
 
 class Cancellation(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from functools import cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,6 +16,8 @@ from contracts.errors import InvalidError
 
 __all__ = ["Seal"]
 
+_INFO = b"shunter psik client_secret"
+
 _NONCE = 12
 _MOST = 256
 """Characters of a label."""
@@ -24,11 +27,7 @@ class Seal:
     """Seals and opens; what was sealed for one job does not open for another."""
 
     def __init__(self, key: SecretStr) -> None:
-        raw = key.get_secret_value().encode()
-        self._cipher: AESGCM | None = None
-        if raw:
-            derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"shunter psik client_secret").derive(raw)
-            self._cipher = AESGCM(derived)
+        self._cipher = _cipher_of(key.get_secret_value())
 
     def close(self, secret: str, jobid: str) -> str:
         """Return the secret, sealed."""
@@ -50,3 +49,9 @@ class Seal:
             return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], jobid.encode())
         except (InvalidTag, ValueError):
             return None
+
+
+@cache
+def _cipher_of(key: str) -> AESGCM | None:
+    """Derive it once: each request has a seal."""
+    return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=_INFO).derive(key.encode())) if key else None
