@@ -64,7 +64,6 @@ from services.chassis.errors import invalid_from
 from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
-from .pulls.desk import LeaseDesk
 from .schedules.service import ScheduleService
 from .webhooks.service import HookService
 
@@ -97,9 +96,7 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
-            **_lease_commands(parts.leases),
-            WishMail: parts.mail.service.wish,
-            RefuseMail: parts.mail.service.refuse,
+            **_more_commands(parts),
         }
     )
     bus.answer_queries(
@@ -114,9 +111,7 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
-            **_lease_queries(parts.leases),
-            GetMailStanding: parts.mail.service.get,
-            ReadMailTicket: parts.mail.service.read,
+            **_more_queries(parts),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
@@ -148,12 +143,14 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
     }
 
 
-def _lease_commands(leases: LeaseDesk) -> dict[type[Any], CommandHandler]:
-    return {TakeLeases: leases.take, ReportLease: leases.report}
+def _more_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
+    leases, mail = parts.leases, parts.mail.service
+    return {TakeLeases: leases.take, ReportLease: leases.report, WishMail: mail.wish, RefuseMail: mail.refuse}
 
 
-def _lease_queries(leases: LeaseDesk) -> dict[type[Any], QueryHandler]:
-    return {GetLease: leases.get, UseLease: leases.use}
+def _more_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
+    leases, mail = parts.leases, parts.mail.service
+    return {GetLease: leases.get, UseLease: leases.use, GetMailStanding: mail.get, ReadMailTicket: mail.read}
 
 
 def _hook_commands(hooks: HookService) -> dict[type[Any], CommandHandler]:
