@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from bench.ground import Ground
+from bench.bulk import ask_bulk, form_of
+from bench.ground import Ground, cpu_note, cpu_of
 from bench.load import get, post, run_load
 from bench.peers.decode import FOLDER, find_original, run_decode
 from bench.table import Figure, Row
@@ -81,7 +82,7 @@ def _measure(ground: Ground) -> list[Figure]:
         _write(stack.data / "application_config.yaml", offered)
         side = _enter(stack.url, "/decode")
         zero = statistics.median(_zero(side, number) for number in range(rounds))
-        ours = _drive(ground, side, seconds)
+        ours = _drive(ground, side, seconds, stack.pids)
     original = find_original()
     theirs = _Found(*_WRITTEN_DOWN) if original is None else _beside(ground, original, seconds)
     if original is None:
@@ -166,8 +167,9 @@ def _zero(side: _Side, number: int) -> float:
     raise AssertionError("the job did not end")
 
 
-def _drive(ground: Ground, side: _Side, seconds: float) -> _Found:
+def _drive(ground: Ground, side: _Side, seconds: float, pids: dict[str, int] | None = None) -> _Found:
     up, down = _move(side, ground.size(5, 1))
+    before = cpu_of(pids or {})
     made = run_load(
         side.root,
         lambda number: post(f"{side.mount}/jobs", _wish(f"many-{number}"), side.token),
@@ -178,6 +180,8 @@ def _drive(ground: Ground, side: _Side, seconds: float) -> _Found:
     names = [json.loads(body)["id"] for body in made.bodies]
     assert names, f"no job was taken: {made.bad}"
     assert len(set(names)) == len(names), "a number was given out twice"
+    if pids:
+        ROW.notes.append(cpu_note("POST, its job run meanwhile", before, cpu_of(pids), len(names)))
     if made.bad:
         ROW.notes.append(f"{side.url or 'the original'}: POST answers that were not 2xx: {made.bad}")
     path = f"{side.mount}/jobs/{names[0]}"
@@ -186,19 +190,22 @@ def _drive(ground: Ground, side: _Side, seconds: float) -> _Found:
 
 
 def _move(side: _Side, rounds: int) -> tuple[float, float]:
-    """Return how often in a second 64 MB go up and come down through the API, at best."""
+    """Return how often in a second 64 MB go up and come down, at best: as `.../url` says, which clients ask first."""
     content = bytes(_MEGABYTES * 10**6)
     up, down = [], []
     with side.client() as client:
         for _ in range(rounds):
             began = time.perf_counter()
-            client.post(f"{side.url}/files/data/big/upload", files={"file": ("big", content)}).raise_for_status()
-            middle = time.perf_counter()
-            found = client.get(f"{side.url}/files/data/big/big/download").raise_for_status().content
-            ended = time.perf_counter()
-            assert len(found) == len(content)
-            up.append(middle - began)
-            down.append(ended - middle)
+            wish = client.post(f"{side.url}/files/data/big/url").raise_for_status().json()
+            asked = time.perf_counter() - began
+            kind, body = form_of(wish["data"], "big", content)  # ours to build: not counted
+            began = time.perf_counter()
+            ask_bulk(wish["method"].upper(), wish["url"], {**wish["headers"], "content-type": kind}, body)
+            up.append(asked + time.perf_counter() - began)
+            began = time.perf_counter()
+            wish = client.get(f"{side.url}/files/data/big/big/url").raise_for_status().json()
+            assert ask_bulk(wish["method"].upper(), wish["url"], wish["headers"]) == len(content)
+            down.append(time.perf_counter() - began)
     return 1 / min(up), 1 / min(down)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from contracts.errors import InvalidError, TooLargeError
+from services.chassis.multipart import read_form
+
+from .spool import Spool, spooled
 
 __all__ = ["FormFile", "InvalidFormError", "form_files"]
 
-_PIECE = 256 * 1024
 _MOST_FILES = 1000
 
 
@@ -27,30 +28,39 @@ class FormFile:
 
     name: str
     """What the client calls it; not checked."""
-    size: int
     content_type: str
-    upload: UploadFile
+    spool: Spool
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    @property
+    def size(self) -> int:
+        """Return how many bytes it is."""
+        return self.spool.size
+
+    def pieces(self) -> AsyncIterator[bytes]:
         """Give the bytes."""
-        while piece := await self.upload.read(_PIECE):
-            yield piece
+        return self.spool.pieces()
 
 
 @asynccontextmanager
 async def form_files(request: Request, field: str, most: int) -> AsyncIterator[list[FormFile]]:
-    """Read a form of at most *most* bytes; its files of one field are kept while the block runs, none if there is none.
+    """Read a form; its files of one field, *most* bytes together, are kept while the block runs.
 
-    Raises `InvalidFormError` for a body that is no form, and `TooLargeError` before a byte of it is read.
+    Raises `InvalidFormError` for a body that is no form, and `TooLargeError`, before a byte is read where it can.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "")
+    if not kind.lower().startswith("multipart/form-data"):
         raise InvalidFormError("the body must be multipart/form-data")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise TooLargeError(f"a form has at most {most} bytes")
-    async with request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES) as form:
-        yield [
-            FormFile(item.filename or "", item.size or 0, item.content_type or "application/octet-stream", item)
-            for item in form.getlist(field)
-            if isinstance(item, UploadFile)
-        ]
+    files: list[FormFile] = []
+    async with AsyncExitStack() as kept:
+        async for part in read_form(kind, request.stream()):
+            if part.name != field or not part.filename:
+                continue
+            if len(files) == _MOST_FILES:
+                raise TooLargeError(f"a form has at most {_MOST_FILES} files")
+            left = most - sum(file.size for file in files)
+            spool = await kept.enter_async_context(spooled(part.pieces, left))
+            files.append(FormFile(part.filename, part.content_type, spool))
+        yield files

@@ -37,14 +37,15 @@ class Spool:
 @asynccontextmanager
 async def spooled(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[Spool]:
     """Take all bytes, *most* of them, and keep them while the block runs."""
-    size = 0
+    size, waiting = 0, bytearray()
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         async for chunk in chunks:
             size += len(chunk)
             if size > most:
-                raise TooLargeError(f"a body of unknown length has at most {most} bytes")
-            if size > _IN_MEMORY:
-                await anyio.to_thread.run_sync(file.write, chunk)
-            else:
-                file.write(chunk)
+                raise TooLargeError(f"at most {most} bytes are taken this way")
+            waiting += chunk
+            if len(waiting) >= _IN_MEMORY:  # few large writes: each is a thread's work
+                full, waiting = bytes(waiting), bytearray()
+                await anyio.to_thread.run_sync(file.write, full)
+        file.write(bytes(waiting))
         yield Spool(size, file)

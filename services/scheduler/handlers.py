@@ -96,7 +96,7 @@ def register(bus: Bus, parts: Parts) -> None:
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
-            **_more_commands(parts),
+            **_other_commands(parts),
         }
     )
     bus.answer_queries(
@@ -111,11 +111,10 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
-            **_more_queries(parts),
+            **_other_queries(parts),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
-            ListApplications: parts.shelf.answer,
         }
     )
     bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
@@ -143,14 +142,25 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
     }
 
 
-def _more_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
-    leases, mail = parts.leases, parts.mail.service
-    return {TakeLeases: leases.take, ReportLease: leases.report, WishMail: mail.wish, RefuseMail: mail.refuse}
+def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
+    """Return those about outside workers and mail."""
+    return {
+        TakeLeases: parts.leases.take,
+        ReportLease: parts.leases.report,
+        WishMail: parts.mail.service.wish,
+        RefuseMail: parts.mail.service.refuse,
+    }
 
 
-def _more_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
-    leases, mail = parts.leases, parts.mail.service
-    return {GetLease: leases.get, UseLease: leases.use, GetMailStanding: mail.get, ReadMailTicket: mail.read}
+def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
+    """Return those about outside workers, mail and applications."""
+    return {
+        GetLease: parts.leases.get,
+        UseLease: parts.leases.use,
+        GetMailStanding: parts.mail.service.get,
+        ReadMailTicket: parts.mail.service.read,
+        ListApplications: parts.shelf.answer,
+    }
 
 
 def _hook_commands(hooks: HookService) -> dict[type[Any], CommandHandler]:

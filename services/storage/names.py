@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context
@@ -64,12 +65,16 @@ class NameService:
         """Give a file or a folder another name."""
         require_own_path(command.to)
         self._require_sense(command)
-        async with self._unit.handling(cause, context) as work:
-            if work is None:
-                return await self._as_it_is(command)
-            if command.folder:
-                return await self._move_folder(work, command, cause)
-            return await self._move_file(work, command, cause)
+        try:
+            async with self._unit.handling(cause, context) as work:
+                if work is None:
+                    return await self._as_it_is(command)
+                if command.folder:
+                    return await self._move_folder(work, command, cause)
+                return await self._move_file(work, command, cause)
+        except IntegrityError:
+            # A file came under the name since we looked; only PostgreSQL lets two write at once.
+            raise ConflictError(f"{command.to} was taken at this very moment; nothing was moved") from None
 
     def _require_sense(self, command: MoveFile) -> None:
         if not command.folder:
@@ -120,7 +125,8 @@ class NameService:
         while there := await range_of_files(work.connection, owner, to, successor(to), 1000):
             _require_leave(command)
             await remove_all(work, there, cause, Reason.OVERWRITTEN)
-        await drop_folders(work, owner, to)
+        if set(await drop_folders(work, owner, to)) - {to}:
+            _require_leave(command)
 
     async def _as_it_is(self, command: MoveFile) -> Moved:
         """Answer a command that was handled before."""

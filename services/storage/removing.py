@@ -25,9 +25,9 @@ async def remove_all(work: Work, files: Sequence[StoredFile], cause: str, reason
         )
 
 
-async def drop_folders(work: Work, owner: str, folder: str) -> int:
-    """Let a folder that was made, and those below, be there no more; returns how many there were."""
+async def drop_folders(work: Work, owner: str, folder: str) -> list[str]:
+    """Let a folder that was made, and those below, be there no more; returns which they were."""
     at, gone = now(), await remove_folders(work.connection, owner, folder)
     for path in gone:
         work.send(FolderRemoved(owner=owner, path=path.removesuffix("/"), at=at))
-    return len(gone)
+    return gone

@@ -73,7 +73,7 @@ class FileService:
             if first:
                 await remove_all(first, files, cause, reason)
                 if command.recursive:
-                    folders = await drop_folders(first, command.principal.subject, f"{command.path}/")
+                    folders = len(await drop_folders(first, command.principal.subject, f"{command.path}/"))
         async with self._unit.reading() as connection:
             deleted = await count_caused(connection, cause)
         if first and not deleted and not folders and not self._is_area(command):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ByteSize, Field, SecretStr
 
-from contracts.resources import Bytes
+from contracts.resources import Bytes, Span
 from contracts.spec import FilePath
 from services.chassis.settings import ChassisSettings, Server
 
@@ -62,13 +62,13 @@ class StorageSection(BaseModel):
     """Bytes; larger files come in parts, larger parts for files that would need too many."""
     retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
-    versions: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    versions: Annotated[Span, Field(ge=timedelta(0))] = timedelta(days=7)
     """How long what a file was before it was overwritten can be brought back."""
-    trash: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
+    trash: Annotated[Span, Field(ge=timedelta(0))] = timedelta(days=7)
     """How long a deleted file can be brought back."""
     quota: Bytes | None = None
     """What the files of a user may come to of whom no rule says more; by default there is no limit."""
-    expire: dict[Literal["/"] | FilePath, timedelta] = {}
+    expire: dict[Literal["/"] | FilePath, Annotated[Span, Field(ge=timedelta(minutes=1))]] = {}
     """By folder, `/` for all: so long after they came files go to the trash, whoever has them. Users may say less."""
     areas: list[FilePath] = Field(default=[], max_length=100)
     """Folders that every user has, also while nothing is in them; nobody moves or removes them."""

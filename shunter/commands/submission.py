@@ -69,17 +69,15 @@ def submit(
     """Submit a job, or several.
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
-    Example: `shunter submit --app decode/v0_10_1/train --input data_ids=data/d1 --output artifact=artifact/first`
-    Example: `shunter submit -f spec.yaml`, with one spec, several between `---`, or `jobs:`, all let in or none.
     """
-    room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
     program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
-    words = given(name=name, unique_name=unique_name, project=project, image=image, hold=hold, priority=priority)
-    tries, tasks = given(max=retries), array_of(array, items_from, max_running)
-    where = given(labels=labels_of(label), resources=room, placement=placement_of(backend), retries=tries, after=after)
-    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), start_at=_moment(start_at))
+    names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
+    room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
+    where = given(resources=room, placement=placement_of(backend), retries=given(max=retries), priority=priority)
+    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), after=after)
+    when = given(start_at=_moment(start_at), array=array_of(array, items_from, max_running))
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**program, **words, **where, **told, **given(array=tasks)}, how))
+    raise leave(_submit(ctx, file, {**program, **names, **where, **told, **when}, how))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:

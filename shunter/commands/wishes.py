@@ -60,7 +60,14 @@ _Words = list[str] | None
 _Text = str | None
 
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
-File = Annotated[_Text, typer.Option("--file", "-f", help="A YAML or JSON spec, or several; `-` is standard input.")]
+File = Annotated[
+    _Text,
+    typer.Option(
+        "--file",
+        "-f",
+        help="YAML or JSON: a spec, several between `---`, or `jobs:`, all let in or none; `-` is standard input.",
+    ),
+]
 Name = Annotated[_Text, typer.Option("--name", "-n", help="A name to find it by.")]
 UniqueName = Annotated[bool, typer.Option("--unique-name", help="No other job of yours may claim the name.")]
 Project = Annotated[_Text, typer.Option("--project", "-p", help="Whom to bill.")]

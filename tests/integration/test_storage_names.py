@@ -129,6 +129,13 @@ async def test_what_is_there_is_overwritten_only_if_told(ada: User) -> None:
     with pytest.raises(ConflictError):
         await ada.move("one", "two", folder=True)
     assert await ada.names("two/") == ["two/a", "two/z"]
+    await ada.make("three/empty")
+    with pytest.raises(ConflictError):
+        await ada.move("one", "three", folder=True)
+    await ada.delete("three/empty", recursive=True)
+    await ada.make("three")
+    assert (await ada.move("one", "three", folder=True)).moved == 1, "over an empty folder"
+    await ada.move("three", "one", folder=True)
     await ada.move("one", "two", folder=True, replace=True)
     assert [(file.path, file.size) for file in (await ada.page(prefix="two/")).items] == [("two/a", 1)]
 

@@ -91,6 +91,15 @@ async def _sweep(ada: Shelves, key: str) -> None:
     assert (await ada.versions.page(ListVersions(principal=ada.principal))).items == []
 
 
+async def test_of_many_who_take_the_same_name_one_gets_it_on_postgresql(ada: Shelves) -> None:
+    for number in range(8):
+        await ada.put(f"from/{number}", b"x")
+    moves = [ada.move(f"from/{number}", "to", folder=False) for number in range(8)]
+    ended = await asyncio.gather(*moves, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in ended) == ["ConflictError"] * 7 + ["NoneType"]
+    assert len(await _names(ada)) == 8
+
+
 async def test_of_many_at_once_only_those_come_for_which_there_is_room(ada: Shelves) -> None:
     quotas = Quotas(10)
 

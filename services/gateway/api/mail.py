@@ -34,7 +34,7 @@ Ticket = Annotated[
 ]
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", Pending)}
-_HTML = {"media_type": "text/html", "example": examples.PAGE}
+_HTML = answers(media_type="text/html", example=examples.PAGE)
 
 
 @router.get(
@@ -69,7 +69,7 @@ async def put_mail(wish: Annotated[MailWish, Body(openapi_examples=examples.WISH
     description="Needs no credentials.",
     operation_id="showOptOut",
     response_model=None,
-    responses=answers(**_HTML),
+    responses=_HTML,
 )
 async def show_opt_out(request: Request, ticket: Ticket) -> Response:
     refuse_unknown(request)
@@ -83,7 +83,7 @@ async def show_opt_out(request: Request, ticket: Ticket) -> Response:
     description="Needs no credentials. Mail programs send it with a form as body (RFC 8058), which is not read.",
     operation_id="optOut",
     response_model=None,
-    responses=answers(**_HTML),
+    responses=_HTML,
 )
 async def post_opt_out(request: Request, ticket: Ticket) -> Response:
     refuse_unknown(request)
