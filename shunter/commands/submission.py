@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, callback_of, given, labels_of, notify_of, program_of, room_of
+from .wishes import array_of, callback_of, given, labels_of, notify_of, placement_of, program_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def submit(
     label: wishes.Labels = None,
     retries: wishes.Retries = None,
     image: wishes.Image = None,
-    backend: wishes.Backend = None,
+    backend: wishes.Backends = None,
     array: wishes.Array = None,
     items_from: wishes.ItemsFrom = None,
     max_running: wishes.MaxRunning = None,
@@ -73,7 +73,7 @@ def submit(
     program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
     names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
     room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
-    where = given(resources=room, placement=given(backend=backend), retries=given(max=retries), priority=priority)
+    where = given(resources=room, placement=placement_of(backend), retries=given(max=retries), priority=priority)
     told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), after=after)
     when = given(start_at=_moment(start_at), array=array_of(array, items_from, max_running))
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)

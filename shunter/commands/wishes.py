@@ -15,6 +15,7 @@ __all__ = [
     "Argv",
     "Array",
     "Backend",
+    "Backends",
     "Callback",
     "CallbackSecret",
     "Cpus",
@@ -50,6 +51,7 @@ __all__ = [
     "labels_of",
     "notify_of",
     "outputs_of",
+    "placement_of",
     "program_of",
     "room_of",
 ]
@@ -88,6 +90,9 @@ Labels = Annotated[_Words, typer.Option("--label", "-l", help="`name=value`, to 
 Retries = Annotated[int | None, typer.Option("--retries", help="How many more attempts when one fails.")]
 Image = Annotated[_Text, typer.Option("--image", help="A container image, where the backend runs them.")]
 Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; else Shunter chooses.")]
+Backends = Annotated[
+    _Words, typer.Option("--backend", help="A cluster by name; several: the best liked first. Else Shunter chooses.")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
@@ -125,6 +130,12 @@ def _is_nothing(value: object) -> bool:
 def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
     """Return the resources that the options ask for."""
     return given(**room, gpus=given(count=gpus, model=gpu_model))
+
+
+def placement_of(backends: Sequence[str] | None) -> dict[str, Any]:
+    """Return where the options have it run: on one backend, or on the first of several that has room."""
+    several = backends or ()
+    return {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
 
 
 def labels_of(labels: Sequence[str] | None) -> dict[str, str]:
