@@ -33,13 +33,18 @@ Act = Callable[[Handle, AttemptRef], Awaitable[None]]
 class Calls(JobCalls):
     """Notes what is asked of it; *on_submit* says what happens to each attempt."""
 
-    def __init__(self, on_submit: Act, *, gone: bool = True, refuse: str = "") -> None:
+    def __init__(
+        self, on_submit: Act, *, gone: bool = True, refuse: str = "", on_look_up: Act | None = None, lost: bool = True
+    ) -> None:
         self._on_submit = on_submit
+        self._on_look_up = on_look_up
+        self._lost = lost
         self._gone = gone
         self._refuse = refuse
         self.handle: Handle | None = None
         self.attempts: list[int] = []
         self.cancels = 0
+        self.look_ups: list[int] = []
         self.moves: list[Move] = []
 
     @activity.defn
@@ -55,6 +60,13 @@ class Calls(JobCalls):
     async def cancel_attempt(self, ref: AttemptRef) -> Ending:  # noqa: ARG002
         self.cancels += 1
         return Ending(gone=self._gone or self.cancels > 1)
+
+    @activity.defn
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        self.look_ups.append(ref.attempt)
+        if self._on_look_up and self.handle is not None:
+            await self._on_look_up(self.handle, ref)
+        return Ending(gone=self._lost)
 
     @activity.defn
     async def move(self, move: Move) -> None:
@@ -75,7 +87,7 @@ async def live_long(client: Client) -> tuple[JobResult, Calls, list[WorkflowHist
         client,
         task_queue=name,
         workflows=[JobWorkflow],
-        activities=[calls.submit_attempt, calls.cancel_attempt, calls.move],
+        activities=[calls.submit_attempt, calls.cancel_attempt, calls.look_up_attempt, calls.move],
         workflow_runner=workflow_runner(),
     ):
         calls.handle = client.get_workflow_handle_for(JobWorkflow.run, name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from temporalio import activity
 
-from contracts.errors import InternalError, RefusedError
+from contracts.errors import InternalError, RefusedError, ShunterError
 from contracts.model import now
 from contracts.runs import FrozenInput, RunTask, RunTicket
 from contracts.states import HOLDS_ROOM, Reason, WorkloadState, may_move
@@ -30,6 +31,8 @@ from .errors import translated_for_temporal
 __all__ = ["JobActivities"]
 
 FreezeRest = Callable[[Record], Awaitable[list[FrozenInput]]]
+
+log = structlog.get_logger(__name__)
 
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
@@ -116,6 +119,21 @@ class JobActivities(JobCalls):
         backend = self._backends.require(row["backend"])
         native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
         return Ending(gone=await backend.cancel(native) is Cancelled.GONE)
+
+    @activity.defn
+    @translated_for_temporal
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over; where nobody can say, it has not."""
+        row = await self._row(ref.workload_id)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        try:
+            gone = await self._backends.require(row["backend"]).observe(native) is None
+        except ShunterError as error:
+            # The watch will doubt it again.
+            log.warning("attempt.not_looked_up", workload=ref.workload_id, attempt=ref.attempt, detail=error.detail)
+            return Ending(gone=False)
+        log.warning("attempt.lost" if gone else "attempt.found", workload=ref.workload_id, attempt=ref.attempt)
+        return Ending(gone=gone)
 
     @activity.defn
     @translated_for_temporal
