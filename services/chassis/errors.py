@@ -5,15 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import nats.errors
 import nats.js.errors
 from pydantic import ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from contracts.errors import FieldError, InvalidError, UnavailableError
 
-__all__ = ["field_errors", "invalid_from", "translated"]
+__all__ = ["database_translated", "field_errors", "invalid_from", "translated"]
 
 _NAMED = 100
 """Fields that are named in one refusal."""
@@ -35,19 +37,20 @@ _AWAY = (
     nats.errors.TimeoutError,
     nats.js.errors.ServiceUnavailableError,
     nats.js.errors.NoStreamResponseError,
-    OperationalError,
-    InterfaceError,
-    sqlite3.OperationalError,
     ConnectionError,
     TimeoutError,
 )
+
+_STATES = ("08", "53", "57P")
+"""How PostgreSQL speaks of itself: a lost connection, no room (for a connection, on the disk), a stop."""
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Say `UnavailableError` where *what* does not answer."""
     try:
-        yield
+        with database_translated(what):
+            yield
     except _AWAY as error:
         raise UnavailableError(f"{what} does not answer: {type(error).__name__}", retry_after=2.0) from error
     except nats.js.errors.NotFoundError as error:
@@ -55,6 +58,28 @@ def translated(what: str) -> Iterator[None]:
             raise
         # It has lost its store; the streams are made again and filled by whoever comes back first.
         raise UnavailableError(f"{what} has no streams yet", retry_after=2.0) from error
+
+
+@contextmanager
+def database_translated(what: str = "the database") -> Iterator[None]:
+    """Say `UnavailableError` where the database is away, has no room or no connection left."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not _is_away(error):
+            raise
+        raise UnavailableError(f"{what} does not answer: {type(error.orig).__name__}", retry_after=1.0) from error
+    except (PoolTimeoutError, ConnectionError) as error:
+        raise UnavailableError(f"{what} does not answer: {type(error).__name__}", retry_after=1.0) from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Tell a database that is away, busy or full from a statement that is wrong."""
+    cause: Any = error.orig
+    if (code := getattr(cause, "sqlite_errorcode", None)) is not None:
+        return isinstance(error, OperationalError) and code != sqlite3.SQLITE_ERROR
+    state = str(getattr(cause, "sqlstate", None) or getattr(getattr(cause, "__cause__", None), "sqlstate", None) or "")
+    return error.connection_invalidated or state.startswith(_STATES) or isinstance(error, InterfaceError)
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.model import now
@@ -58,6 +58,11 @@ class Relay:
         self._known: set[str] = set()
         self._said: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._doubts = False
+
+    def doubt(self) -> None:
+        """Look soon for rows that nobody announced: a commit failed, and may have come to be all the same."""
+        self._doubts = True
 
     def announce(self, rows: list[OutboxRow]) -> None:
         """Take rows that have just been committed."""
@@ -71,7 +76,7 @@ class Relay:
         """Begin to send; what a crash left behind goes first."""
         self._queues = {name: asyncio.Queue() for name in sinks}
         self._waiting = dict.fromkeys(sinks, 0)
-        await self._sweep(older_than=timedelta(0))
+        await self._sweep(self._outbox.c.sent_at.is_(None))
         self._tasks = [asyncio.create_task(self._send(name, sink)) for name, sink in sinks.items()]
         self._tasks += [asyncio.create_task(self._mark_often()), asyncio.create_task(self._sweep_often())]
         self._tasks.append(asyncio.create_task(self._prune_often()))
@@ -160,9 +165,11 @@ class Relay:
     async def _sweep_often(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
+            doubts, self._doubts = self._doubts, False
             try:
-                await self._sweep(older_than=_LEFT_BEHIND)
+                await self._sweep(self._outbox.c.sent_at.is_(None) if doubts else self._left_behind())
             except Exception:
+                self._doubts = doubts
                 log.exception("relay.sweep_failed")
 
     async def _prune_often(self) -> None:
@@ -184,14 +191,14 @@ class Relay:
             if found < _PRUNE_BATCH:
                 return pruned
 
-    async def _sweep(self, older_than: timedelta) -> None:
-        outbox = self._outbox
-        statement = (
-            select(outbox)
-            .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= now() - older_than)
-            .order_by(outbox.c.seq)
-            .limit(10_000)
-        )
+    def _left_behind(self) -> ColumnElement[bool]:
+        """Return which rows nobody will say but us. What comes from the future was made before a clock was set back."""
+        made, present = self._outbox.c.created_at, now()
+        old, ahead = made <= present - _LEFT_BEHIND, made > present + _LEFT_BEHIND
+        return and_(self._outbox.c.sent_at.is_(None), or_(old, ahead))
+
+    async def _sweep(self, which: ColumnElement[bool]) -> None:
+        statement = select(self._outbox).where(which).order_by(self._outbox.c.seq).limit(10_000)
         async with self._engine.connect() as connection:
             found = (await (await reading(connection)).execute(statement)).all()
         self.announce([OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found])

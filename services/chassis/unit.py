@@ -16,12 +16,14 @@ from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.envelope import Context, Envelope
+from contracts.errors import UnavailableError
 from contracts.events import Event
 from contracts.ids import message_id
 from contracts.model import now
 from contracts.subjects import subject_of
 
 from .database import READING
+from .errors import database_translated
 
 __all__ = ["EVENT_SINK", "OutboxRow", "UnitOfWork", "Work", "looker", "reading", "turn_for", "upsert_for"]
 
@@ -96,6 +98,7 @@ class UnitOfWork:
         outbox: Table,
         source: str,
         announce: Callable[[list[OutboxRow]], None],
+        doubt: Callable[[], None] = lambda: None,
         turn: AbstractAsyncContextManager[Any],
         scanner: AsyncEngine | None = None,
     ) -> None:
@@ -104,6 +107,7 @@ class UnitOfWork:
         self._looker = looker(engine)
         self._source = source
         self._announce = announce
+        self._doubt = doubt
         self._turn = turn
         self._partner: Callable[[Work], Awaitable[None]] | None = None
         # Built once: building a statement costs more than SQLite takes to run it.
@@ -121,12 +125,18 @@ class UnitOfWork:
     async def begin(self, context: Context) -> AsyncIterator[Work]:
         """Open a transaction; code inside never commits."""
         async with self._turn:
-            async with _open(self._engine, context, self._source) as work:
-                yield work
-                if work.facts and self._partner:
-                    await self._partner(work)
-                if work.rows:
-                    await work.connection.execute(self._say_later, [_values(row) for row in work.rows])
+            try:
+                with database_translated():
+                    async with _open(self._engine, context, self._source) as work:
+                        yield work
+                        if work.facts and self._partner:
+                            await self._partner(work)
+                        if work.rows:
+                            await work.connection.execute(self._say_later, [_values(row) for row in work.rows])
+            except UnavailableError:
+                # Lost in the middle of the commit, which nobody can tell from before it.
+                self._doubt()
+                raise
             self._announce(work.rows)
 
     @asynccontextmanager
@@ -150,14 +160,16 @@ class UnitOfWork:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading only, as much as it may be; it waits for no writer."""
-        async with self._scanner.connect() as connection:
-            yield await reading(connection)
+        with database_translated():
+            async with self._scanner.connect() as connection:
+                yield await reading(connection)
 
     @asynccontextmanager
     async def looking_up(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for a few rows by their key; it waits for no writer, and on SQLite for no thread."""
-        async with self._looker.connect() as connection:
-            yield connection
+        with database_translated():
+            async with self._looker.connect() as connection:
+                yield connection
 
 
 def looker(engine: AsyncEngine) -> AsyncEngine:

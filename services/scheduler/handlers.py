@@ -64,6 +64,7 @@ from services.chassis.errors import invalid_from
 from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
+from .reports import READER
 from .schedules.service import ScheduleService
 from .webhooks.service import HookService
 
@@ -117,7 +118,7 @@ def register(bus: Bus, parts: Parts) -> None:
             ListBackends: list_backends,
         }
     )
-    bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
+    bus.follow("RUNS", [report_subject()], READER, take_report)
 
 
 def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:

@@ -84,7 +84,7 @@ class Parts:
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
-        self.watch = RunWatch(unit=unit, backends=backends, desk=self.desk, settings=section.watch)
+        self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
         self.activities = (
             JobActivities(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import structlog
+from nats.js.errors import NotFoundError
 
 from contracts.model import now
 from contracts.runs import RunReport, Step, StepName
 from contracts.states import Reason, WorkloadState, may_move
-from services.chassis.bus import Delivery
+from contracts.subjects import report_subject
+from services.chassis.bus import Bus, Delivery
+from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork, Work
 
 from .arrays.reports import take_bundle_report
@@ -21,7 +24,12 @@ from .temporal import TEMPORAL_SINK, Signal
 from .vigils import Vigil, Vigils
 from .workflows.words import AttemptEnd
 
-__all__ = ["ReportService", "say_end", "take_step"]
+__all__ = ["READER", "ReportService", "has_unread", "say_end", "take_step"]
+
+READER = "scheduler-reports"
+"""The consumer that reads what runners report."""
+
+_STREAM = "RUNS"
 
 _BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
 _ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
@@ -29,6 +37,21 @@ _HANDED_OVER = _ON_BACKEND | {WorkloadState.FINISHING}
 """Where an attempt can end: it is recorded as queued before any runner hears of it."""
 
 log = structlog.get_logger(__name__)
+
+
+async def has_unread(bus: Bus, workload_id: str, attempt: int) -> bool:
+    """Say whether a report of an attempt waits to be read: then it is not silent, we have not listened yet."""
+    try:
+        with translated("the reports"):
+            last = await bus.jetstream.get_last_msg(_STREAM, report_subject(workload_id, attempt))
+    except NotFoundError:
+        return False
+    try:
+        with translated("the reports"):
+            reader = await bus.jetstream.consumer_info(_STREAM, READER)
+    except NotFoundError:
+        return True
+    return (last.seq or 0) > (reader.ack_floor.stream_seq if reader.ack_floor else 0)
 
 
 class ReportService:

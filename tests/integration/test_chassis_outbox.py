@@ -16,7 +16,7 @@ from contracts.model import now
 from services.chassis.bus import Bus
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
-from services.chassis.unit import OutboxRow, Work
+from services.chassis.unit import OutboxRow, UnitOfWork, Work
 from tests.support.chassis import (
     INBOX,
     NOTES,
@@ -145,6 +145,31 @@ async def test_after_a_crash_between_commit_and_saying_each_fact_is_said_once_in
         await again.start({"events": bus.send_row})
         await again.stop()
     assert await _revisions(bus, target) == list(range(1, 31))
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["ahead", "behind"])
+async def test_what_a_crash_left_is_said_though_the_clock_has_jumped_since(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    said, made = [], now() + timedelta(hours=hours)
+    monkeypatch.setattr("contracts.envelope.now", lambda: made)
+    monkeypatch.setattr("services.chassis.relay._SWEEP_EVERY", 0.1)
+
+    async def sink(row: OutboxRow) -> None:
+        said.append(row.id)
+
+    async with stand.unit.begin(ANN) as work:
+        first = work.send(requested())
+    await stand.relay.start({"events": sink})
+    await until(lambda: said == [first])
+    # Of another replica, which has died; ours was running when the clock jumped.
+    other = UnitOfWork(
+        engine=stand.engine, inbox=INBOX, outbox=OUTBOX, source="scheduler", announce=lambda _: None, turn=stand.turn
+    )
+    async with other.begin(ANN) as work:
+        second = work.send(requested())
+    await until(lambda: said == [first, second])
+    await stand.relay.stop()
 
 
 async def test_what_was_said_but_not_written_down_is_not_heard_twice(stand: Stand, bus: Bus) -> None:

@@ -37,22 +37,33 @@ class Calls(JobCalls):
     """Notes what is asked of it; *on_submit* says what happens to each attempt."""
 
     def __init__(
-        self, on_submit: Act, *, gone: bool = True, refuse: str = "", withdrawals: Sequence[Withdrawal] = ()
+        self,
+        on_submit: Act,
+        *,
+        gone: bool = True,
+        refuse: str = "",
+        withdrawals: Sequence[Withdrawal] = (),
+        on_look_up: Act | None = None,
+        lost: bool = True,
     ) -> None:
         """Take *on_submit* for each attempt; it lies patiently while there are *withdrawals* left to answer with."""
         self._on_submit = on_submit
         self._withdrawals = list(withdrawals)
         self.refs: list[AttemptRef] = []
+        self._on_look_up = on_look_up
+        self._lost = lost
         self._gone = gone
         self._refuse = refuse
         self.handle: Handle | None = None
         self.attempts: list[int] = []
         self.cancels = 0
+        self.look_ups: list[int] = []
         self.moves: list[Move] = []
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        return [self.submit_attempt, self.cancel_attempt, self.withdraw_attempt, self.move]
+        calls = [self.submit_attempt, self.cancel_attempt, self.withdraw_attempt, self.look_up_attempt]
+        return [*calls, self.move]
 
     @activity.defn
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:
@@ -78,6 +89,13 @@ class Calls(JobCalls):
     async def cancel_attempt(self, ref: AttemptRef) -> Ending:  # noqa: ARG002
         self.cancels += 1
         return Ending(gone=self._gone or self.cancels > 1)
+
+    @activity.defn
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        self.look_ups.append(ref.attempt)
+        if self._on_look_up and self.handle is not None:
+            await self._on_look_up(self.handle, ref)
+        return Ending(gone=self._lost)
 
     @activity.defn
     async def move(self, move: Move) -> None:

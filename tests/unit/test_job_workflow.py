@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,6 +93,23 @@ async def test_lost_attempts_cost_no_retry_but_not_for_ever(environment: Workflo
         result = await handle.result()
     assert result.state is WorkloadState.LOST
     assert len(calls.attempts) == 6
+
+
+async def test_what_was_not_found_before_it_was_handed_over_is_looked_up_and_not_lost(
+    environment: WorkflowEnvironment,
+) -> None:
+    early: list[int] = []
+
+    async def hand_over_late(handle: Handle, ref: AttemptRef) -> None:
+        await _ends(Reason.LOST)(handle, ref)
+        await _ends(Reason.LOST)(handle, ref)
+        await asyncio.sleep(0.3)
+        early.extend(calls.look_ups)
+
+    calls = Calls(hand_over_late, lost=False, on_look_up=_ends(SUCCESS))
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts, early, calls.look_ups) == (WorkloadState.SUCCEEDED, [1], [], [1])
 
 
 async def test_an_interrupted_attempt_runs_again_at_once(environment: WorkflowEnvironment) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from temporalio import activity
 
-from contracts.errors import InternalError, RefusedError
+from contracts.errors import InternalError, RefusedError, ShunterError
 from contracts.model import now
 from contracts.runs import FrozenInput, RunTask, RunTicket
 from contracts.states import HOLDS_ROOM, Reason, WorkloadState, may_move
@@ -36,6 +37,7 @@ _WITHDRAWN = {
     Cancelled.GONE: Withdrawal.GONE,
     Cancelled.ENDING: Withdrawal.ENDING,
 }
+log = structlog.get_logger(__name__)
 
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
@@ -85,10 +87,14 @@ class JobActivities(JobCalls):
             await backend.submit(self._task(row))
             # A queue that is patient may be long, and its workflow has to hear of other things meanwhile.
             end = None if backend.is_patient else await self._vigils.wait(vigil)
+        if end is None:  # it may have been committed by a database that died before it said so
+            row = await self._row(ref.workload_id)
         return self._submitted(row, ref, end)
 
     def _submitted(self, row: Record, ref: AttemptRef, end: AttemptEnd | None = None) -> Submitted:
-        """Say where an attempt is, and how long it may lie there."""
+        """Say where an attempt is, and how long it may lie there; or how all has ended, if nobody was told."""
+        if end is None and (state := WorkloadState(row["state"])).is_terminal:
+            return Submitted(backend=row["backend"], message=row["message"], over=state)
         backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
         later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
         return Submitted(
@@ -142,6 +148,21 @@ class JobActivities(JobCalls):
             return Withdrawn(outcome=Withdrawal.STAYS)
         native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
         return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
+
+    @activity.defn
+    @translated_for_temporal
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over; where nobody can say, it has not."""
+        row = await self._row(ref.workload_id)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        try:
+            gone = await self._backends.require(row["backend"]).observe(native) is None
+        except ShunterError as error:
+            # The watch will doubt it again.
+            log.warning("attempt.not_looked_up", workload=ref.workload_id, attempt=ref.attempt, detail=error.detail)
+            return Ending(gone=False)
+        log.warning("attempt.lost" if gone else "attempt.found", workload=ref.workload_id, attempt=ref.attempt)
+        return Ending(gone=gone)
 
     @activity.defn
     @translated_for_temporal

@@ -31,6 +31,11 @@ class JobCalls(ABC):
 
     @activity.defn
     @abstractmethod
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over."""
+
+    @activity.defn
+    @abstractmethod
     async def move(self, move: Move) -> None:
         """Record a move of the workload."""
 

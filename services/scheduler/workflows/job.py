@@ -87,6 +87,7 @@ class JobWorkflow:
         self._lost_attempts = carried.lost_attempts
         self._patience: float | None = None
         self._place = ""
+        self._doubted: set[int] = set()
         self._steps = 0
         self._array = ArrayCourse(job.workload_id)
 
@@ -158,9 +159,11 @@ class JobWorkflow:
         """Let a held job go."""
         self._released = True
 
-    @workflow.signal
-    def ended(self, end: AttemptEnd) -> None:
+    @workflow.signal(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def ended(self, end: AttemptEnd) -> None:
         """Take the end of an attempt, or of a bundle of an array; the first word counts."""
+        if self._is_doubtful(end) and not await self._is_lost(end.attempt):
+            return
         self._ends.setdefault(end.attempt, end)
         self._array.tell()
 
@@ -175,6 +178,20 @@ class JobWorkflow:
         if attempt == self._attempt and attempt not in self._ends:
             self._running = attempt
             workflow.upsert_search_attributes([STATE.value_set(WorkloadState.RUNNING)])
+
+    def _is_doubtful(self, end: AttemptEnd) -> bool:
+        # Asked only for what is said to be lost, so that other lives carry no mark.
+        return end.reason is Reason.LOST and not self._job.array and workflow.patched("lost-is-looked-up")
+
+    async def _is_lost(self, attempt: int) -> bool:
+        """Look up what the watch did not find: it may have looked before the attempt was handed over."""
+        if attempt in self._doubted:
+            return False  # that is being found out
+        self._doubted.add(attempt)
+        await workflow.wait_condition(lambda: self._attempt > attempt or (self._attempt == attempt and self._submitted))
+        gone = attempt not in self._ends and self._attempt == attempt and (await self._look_up_attempt()).gone
+        self._doubted.discard(attempt)
+        return gone
 
     # --- arrays -------------------------------------------------------------------------------------------------
 
@@ -284,6 +301,16 @@ class JobWorkflow:
     async def _cancel_attempt(self) -> Ending:
         ending: Ending = await workflow.execute_local_activity_method(
             JobCalls.cancel_attempt,
+            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        return ending
+
+    async def _look_up_attempt(self) -> Ending:
+        ending: Ending = await workflow.execute_local_activity_method(
+            JobCalls.look_up_attempt,
             AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
             start_to_close_timeout=_STEP,
             retry_policy=_PATIENT,

@@ -134,7 +134,7 @@ class JobInput(Model):
 
 
 class Ending(Model):
-    """What came of asking a backend to end an attempt."""
+    """What a backend says of an attempt that was to be ended, or of which nothing was heard."""
 
     gone: bool
     """Nothing is left, and no report will come."""
