@@ -54,7 +54,8 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.vigils.listen()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()
+            *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
+            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run()),
         )
 
 

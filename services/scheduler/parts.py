@@ -14,10 +14,15 @@ from .admission import Admission
 from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
 from .batches.service import BatchService
+from .catalog.shelf import Shelf
+from .catalog.sources import source_of
 from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
+from .mail.parts import MailParts
 from .probes import Probes
+from .pulls.desk import LeaseDesk
+from .pulls.keeper import PullKeeper
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
@@ -43,12 +48,21 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
-        self.backends = backends = make_backends(section.backends, frame.bus)
+        self.backends = backends = make_backends(section.backends, frame.bus, unit)
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
-        self.hooks = HookParts(frame, settings)
-        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
+        self.mail = MailParts(frame, settings)
+        self.hooks = HookParts(frame, settings, self.mail)
+        source = source_of(section.applications, settings.data, settings.storage.s3)
+        self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
+        self.admission = admission = Admission(
+            backends=backends,
+            ask=frame.bus.ask,
+            gate=self.hooks.gate,
+            offered=self.shelf.current,
+            mail=self.mail.gate,
+        )
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)
@@ -59,6 +73,9 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
+        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
+        self.leases = LeaseDesk(unit=unit, backends=pulled)
+        self.keeper = PullKeeper(unit=unit, backends=pulled)
         self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
@@ -88,5 +105,6 @@ class Parts:
         frame.sinks[SCHEDULES_SINK] = self.mirror
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
+        frame.doctor.add("applications", self.shelf.findings)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
             frame.doctor.add(probe.__name__, probe)

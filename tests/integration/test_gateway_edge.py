@@ -163,6 +163,8 @@ async def test_usage_backends_and_replay_are_asked_of_their_owners(site: Site, c
     assert [str(word) for word in site.asked[-1].group_by] == ["owner", "day", "backend"]  # type: ignore[attr-defined]
     assert (await client.post("/v1/audit/replay", headers=ADA)).json()["equal"] is True
     assert (await client.get("/v1/backends", headers=ADA)).json()["items"][0]["backend"] == "local"
+    offered = (await client.get("/v1/applications", headers=ADA)).json()["applications"]
+    assert offered["decode"]["v1"]["train"]["app"] == {"cmd": ["true"], "env": ["SEED"]}
 
 
 async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient) -> None:

@@ -205,6 +205,45 @@ async def test_inputs_are_frozen_with_place_and_checksum(ada: User) -> None:
     assert await _run_downloads(ada, frozen) == {"in/2": b"22", "one": b"1", "1b": b"1"}
 
 
+async def test_folders_are_frozen_file_by_file_the_later_over_the_earlier(ada: User) -> None:
+    one, two = await ada.put("d1/a", b"1"), await ada.put("d1/deep/b", b"2")
+    await ada.put("d10/a", b"no part of d1")
+    three = await ada.put("d2/a", b"3")
+    folders = [Input(source=name, path="data", folder=True) for name in ("d1", "d2")]
+    frozen = await _freeze(ada, *folders, Input(source="d1/a", path="single"))
+    assert {item.target: item.key for item in frozen} == {
+        "data/a": three.key,
+        "data/deep/b": two.key,
+        "single": one.key,
+    }
+    assert await _run_downloads(ada, frozen) == {"data/a": b"3", "data/deep/b": b"2", "single": b"1"}
+    # What comes into the folder afterwards is no part of it.
+    await ada.put("d1/late", b"4")
+    assert len(frozen) == 3
+
+
+async def test_a_file_is_no_folder_and_a_beginning_of_a_name_is_none_either(ada: User) -> None:
+    await ada.put("d/file", b"1")
+    for number, source in enumerate(("d/file", "d/fil", "nowhere")):
+        inputs = [Input(source="d", folder=True)] * number + [Input(source=source, path="x", folder=True)]
+        with pytest.raises(InvalidError) as refusal:
+            await _freeze(ada, *inputs)
+        assert refusal.value.errors[0].field == f"inputs.{number}.source"
+
+
+async def test_an_output_goes_into_the_folder_that_its_job_names(ada: User) -> None:
+    ticket = run_ticket(ada.principal.subject, JOB, folders=["artifact/first"])
+    content = b"weights"
+    question = OpenRunUpload(
+        ticket=ticket, path="outputs/model/w", to="artifact/first", size=len(content), sha256=digest_of(content)
+    )
+    plan: UploadPlan = await ada.ask(question)
+    stored = await ada.complete(plan, [await put_part(part, content) for part in plan.parts])
+    assert stored.path == "artifact/first/model/w"
+    with pytest.raises(InvalidError):
+        await ada.ask(question.model_copy(update={"to": "artifact"}))
+
+
 async def test_a_missing_input_is_named_by_its_place(ada: User) -> None:
     await ada.put("there", b"1")
     with pytest.raises(InvalidError) as refusal:

@@ -18,6 +18,7 @@ from contracts.commands import (
     CancelWorkload,
     Command,
     HoldWorkload,
+    RemoveWorkload,
     RetryWorkload,
     StartWorkload,
     SubmitWorkload,
@@ -27,7 +28,15 @@ from contracts.errors import UnavailableError
 from contracts.explanations import Explanation
 from contracts.ids import workload_id
 from contracts.principals import Level, Principal, Role
-from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListTasks, TaskPage
+from contracts.queries import (
+    ExplainWorkload,
+    FindWorkload,
+    GetHistory,
+    GetWorkload,
+    History,
+    ListTasks,
+    TaskPage,
+)
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.tasks import Task, TaskState
@@ -113,6 +122,16 @@ class User:
     async def cancel(self, job: str) -> Workload:
         """Cancel a job."""
         answer: Workload = await self.order(CancelWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def remove(self, job: str) -> Workload:
+        """Have a job gone."""
+        answer: Workload = await self.order(RemoveWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def find(self, number: int) -> Workload:
+        """Look at the job of a number."""
+        answer: Workload = await self._bus.ask(FindWorkload(principal=self._principal, number=number))
         return answer
 
     async def hold(self, job: str) -> Workload:

@@ -13,9 +13,10 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from contracts.catalog import AppPart, Catalog, Entrypoint, Handler
 from contracts.commands import (
     CancelWorkload,
     CompleteUpload,
@@ -44,6 +45,7 @@ from contracts.queries import (
     GetWorkload,
     Health,
     History,
+    ListApplications,
     ListBackends,
     ListFiles,
     ListWorkloads,
@@ -57,6 +59,7 @@ from contracts.queries import (
 from contracts.runs import LogChunk
 from contracts.states import Reason, WorkloadState
 from contracts.subjects import log_subject, subject_of
+from contracts.transfers import DownloadFolder, FolderContent, FormUpload, OpenForm, StoredAt
 from contracts.usage import ReplayReport, UsageFigures, UsageRow, UsageSummary
 from contracts.workloads import OutputFile, Transition, Workload
 from services.chassis.bus import Bus, Delivery, QueryHandler
@@ -82,6 +85,9 @@ class Site:
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[BaseModel] = field(default_factory=list)
     part_size: int = 1 << 20
+    folder_page: int = 2
+    breaks: int = 0
+    """How often the store breaks off in the middle of its next answers."""
 
     # --- the scheduler ----------------------------------------------------------------------------------------
 
@@ -188,6 +194,10 @@ class Site:
     async def backends(self, _query: ListBackends) -> list[BackendView]:
         return [BackendView(backend="local", kind="local", healthy=True, cpus=2.0)]
 
+    async def applications(self, _query: ListApplications) -> Catalog:
+        train = Entrypoint(app=AppPart(cmd=["true"], env=["SEED"]), handler=Handler(files_down={"data_ids": "data"}))
+        return Catalog(applications={"decode": {"v1": {"train": train}}}, sha256="0" * 64, loaded_at=now())
+
     async def move(self, job_id: str, state: WorkloadState, **more: object) -> Workload:
         """Move a job and say so, as the scheduler does."""
         old = self.workloads[job_id]
@@ -258,6 +268,29 @@ class Site:
         url = f"{self.store_url}/{quote(record.key)}"
         return DownloadUrl(url=url, size=record.size, sha256=record.sha256, expires_at=now() + timedelta(hours=1))
 
+    async def download_folder(self, query: DownloadFolder) -> FolderContent:
+        owner = owner_or_self(query.principal, query.owner)
+        below = f"{query.path}/" if query.path else ""
+        mine = sorted(path for whose, path in self.files if whose == owner and path.startswith(below))
+        if below and not mine:
+            raise NotFoundError(f"the folder {query.path} does not exist")
+        after = [path for path in mine if path > (query.cursor or "")]
+        page = [self.files[owner, path] for path in after[: self.folder_page]]
+        items = [StoredAt(file=record, url=f"{self.store_url}/{quote(record.key)}") for record in page]
+        more = len(after) > len(page)
+        return FolderContent(items=items, next_cursor=page[-1].path if more else None)
+
+    async def open_form(self, query: OpenForm) -> FormUpload:
+        owner = owner_or_self(query.principal, query.owner)
+        fields = {"key": f"forms/{owner}/${{filename}}"}
+        return FormUpload(
+            url=self.store_url,
+            fields=fields,
+            folder=query.folder,
+            most=query.most,
+            expires_at=now() + timedelta(seconds=query.expires),
+        )
+
     async def open_upload(self, query: OpenUpload) -> UploadPlan:
         self.asked.append(query)
         ticket = f"{query.principal.subject}|{query.path}|{query.size}"
@@ -294,6 +327,9 @@ class Site:
         if wanted := request.headers.get("range"):
             first, last = wanted.removeprefix("bytes=").split("-")
             return Response(data[int(first) : int(last) + 1], 206)
+        if self.breaks:
+            self.breaks -= 1
+            return StreamingResponse(_break_off(data), headers={"Content-Length": str(len(data))})
         return Response(data, media_type="text/html")
 
     async def usage(self, query: SumUsage) -> UsageSummary:
@@ -313,6 +349,7 @@ class Site:
         """Begin anew, so that many tests can share one site."""
         for memory in (self.workloads, self.hashes, self.files, self.objects, self.asked):
             memory.clear()
+        self.breaks = 0
         return self
 
     async def start_scheduler(self, *, commands: bool = True) -> None:
@@ -334,6 +371,7 @@ class Site:
             ExplainWorkload: self.explain,
             ListWorkloads: self.page,
             ListBackends: self.backends,
+            ListApplications: self.applications,
             WorkloadsSharedWith: _shares_nothing,
             CheckHealth: _well("scheduler"),
         }
@@ -348,6 +386,8 @@ class Site:
                 GetFile: self.file,
                 ListFiles: self.list_files,
                 DownloadFile: self.download,
+                DownloadFolder: self.download_folder,
+                OpenForm: self.open_form,
                 OpenUpload: self.open_upload,
                 ResumeUpload: self.resume,
                 FolderGrants: _has_none,
@@ -357,6 +397,12 @@ class Site:
         )
         self.accounting.answer_queries({SumUsage: self.usage, ReplayLog: self.replay, CheckHealth: _well("accounting")})
         await asyncio.gather(self.storage.start(), self.accounting.start())
+
+
+async def _break_off(data: bytes) -> AsyncIterator[bytes]:
+    """Give half of the bytes, and fail; the server drops the connection then."""
+    yield data[: len(data) // 2]
+    raise ConnectionResetError("the store is tired")
 
 
 def _read_ticket(ticket: str) -> list[str]:
