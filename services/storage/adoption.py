@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import mimetypes
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from contracts.envelope import Context
-from contracts.errors import NotFoundError, RefusedError, UnavailableError
+from contracts.errors import NotFoundError, OverQuotaError, RefusedError, UnavailableError
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.spec import clean_path
@@ -102,13 +103,21 @@ class Adoption:
             return  # another one came under its name; the next look finds that
         kind = mimetypes.guess_type(name)[0] or _PLAIN
         file = StoredFile(form.owner, path, key, content.size, content.sha256, kind, None, now())
-        async with self._unit.handling(_cause(key), _context()) as first:
-            if first:
-                if not await close_upload(first.connection, key):
-                    raise UnavailableError("the sweep is taking the copy away; it is made again after that")
-                await put_file(first.connection, file, _cause(key))
-                await note_arrival(first.connection, form.id, name, Known(arrival.tag, key))
-                first.send(event_of(file))
+        with suppress(OverQuotaError):  # a quota that has become smaller meanwhile: the next look refuses it
+            await self._keep(form, name, file, Known(arrival.tag, key))
+
+    async def _keep(self, form: OpenedForm, name: str, file: StoredFile, known: Known) -> None:
+        async with self._unit.handling(_cause(file.key), _context()) as first:
+            if not first:
+                return
+            connection = first.connection
+            # The owner's sum before the note, in every transaction: else two of them wait for each other.
+            await self._quotas.require(connection, file.owner, file.path, file.size, upload=file.key, alone=True)
+            if not await close_upload(connection, file.key):
+                raise UnavailableError("the sweep is taking the copy away; it is made again after that")
+            await put_file(connection, file, _cause(file.key))
+            await note_arrival(connection, form.id, name, known)
+            first.send(event_of(file))
 
     async def _begin(self, form: OpenedForm, name: str, path: str, size: int, key: str) -> bool:
         """Have the sweep, and the quotas, know of the copy; False if somebody else has just made the file."""

@@ -65,8 +65,8 @@ class FormService:
         for form in forms:
             try:
                 await self._adoption.of(form)
-            except UnavailableError as error:
-                log.warning("form.postponed", form=form.id, detail=error.detail)
+            except Exception as error:  # noqa: BLE001 (whoever looks for other files must not be refused for these)
+                log.warning("form.postponed", form=form.id, error=type(error).__name__)
 
     async def sweep(self) -> int:
         """Take in what came, and end the forms that are over; returns how many those were."""

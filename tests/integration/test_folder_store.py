@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -159,6 +160,19 @@ async def test_requests_that_make_no_sense_are_refused(objects: FolderObjects, h
     assert (await http.get(f"{url}/forged")).status_code == 403
     asked = await http.options(url, headers={"Origin": "https://lab.example", "Access-Control-Request-Method": "POST"})
     assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, "*")
+
+
+async def test_what_was_hashed_as_it_came_is_not_read_again_unless_it_was_changed(
+    objects: FolderObjects, http: httpx.AsyncClient, key: str
+) -> None:
+    await put_object(objects, http, key, b"truth")
+    place = objects.disk.place(key)
+    assert objects.disk.hashed.of(place.stat()) == sha256(b"truth").hexdigest()
+    place.write_bytes(b"a lie")
+    assert (await objects.measure(key, 5)).sha256 == sha256(b"a lie").hexdigest()
+    await put_object(objects, http, key, b"two", b" parts")
+    content = await objects.measure(key, 9, 3)
+    assert content.sha256 == sha256(b"two parts").hexdigest()
 
 
 async def test_an_owner_with_a_long_name_has_a_place(objects: FolderObjects, http: httpx.AsyncClient) -> None:

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import BinaryIO
 from contracts.errors import InvalidError, NotFoundError, UnavailableError
 from services.storage.objects import Arrival, StoredPart
 
-__all__ = ["Disk", "Incoming"]
+__all__ = ["Disk", "Hashed", "Incoming"]
 
 _LONGEST = 255
 """Bytes of a name that file systems take."""
@@ -25,12 +26,33 @@ _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
 _BLOCK = 2**24
 
+_REMEMBERED = 4096
+"""Checksums; an upload is measured right after it came."""
+
+
+class Hashed:
+    """Checksums of files that were hashed as they came, by what the file system says of them, whatever their names."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, int, int], str] = OrderedDict()
+
+    def note(self, at: os.stat_result, sha256: str) -> None:
+        """Remember a checksum."""
+        self._known[at.st_ino, at.st_mtime_ns, at.st_size] = sha256
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def of(self, at: os.stat_result) -> str | None:
+        """Return the checksum of a file, if it is known and nobody wrote to it since."""
+        return self._known.get((at.st_ino, at.st_mtime_ns, at.st_size))
+
 
 class Incoming:
     """Bytes on their way to the disk, hashed as they go by."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, hashed: Hashed) -> None:
         self._file = file
+        self._hashed = hashed
         self._hash = hashlib.sha256()
         self.size = 0
 
@@ -44,7 +66,9 @@ class Incoming:
         """Have all of it on the disk and return its checksum."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        return self._hash.hexdigest()
+        sha256 = self._hash.hexdigest()
+        self._hashed.note(os.fstat(self._file.fileno()), sha256)
+        return sha256
 
 
 class Disk:
@@ -55,6 +79,7 @@ class Disk:
         self._uploads = root / "uploads"
         self._coming = root / "coming"
         self._keep_free = keep_free
+        self.hashed = Hashed()
 
     def ensure(self) -> None:
         """Make the folders; nobody else has anything to look for there."""
@@ -71,7 +96,7 @@ class Disk:
         place = self._coming / secrets.token_hex(16)
         try:
             with place.open("xb", buffering=0) as file:
-                yield Incoming(file), place
+                yield Incoming(file, self.hashed), place
         finally:
             place.unlink(missing_ok=True)
 
