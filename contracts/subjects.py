@@ -114,14 +114,14 @@ def parked_subject(service: str = "*", subject: str = ">") -> str:
     return f"parked.{service}.{subject}"
 
 
-def work_subject(backend: str) -> str:
-    """Return where it is said that there is something to lease."""
-    return f"work.{backend}"
-
-
 def wake_subject() -> str:
     """Return where schedulers tell each other which workflow has to listen."""
     return "wakes.scheduler"
+
+
+def work_subject(backend: str) -> str:
+    """Return where it is said that there is something to lease."""
+    return f"work.{backend}"
 
 
 def control_subject(backend: str) -> str:

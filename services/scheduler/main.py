@@ -53,8 +53,10 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.agreement.agree()
         await parts.vigils.listen()
         working = _work(frame, settings.scheduler.temporal, parts)
-        beside = (parts.watch, parts.clock, reconciler, parts.hooks, parts.shelf, parts.keeper)
-        await _serve(frame, parts, settings, working, *(part.run() for part in beside))
+        await _serve(
+            *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
+            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run()),
+        )
 
 
 async def _serve(frame: Frame, parts: Parts, settings: SchedulerSettings, *beside: Coroutine[Any, Any, None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
+from services.chassis.unit import UnitOfWork
 
 from .activities.array import ArrayActivities
 from .activities.job import JobActivities
@@ -71,11 +72,11 @@ class Parts:
         self.schedules = ScheduleService(
             unit=unit, admission=admission, firing=self.firing, per_owner=section.schedules.per_owner
         )
+        self.vigils = vigils = Vigils(frame.bus)
+        self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
         pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
         self.leases = LeaseDesk(unit=unit, backends=pulled)
         self.keeper = PullKeeper(unit=unit, backends=pulled)
-        self.vigils = vigils = Vigils(frame.bus)
-        self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
         self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
@@ -86,10 +87,21 @@ class Parts:
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.activities = (
-            JobActivities(
-                unit=unit, backends=backends, tickets=self.tickets, freeze_rest=admission.freeze_rest, vigils=vigils
-            ),
+        self.activities = self._activities(unit)
+
+    def _activities(
+        self, unit: UnitOfWork
+    ) -> tuple[JobActivities, ScheduleActivities, ArrayActivities, HookActivities]:
+        """Return what workflows have done."""
+        jobs = JobActivities(
+            unit=unit,
+            backends=self.backends,
+            tickets=self.tickets,
+            freeze_rest=self.admission.freeze_rest,
+            vigils=self.vigils,
+        )
+        return (
+            jobs,
             ScheduleActivities(firing=self.firing),
             ArrayActivities(self.desk),
             HookActivities(self.hooks.deliverer),

@@ -24,7 +24,7 @@ from .temporal import TEMPORAL_SINK, Signal
 from .vigils import Vigil, Vigils
 from .workflows.words import AttemptEnd
 
-__all__ = ["READER", "ReportService", "has_unread", "say_end", "take_step"]
+__all__ = ["READER", "ReportService", "has_unread", "take_step", "tell_end"]
 
 READER = "scheduler-reports"
 """The consumer that reads what runners report."""
@@ -89,7 +89,7 @@ class ReportService:
         """Have the workflow hear of the end of an attempt; returns the step that waits for it, to be told after."""
         vigil = self._vigils.find(workload_id) if end.settled else None
         if vigil is None:
-            say_end(work, end, workload_id)
+            tell_end(work, workload_id, end)
             return None
         # Should nobody tell it, because we die here, it is done again and finds the workload ended.
         vigil.take()
@@ -106,13 +106,13 @@ class ReportService:
             await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
 
 
-def say_end(work: Work, end: AttemptEnd, workload_id: str) -> None:
-    """Have the workflow hear of the end of an attempt."""
+def tell_end(work: Work, workload_id: str, end: AttemptEnd) -> None:
+    """Have a workflow hear of the end of an attempt, by a signal."""
     work.defer(TEMPORAL_SINK, f"signal/{workload_id}", Signal(ended=end))
 
 
 def take_step(work: Work, journey: Journey, step: Step) -> AttemptEnd | None:
-    """Take one step of the present attempt; returns how it ended with the last."""
+    """Take one step of the present attempt; returns how it ended with the last, which its workflow has to hear."""
     journey.note(seen_at=now())
     match step.step:
         case StepName.STARTING if journey.state is WorkloadState.QUEUED:

@@ -42,16 +42,16 @@ class Calls(JobCalls):
         *,
         gone: bool = True,
         refuse: str = "",
-        withdrawals: Sequence[Withdrawal] = (),
         on_look_up: Act | None = None,
         lost: bool = True,
+        withdrawals: Sequence[Withdrawal] = (),
     ) -> None:
         """Take *on_submit* for each attempt; it lies patiently while there are *withdrawals* left to answer with."""
         self._on_submit = on_submit
-        self._withdrawals = list(withdrawals)
-        self.refs: list[AttemptRef] = []
         self._on_look_up = on_look_up
         self._lost = lost
+        self._withdrawals = list(withdrawals)
+        self.refs: list[AttemptRef] = []
         self._gone = gone
         self._refuse = refuse
         self.handle: Handle | None = None
@@ -62,8 +62,7 @@ class Calls(JobCalls):
 
     @property
     def all(self) -> list[Callable[..., Any]]:
-        calls = [self.submit_attempt, self.cancel_attempt, self.withdraw_attempt, self.look_up_attempt]
-        return [*calls, self.move]
+        return [self.submit_attempt, self.cancel_attempt, self.withdraw_attempt, self.look_up_attempt, self.move]
 
     @activity.defn
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:

@@ -24,7 +24,7 @@ from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task, ticket_of
 from services.scheduler.vigils import Vigils
 from services.scheduler.workflows.calls import JobCalls
-from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
+from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
 
 from .errors import translated_for_temporal
 
@@ -32,12 +32,13 @@ __all__ = ["JobActivities"]
 
 FreezeRest = Callable[[Record], Awaitable[list[FrozenInput]]]
 
+log = structlog.get_logger(__name__)
+
 _WITHDRAWN = {
     None: Withdrawal.BEGUN,
     Cancelled.GONE: Withdrawal.GONE,
     Cancelled.ENDING: Withdrawal.ENDING,
 }
-log = structlog.get_logger(__name__)
 
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
@@ -81,27 +82,33 @@ class JobActivities(JobCalls):
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
+        return await self._hand_over(row, backend, ref)
+
+    async def _hand_over(self, row: Record, backend: Backend, ref: AttemptRef) -> Submitted:
+        """Hand an attempt over that is recorded; where a short job may end at once, wait a moment for that."""
         if row["tasks"] is not None:  # the tasks of an array are handed out by calls of their own
-            return Submitted(backend=backend.name)
+            return self._submitted(row, ref)
+        if not backend.is_prompt:
+            await backend.submit(self._task(row))
+            return self._submitted(row, ref)
         with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
-            # A queue that is patient may be long, and its workflow has to hear of other things meanwhile.
-            end = None if backend.is_patient else await self._vigils.wait(vigil)
-        if end is None:  # it may have been committed by a database that died before it said so
-            row = await self._row(ref.workload_id)
-        return self._submitted(row, ref, end)
+            if end := await self._vigils.wait(vigil):
+                return self._submitted(row, ref).model_copy(update={"end": end})
+        # Its end may have been committed by a database that died before it said so.
+        row = await self._row(ref.workload_id)
+        state = WorkloadState(row["state"])
+        over = {"over": state, "message": row["message"]} if state.is_terminal else {}
+        return self._submitted(row, ref).model_copy(update=over)
 
-    def _submitted(self, row: Record, ref: AttemptRef, end: AttemptEnd | None = None) -> Submitted:
-        """Say where an attempt is, and how long it may lie there; or how all has ended, if nobody was told."""
-        if end is None and (state := WorkloadState(row["state"])).is_terminal:
-            return Submitted(backend=row["backend"], message=row["message"], over=state)
+    def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Say where an attempt is, and how long it may lie there."""
         backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
         later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
         return Submitted(
             backend=row["backend"],
             patience=wish.get("patience") if later else None,
             lost_attempts=backend.lost_attempts if backend else None,
-            end=end,
         )
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
@@ -138,19 +145,6 @@ class JobActivities(JobCalls):
 
     @activity.defn
     @translated_for_temporal
-    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
-        """Take an attempt back that was not begun, if another backend would have it."""
-        row = await self._row(ref.workload_id)
-        if row["attempt"] != ref.attempt or row["state"] != WorkloadState.QUEUED:
-            return Withdrawn(outcome=Withdrawal.BEGUN)
-        backend = self._backends.require(row["backend"])
-        if await next_after(to_workload(row).spec, self._backends, backend.name, ref.tried) is None:
-            return Withdrawn(outcome=Withdrawal.STAYS)
-        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
-        return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
-
-    @activity.defn
-    @translated_for_temporal
     async def look_up_attempt(self, ref: AttemptRef) -> Ending:
         """Say whether the backend has forgotten an attempt that was handed over; where nobody can say, it has not."""
         row = await self._row(ref.workload_id)
@@ -163,6 +157,19 @@ class JobActivities(JobCalls):
             return Ending(gone=False)
         log.warning("attempt.lost" if gone else "attempt.found", workload=ref.workload_id, attempt=ref.attempt)
         return Ending(gone=gone)
+
+    @activity.defn
+    @translated_for_temporal
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        """Take an attempt back that was not begun, if another backend would have it."""
+        row = await self._row(ref.workload_id)
+        if row["attempt"] != ref.attempt or row["state"] != WorkloadState.QUEUED:
+            return Withdrawn(outcome=Withdrawal.BEGUN)
+        backend = self._backends.require(row["backend"])
+        if await next_after(to_workload(row).spec, self._backends, backend.name, ref.tried) is None:
+            return Withdrawn(outcome=Withdrawal.STAYS)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
 
     @activity.defn
     @translated_for_temporal

@@ -81,6 +81,8 @@ class Backend(ABC):
     name: str
     kind: str
     capabilities: frozenset[Capability] = frozenset()
+    is_prompt: bool = False
+    """Whether a short job may end within moments of its submission, so that it is worth a short wait."""
     on_request: bool = False
     """Whether only those jobs go there that name it."""
     is_patient: bool = False

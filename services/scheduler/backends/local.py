@@ -33,6 +33,7 @@ class LocalBackend(Backend):
 
     kind = "local"
     capabilities = frozenset({Capability.ARRAYS, Capability.GPUS})
+    is_prompt = True
 
     def __init__(self, *, name: str, bus: Bus) -> None:
         self.name = name

@@ -30,7 +30,7 @@ from services.chassis.unit import UnitOfWork, Work
 from services.scheduler.figures import plausible
 from services.scheduler.journey import Journey
 from services.scheduler.records import Record, to_workload
-from services.scheduler.reports import say_end, take_step
+from services.scheduler.reports import take_step, tell_end
 from services.scheduler.settings import PullSettings
 from services.scheduler.store import find as find_workload
 from services.scheduler.store import open_journey
@@ -189,7 +189,7 @@ async def _take(work: Work, journey: Journey, row: Record, command: ReportLease)
     values: dict[str, object] = {"seen_at": moment}
     for step in steps:
         if end := take_step(work, journey, plausible(step)):
-            say_end(work, end, journey.row["id"])
+            tell_end(work, journey.row["id"], end)
         values |= _noted(row, step)
     await journey.save()
     await store.change(work.connection, number, PullState.LEASED, **values)

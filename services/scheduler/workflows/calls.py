@@ -26,13 +26,13 @@ class JobCalls(ABC):
 
     @activity.defn
     @abstractmethod
-    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
-        """Take an attempt back that was not begun, if another backend would have it."""
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over."""
 
     @activity.defn
     @abstractmethod
-    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
-        """Say whether the backend has forgotten an attempt that was handed over."""
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        """Take an attempt back that was not begun, if another backend would have it."""
 
     @activity.defn
     @abstractmethod

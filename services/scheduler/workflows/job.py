@@ -82,12 +82,12 @@ class JobWorkflow:
         self._submitted = carried.submitted
         self._overran = carried.overran
         self._note = carried.note
+        self._doubted: set[int] = set()
         self._passed_on = carried.passed_on
         self._tried = list(carried.tried)
         self._lost_attempts = carried.lost_attempts
         self._patience: float | None = None
         self._place = ""
-        self._doubted: set[int] = set()
         self._steps = 0
         self._array = ArrayCourse(job.workload_id)
 

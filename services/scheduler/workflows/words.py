@@ -39,25 +39,6 @@ class AttemptRef(Model):
     """Backends that it was taken back from, as they did not begin with it."""
 
 
-class Withdrawal(StrEnum):
-    """What came of taking an attempt back that was not begun."""
-
-    GONE = "gone"
-    """Nothing of it is left there: it may go elsewhere."""
-    ENDING = "ending"
-    """It is being ended, and a last report will come."""
-    BEGUN = "begun"
-    """It was begun with after all."""
-    STAYS = "stays"
-    """There is no better place at present."""
-
-
-class Withdrawn(Model):
-    """The same, as the activity answers."""
-
-    outcome: Withdrawal
-
-
 class AttemptEnd(Model):
     """How an attempt ended, as its runner or the watch says. A signal; the same one twice is harmless."""
 
@@ -82,6 +63,25 @@ class Submitted(Model):
     """Seconds for which it may lie there before another backend gets it; none is for ever."""
     lost_attempts: int | None = None
     """How many attempts may get lost there, if that is not what it is elsewhere."""
+
+
+class Withdrawal(StrEnum):
+    """What came of taking an attempt back that was not begun."""
+
+    GONE = "gone"
+    """Nothing of it is left there: it may go elsewhere."""
+    ENDING = "ending"
+    """It is being ended, and a last report will come."""
+    BEGUN = "begun"
+    """It was begun with after all."""
+    STAYS = "stays"
+    """There is no better place at present."""
+
+
+class Withdrawn(Model):
+    """The same, as the activity answers."""
+
+    outcome: Withdrawal
 
 
 class Cancellation(Model):
