@@ -171,6 +171,8 @@ class BackendView(Model):
     running: int = 0
     queued: int = 0
     capabilities: list[str] = []
+    on_request: bool = False
+    """Whether only those jobs go there that name it."""
 
 
 class ListBackends(Query):

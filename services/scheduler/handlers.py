@@ -204,5 +204,6 @@ def _view(standing: Standing) -> BackendView:
         healthy=not standing.trouble,
         detail=standing.trouble,
         capabilities=sorted(backend.capabilities),
+        on_request=backend.on_request,
         **known,
     )

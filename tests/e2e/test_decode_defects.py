@@ -63,7 +63,7 @@ def test_5_nothing_of_a_deleted_job_comes_back(ada: DecodeUser, stack: Stack) ->
     assert not [path for path in ada.listing("artifact", recursive=True) if "gone" in path]
     left = ada.client.get(f"{stack.url}/v1/files", params={"prefix": f"jobs/{native}/"}).json()
     assert left["items"] == []
-    ada.start("gone")
+    ada.until_ended(ada.start("gone")["id"])
 
 
 def _native(user: DecodeUser, stack: Stack, number: int) -> str:
