@@ -127,7 +127,6 @@ async def _keep(visit: Visit, job_id: int, path: str, to: str | None, file: Form
     digest = hashlib.sha256()
     async for piece in file.pieces():
         digest.update(piece)
-    await file.upload.seek(0)
     await visit.leases.store(visit.whose(job_id), path, to, file.pieces(), file.size, digest.hexdigest())
 
 
