@@ -22,7 +22,7 @@ from tests.support.storage import run_storage, storage_settings
 
 __all__ = ["LEASE", "PullSite", "bearer", "run_pull_site"]
 
-LEASE = 1.0
+LEASE = 3.0
 """Seconds of silence that a worker may keep here."""
 
 _PROJECTS = {
