@@ -53,10 +53,12 @@ class PullBackend(Backend):
             await self._bus.connection.publish(work_subject(self.name), b"")
 
     async def observe(self, job: NativeJob) -> Observation | None:
-        """Look into the queue."""
+        """Look into the queue; what was taken from a worker that fell silent is forgotten."""
         async with self._unit.looking_up() as connection:
             row = await store.find_attempt(connection, job.workload_id, job.attempt)
-        return _SEEN[PullState(row["state"])] if row else None
+        if row is None or (row["state"] == PullState.ENDED and row["ending"] == Reason.LOST):
+            return None
+        return _SEEN[PullState(row["state"])]
 
     async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:  # noqa: ARG002 (it takes no arrays)
         """Take it out of the queue, or have its worker told at its next word."""
