@@ -64,6 +64,7 @@ class WorkloadAccepted(_WorkloadEvent):
     """A workload was let in. The first event of each."""
 
     name: ClassVar[str] = "workload.accepted"
+    is_move: ClassVar[bool] = True
 
     kind: Kind = Kind.JOB
     spec: JobSpec
@@ -90,6 +91,7 @@ class WorkloadMoved(_WorkloadEvent):
     """A workload moved. The subject's fact is the new state, so that a listener can pick."""
 
     name: ClassVar[str] = "workload.moved"
+    is_move: ClassVar[bool] = True
 
     old: WorkloadState
     new: WorkloadState

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.model import now
 
+from .strangers import Strangers
 from .unit import OutboxRow, reading
 
 __all__ = ["Relay", "Sink"]
@@ -44,7 +45,10 @@ log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """Sends rows in the order of their commits, each sink for itself, until each is said."""
+    """Sends rows in the order of their commits, each sink for itself, until each is said.
+
+    What another replica has committed about the same thing before, and has not said yet, is said here first.
+    """
 
     def __init__(
         self, *, engine: AsyncEngine, outbox: Table, service: str, turn: AbstractAsyncContextManager[Any]
@@ -56,6 +60,7 @@ class Relay:
         self._queues: dict[str, asyncio.Queue[OutboxRow]] = {}
         self._waiting: dict[str, int] = {}
         self._known: set[str] = set()
+        self._strangers = Strangers(engine, outbox)
         self._said: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,6 +69,7 @@ class Relay:
         for row in rows:
             if row.id not in self._known and row.sink in self._queues:
                 self._known.add(row.id)
+                self._strangers.note(row)
                 self._queues[row.sink].put_nowait(row)
                 self._count(row.sink, 1)
 
@@ -101,6 +107,7 @@ class Relay:
         async def say_all(about: str, line: deque[OutboxRow]) -> None:
             while line:
                 await self._say(line[0], sink)
+                self._strangers.forget(line[0])
                 line.popleft()
                 queue.task_done()
                 self._count(name, -1)
@@ -122,6 +129,10 @@ class Relay:
         pause = _FIRST_PAUSE
         while True:
             try:
+                for earlier in await self._strangers.before(row):
+                    if earlier.id not in self._known:
+                        await sink(earlier)
+                        self._said.append(earlier.id)
                 await sink(row)
             except Exception as error:  # noqa: BLE001 (whatever it is, the row must be said)
                 log.warning("relay.retry", subject=row.subject, error=repr(error), pause=pause)
