@@ -71,6 +71,7 @@ class WorkloadAccepted(_WorkloadEvent):
     """A workload was let in. The first event of each."""
 
     name: ClassVar[str] = "workload.accepted"
+    is_move: ClassVar[bool] = True
 
     kind: Kind = Kind.JOB
     spec: JobSpec
@@ -101,6 +102,7 @@ class WorkloadMoved(_WorkloadEvent):
     """A workload moved. The subject's fact is the new state, so that a listener can pick."""
 
     name: ClassVar[str] = "workload.moved"
+    is_move: ClassVar[bool] = True
 
     old: WorkloadState
     new: WorkloadState

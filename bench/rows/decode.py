@@ -90,7 +90,7 @@ def _measure(ground: Ground) -> list[Figure]:
             f"the original is not at hand ({FOLDER}): beside us stands what was written down of it, unjudged"
         )
     else:
-        ROW.notes.append("jobs of ours run while they are posted; nobody takes the original's from its queue")
+        ROW.notes.append("the jobs of both sides lie in a queue for workers, who take none")
 
     def figure(what: str, mine: float, beside: float, limit: float) -> Figure:
         judged = None if original is None else limit
@@ -169,6 +169,8 @@ def _zero(side: _Side, number: int) -> float:
 
 def _drive(ground: Ground, side: _Side, seconds: float, pids: dict[str, int] | None = None) -> _Found:
     up, down = _move(side, ground.size(5, 1))
+    if pids:
+        _greet(side)
     before = cpu_of(pids or {})
     made = run_load(
         side.root,
@@ -181,12 +183,20 @@ def _drive(ground: Ground, side: _Side, seconds: float, pids: dict[str, int] | N
     assert names, f"no job was taken: {made.bad}"
     assert len(set(names)) == len(names), "a number was given out twice"
     if pids:
-        ROW.notes.append(cpu_note("POST, its job run meanwhile", before, cpu_of(pids), len(names)))
+        ROW.notes.append(cpu_note("POST", before, cpu_of(pids), len(names)))
     if made.bad:
         ROW.notes.append(f"{side.url or 'the original'}: POST answers that were not 2xx: {made.bad}")
     path = f"{side.mount}/jobs/{names[0]}"
     read = run_load(side.root, lambda _: get(path, side.token), clients=_CLIENTS, seconds=seconds)
     return _Found(made.rate, read.rate, up, down)
+
+
+def _greet(side: _Side) -> None:
+    """Log a worker in, for whom jobs are kept a while: so they lie in a queue, as at the original."""
+    worker = {"username": "worker@example.org", "password": _PASSWORD}
+    with side.client() as client:
+        client.post(f"{side.url}/user", data={**worker, "groups": "workers"}).raise_for_status()
+        client.post(f"{side.url}/token", data=worker).raise_for_status()
 
 
 def _move(side: _Side, rounds: int) -> tuple[float, float]:

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.model import now
 
-from .unit import EVENT_SINK, OutboxRow, reading
+from .strangers import Strangers
+from .unit import OutboxRow, reading
 
 __all__ = ["Relay", "Sink"]
 
@@ -34,8 +34,6 @@ _LEFT_BEHIND = timedelta(seconds=30)
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 """Short, for when NATS or Temporal is back everybody waits for this."""
-_COURTESY = 5.0
-"""Seconds for which what follows from a fact waits until the fact is said."""
 _PRUNE_EVERY = 3600.0
 _INBOX_KEPT = timedelta(days=7)
 """A message is not delivered again so late; all but `LOGS` and `EVENTS` have forgotten it by then."""
@@ -46,21 +44,11 @@ _LAG = Gauge("shunter_outbox_unsent", "Rows that wait to be said", ["service", "
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Facts:
-    """The facts about one thing that are not said yet."""
-
-    unsaid: int = 0
-    said: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-def _thing(row: OutboxRow) -> str:
-    """Return what a row is about: subjects end in it, after a dot or a slash."""
-    return row.subject.rpartition(".")[2].rpartition("/")[2]
-
-
 class Relay:
-    """Sends rows in the order of their commits, each sink for itself, until each is said."""
+    """Sends rows in the order of their commits, each sink for itself, until each is said.
+
+    What another replica has committed about the same thing before, and has not said yet, is said here first.
+    """
 
     def __init__(
         self, *, engine: AsyncEngine, outbox: Table, service: str, turn: AbstractAsyncContextManager[Any]
@@ -72,7 +60,7 @@ class Relay:
         self._queues: dict[str, asyncio.Queue[OutboxRow]] = {}
         self._waiting: dict[str, int] = {}
         self._known: set[str] = set()
-        self._facts: dict[str, _Facts] = {}
+        self._strangers = Strangers(engine, outbox)
         self._said: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._doubts = False
@@ -86,10 +74,9 @@ class Relay:
         for row in rows:
             if row.id not in self._known and row.sink in self._queues:
                 self._known.add(row.id)
+                self._strangers.note(row)
                 self._queues[row.sink].put_nowait(row)
                 self._count(row.sink, 1)
-                if row.sink == EVENT_SINK:
-                    self._facts.setdefault(_thing(row), _Facts()).unsaid += 1
 
     async def start(self, sinks: Mapping[str, Sink]) -> None:
         """Begin to send; what a crash left behind goes first."""
@@ -124,11 +111,8 @@ class Relay:
 
         async def say_all(about: str, line: deque[OutboxRow]) -> None:
             while line:
-                if name != EVENT_SINK:
-                    await self._facts_first(line[0])
                 await self._say(line[0], sink)
-                if name == EVENT_SINK:
-                    self._note_said(line[0])
+                self._strangers.forget(line[0])
                 line.popleft()
                 queue.task_done()
                 self._count(name, -1)
@@ -146,24 +130,14 @@ class Relay:
                 await room.acquire()
                 group.create_task(say_all(about, lines[about]))
 
-    async def _facts_first(self, row: OutboxRow) -> None:
-        """Let the facts about a thing go before what follows from them: another replica may take it on from there."""
-        if facts := self._facts.get(_thing(row)):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_COURTESY):
-                    await facts.said.wait()
-
-    def _note_said(self, row: OutboxRow) -> None:
-        facts = self._facts[_thing(row)]
-        facts.unsaid -= 1
-        if not facts.unsaid:
-            del self._facts[_thing(row)]
-            facts.said.set()
-
     async def _say(self, row: OutboxRow, sink: Sink) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
+                for earlier in await self._strangers.before(row):
+                    if earlier.id not in self._known:
+                        await sink(earlier)
+                        self._said.append(earlier.id)
                 await sink(row)
             except Exception as error:  # noqa: BLE001 (whatever it is, the row must be said)
                 log.warning("relay.retry", subject=row.subject, error=repr(error), pause=pause)
