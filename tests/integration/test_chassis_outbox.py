@@ -248,37 +248,6 @@ async def test_a_row_that_cannot_be_said_holds_up_its_own_kind_only(stand: Stand
     assert await stand.relay.count_unsent() == 0
 
 
-@pytest.mark.parametrize("broken", [False, True])
-async def test_what_follows_from_a_fact_waits_for_it_but_not_for_ever(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch, broken: bool
-) -> None:
-    monkeypatch.setattr("services.chassis.relay._COURTESY", 0.5)
-    said: list[str] = []
-    target, mended = workload_id(), asyncio.Event()
-
-    async def say(row: OutboxRow) -> None:
-        if broken:
-            await mended.wait()
-        await asyncio.sleep(0.1)
-        said.append(row.sink)
-
-    async def do(row: OutboxRow) -> None:
-        said.append(row.sink)
-
-    await stand.relay.start({"events": say, "temporal": do})
-    async with stand.unit.begin(ANN) as work:
-        work.defer("temporal", f"signal/{target}", cancel(target))
-        work.send(requested(target))
-        work.send(requested(target, revision=2))
-        work.defer("temporal", f"signal/{workload_id()}", cancel())
-    await until(lambda: len(said) == (2 if broken else 4))
-    mended.set()
-    await until(lambda: len(said) == 4)
-    await stand.relay.stop()
-    facts = ["events", "events"]
-    assert said == ["temporal", *(["temporal", *facts] if broken else [*facts, "temporal"])]
-
-
 async def test_what_was_deferred_comes_out_as_it_went_in(stand: Stand) -> None:
     said: list[OutboxRow] = []
 
