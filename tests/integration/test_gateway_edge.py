@@ -52,6 +52,7 @@ async def test_a_token_says_who_asks(client: httpx.AsyncClient) -> None:
         "token": None,
         "projects": {"vision": "member"},
         "roles": [],
+        "email": None,
     }
 
 

@@ -17,7 +17,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from contracts.catalog import AppPart, Catalog, Entrypoint, Handler
+from contracts.command import Command
 from contracts.commands import (
+    COMMANDS,
     CancelWorkload,
     CompleteUpload,
     DeleteFile,
@@ -31,7 +33,7 @@ from contracts.errors import ConflictError, ForbiddenError, InvalidError, Mismat
 from contracts.events import Event, WorkloadMoved
 from contracts.explanations import Explanation, Why
 from contracts.files import Deleted, DownloadUrl, FileRecord, Folder, Part, UploadPlan
-from contracts.grants import FolderGrants, FoldersSharedWith, GrantPage, WorkloadsSharedWith
+from contracts.grants import FoldersSharedWith, GrantPage, WorkloadsSharedWith
 from contracts.model import now
 from contracts.queries import (
     QUERIES,
@@ -62,7 +64,8 @@ from contracts.subjects import log_subject, subject_of
 from contracts.transfers import DownloadFolder, FolderContent, FormUpload, OpenForm, StoredAt
 from contracts.usage import ReplayReport, UsageFigures, UsageRow, UsageSummary
 from contracts.workloads import OutputFile, Transition, Workload
-from services.chassis.bus import Bus, Delivery, QueryHandler
+from services.chassis.answers import Written
+from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.http import serve_http
 from services.chassis.policy import owner_or_self, require_visible
 from services.chassis.settings import NatsSettings, Server
@@ -357,6 +360,7 @@ class Site:
         if commands:
             self.scheduler.handle_commands(
                 {
+                    **_unknown_commands("scheduler"),
                     SubmitWorkload: self.submit,
                     CancelWorkload: self.cancel,
                     HoldWorkload: self.hold,
@@ -364,7 +368,6 @@ class Site:
                     RetryWorkload: self.retry,
                 }
             )
-        none = {kind: _has_none for kind in QUERIES if kind.service == "scheduler"}
         played: dict[type[Query], QueryHandler] = {
             GetWorkload: self.get,
             GetHistory: self.history,
@@ -375,14 +378,17 @@ class Site:
             WorkloadsSharedWith: _shares_nothing,
             CheckHealth: _well("scheduler"),
         }
-        self.scheduler.answer_queries({**none, **played})
+        self.scheduler.answer_queries({**_unknown_queries("scheduler"), **played})
         await self.scheduler.start()
 
     async def start_others(self) -> None:
         """Begin to answer as storage and accounting."""
-        self.storage.handle_commands({CompleteUpload: self.complete, DeleteFile: self.delete})
+        self.storage.handle_commands(
+            {**_unknown_commands("storage"), CompleteUpload: self.complete, DeleteFile: self.delete}
+        )
         self.storage.answer_queries(
             {
+                **_unknown_queries("storage"),
                 GetFile: self.file,
                 ListFiles: self.list_files,
                 DownloadFile: self.download,
@@ -390,7 +396,6 @@ class Site:
                 OpenForm: self.open_form,
                 OpenUpload: self.open_upload,
                 ResumeUpload: self.resume,
-                FolderGrants: _has_none,
                 FoldersSharedWith: _shares_nothing,
                 CheckHealth: _well("storage"),
             }
@@ -413,6 +418,18 @@ def _read_ticket(ticket: str) -> list[str]:
 
 
 async def _has_none(_query: Query) -> None:
+    raise NotFoundError("this site knows jobs only")
+
+
+def _unknown_queries(service: str) -> dict[type[Query], QueryHandler]:
+    return {kind: _has_none for kind in QUERIES if kind.service == service}
+
+
+def _unknown_commands(service: str) -> dict[type[Command], CommandHandler]:
+    return {kind: _does_none for kind in COMMANDS if kind.service == service}
+
+
+async def _does_none(_command: Command, _delivery: Delivery) -> Written:
     raise NotFoundError("this site knows jobs only")
 
 

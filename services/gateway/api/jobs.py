@@ -31,6 +31,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
+_SAME = {200: ("The key was used before, for the same request: this is its job.", JobView)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
 
@@ -72,7 +73,7 @@ UntilWord = Annotated[
         TooLargeError,
         example=examples.JOB,
         status=201,
-        more={200: ("The key was used before, for the same request: this is its job.", JobView), **_PENDING},
+        more={**_SAME, **_PENDING},
     ),
 )
 async def post_job(request: Request, services: Services) -> Response:
@@ -257,7 +258,9 @@ async def cancel_job(
     operation_id="retryJob",
     status_code=201,
     response_model=JobView,
-    responses=answers(NotFoundError, ConflictError, MismatchError, example=examples.JOB, status=201, more=_PENDING),
+    responses=answers(
+        NotFoundError, ConflictError, MismatchError, example=examples.JOB, status=201, more={**_SAME, **_PENDING}
+    ),
 )
 async def retry_job(
     job_id: JobId,
