@@ -180,7 +180,7 @@ class Relay:
             try:
                 await self._sweep(self._outbox.c.sent_at.is_(None) if doubts else self._left_behind())
             except Exception:
-                self._doubts = doubts
+                self._doubts |= doubts
                 log.exception("relay.sweep_failed")
 
     async def _prune_often(self) -> None:

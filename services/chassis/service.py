@@ -135,7 +135,7 @@ class Frame:
             async with unit.looking_up() as connection:
                 await connection.execute(text("SELECT 1"))
 
-        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus)
+        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus, announce=relay.announce)
         self.health.add("database", check)
         self.doctor.add("outbox", probe_outbox(self.service, engine, outbox))
         self.doctor.add("schema", probe_schema(self.service, engine))

@@ -68,7 +68,9 @@ class Work:
     facts: list[object] = field(default_factory=list)
     """What happened here that somebody else of this service takes into account before the commit."""
     on_rollback: set[Callable[[], None]] = field(default_factory=set)
-    """Called if nothing of this came to be."""
+    """Called if nothing of this came to be, as far as we know: the commit itself may have been done."""
+    on_end: set[Callable[[], None]] = field(default_factory=set)
+    """Called afterwards, whatever came of it."""
 
     def speaking_in(self, context: Context) -> Work:
         """Return the same transaction, for one of several messages that are handled in it."""
@@ -196,6 +198,9 @@ async def _open(engine: AsyncEngine, context: Context, source: str) -> AsyncIter
         for undo in work.on_rollback if work else ():
             undo()
         raise
+    finally:
+        for done in work.on_end if work else ():
+            done()
 
 
 async def reading(connection: AsyncConnection) -> AsyncConnection:

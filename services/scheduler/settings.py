@@ -134,7 +134,7 @@ class QueueSettings(BaseModel):
     at_least: int = Field(default=1, ge=0)
     """Workloads that may lie in a backend's own queue although it has no room, however slow it is."""
     recount: float = Field(default=60.0, gt=0)
-    """Seconds after which, while anything waits, everything is counted anew from the tables."""
+    """Seconds after which everything is counted anew from the tables."""
 
 
 class Limits(BaseModel):

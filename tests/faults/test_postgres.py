@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
+from contracts.ids import workload_id
 from contracts.states import WorkloadState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
@@ -32,6 +33,14 @@ async def _on_postgres(settings: SchedulerSettings, *options: str) -> AsyncItera
         settings.scheduler.database_url = server.url
         async with run_scheduler(settings):
             yield server
+
+
+async def _ask(user: User) -> str:
+    """Ask for a job until there is an answer, always by the same name."""
+    job = workload_id()
+    while await user.submit(job) is None:
+        pass  # it is kept, and is handled later
+    return job
 
 
 async def _all_end_once(user: User, bus: Bus, jobs: list[str]) -> None:
@@ -62,14 +71,14 @@ async def test_a_database_that_goes_away_in_the_middle_loses_nothing(
 ) -> None:
     settings, user = scheduler_settings(tmp_path, nats, temporal, every=0.2, silence=5.0), User(bus)
     async with _on_postgres(settings) as server:
-        jobs = [(await user.submit()).id for _ in range(5)]
-        late = [asyncio.create_task(user.submit()) for _ in range(10)]
+        jobs = [await _ask(user) for _ in range(5)]
+        late = [asyncio.create_task(_ask(user)) for _ in range(10)]
         await asyncio.sleep(0)
         await server.stop(mode)
         # Asked while there is no database: the command is kept, and handled when there is one again.
-        late += [asyncio.create_task(user.submit()) for _ in range(5)]
+        late += [asyncio.create_task(_ask(user)) for _ in range(5)]
         await server.start()
-        jobs += [job.id for job in await asyncio.gather(*late)]
+        jobs += await asyncio.gather(*late)
         await _all_end_once(user, bus, jobs)
         assert sorted(task.workload_id for task in runner.tasks) == sorted(jobs)
 
@@ -79,13 +88,13 @@ async def test_a_database_without_a_free_connection_makes_jobs_wait_not_fail(
 ) -> None:
     settings, user = scheduler_settings(tmp_path, nats, temporal, every=0.2, silence=5.0), User(bus)
     async with _on_postgres(settings, f"max_connections={_CONNECTIONS}") as server:
-        first = (await user.submit()).id
+        first = await _ask(user)
         await _all_end_once(user, bus, [first])
         async with AsyncExitStack() as stack:
             assert await _take_all(server, stack) > 0
-            waiting = [asyncio.create_task(user.submit()) for _ in range(40)]
+            waiting = [asyncio.create_task(_ask(user)) for _ in range(40)]
             done, _ = await asyncio.wait(waiting, timeout=1.0)
-        jobs = [job.id for job in await asyncio.gather(*waiting)]
+        jobs = await asyncio.gather(*waiting)
         await _all_end_once(user, bus, jobs)
         assert len(done) <= len(jobs)
         assert sorted(task.workload_id for task in runner.tasks) == sorted([first, *jobs])

@@ -1,4 +1,4 @@
-"""Wakes what waits for a moment, and looks again at backends that had no room."""
+"""Wakes what waits for a moment, looks again at backends that had no room, and counts anew what is in doubt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from time import monotonic
 import structlog
 
 from contracts.envelope import Context
+from contracts.errors import UnavailableError
 from contracts.model import now
 from services.chassis.unit import UnitOfWork
 from services.scheduler.backends.registry import Backends
@@ -20,6 +21,8 @@ __all__ = ["QueueClock"]
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at backends while anybody waits for room: one may have grown, or come back."""
+_COUNT_AGAIN = 5.0
+"""Seconds after which is counted anew what could not be counted exactly, as others were at work."""
 _LONGEST = 30.0
 """Seconds after which the clock on the wall is looked at again; it may have been set."""
 
@@ -39,42 +42,56 @@ class QueueClock:
         self._counted = monotonic()
 
     async def run(self) -> None:
-        """Wake whom it is time for until cancelled; costs nothing while nobody waits."""
+        """Wake whom it is time for until cancelled; costs next to nothing while nobody waits."""
         while True:
             await self._sleep()
             try:
                 await self.look()
+            except UnavailableError as error:
+                log.warning("queue.clock_postponed", detail=error.detail)
+                await asyncio.sleep(_LOOK_AGAIN)
             except Exception:
                 log.exception("queue.clock_failed")
                 await asyncio.sleep(_LOOK_AGAIN)
 
     async def look(self) -> None:
         """Look once."""
-        if monotonic() - self._counted > self._settings.recount:
+        if self._until_count() <= 0:
             self._counted = monotonic()
             self._dispatcher.doubt()
         await self._wake()
-        if self._dispatcher.anybody_waits:
+        if self._is_wanted:
             await self._backends.standings()
             async with self._unit.begin(Context.start("service:scheduler")) as work:
                 work.facts.append(READY)
 
     async def _sleep(self) -> None:
         """Sleep until it is time to look; news only change until when."""
+        soon: float | None = None
         while True:
             self._dispatcher.news.clear()
+            if soon is None and self._is_wanted:
+                soon = monotonic() + _LOOK_AGAIN
+            pause = self._pause() if soon is None else min(self._pause(), soon - monotonic())
             try:
-                async with asyncio.timeout(self._pause()):
+                async with asyncio.timeout(max(0.0, pause)):
                     await self._dispatcher.news.wait()
             except TimeoutError:
                 return
 
-    def _pause(self) -> float | None:
+    @property
+    def _is_wanted(self) -> bool:
+        return self._dispatcher.anybody_waits or self._dispatcher.is_in_doubt
+
+    def _pause(self) -> float:
         due = self._dispatcher.next_due
-        until_due = None if due is None else min(_LONGEST, max(0.0, (due - now()).total_seconds()))
-        if self._dispatcher.anybody_waits:
-            return _LOOK_AGAIN if until_due is None else min(_LOOK_AGAIN, until_due)
-        return until_due
+        until_due = _LONGEST if due is None else (due - now()).total_seconds()
+        return min(_LONGEST, until_due, self._until_count())
+
+    def _until_count(self) -> float:
+        """Return the seconds until everything is counted anew, though nobody is known to have waited meanwhile."""
+        span = self._settings.recount if self._dispatcher.is_exact else min(_COUNT_AGAIN, self._settings.recount)
+        return self._counted + span - monotonic()
 
     async def _wake(self) -> None:
         """Have those whose time has come compete for room."""

@@ -34,6 +34,7 @@ from .books import Books, Charge, Pace
 from .demand import Demand, demand_of_row
 from .lanes import WINDOW, Entry, Lane, LaneKey, Lanes, rank
 from .room import Rooms
+from .standing import Standing
 from .table import Stage, Ticket, entry_of, key_of
 
 __all__ = ["READY", "Dispatcher", "Going"]
@@ -78,11 +79,11 @@ class Dispatcher:
         self.rooms = Rooms(backends, self.books, Pace(time.monotonic), queue)
         self._lanes = Lanes()
         self._waiting: Counter[str] = Counter()
-        self._is_stale = True
+        self._standing = Standing()
         self.next_due: datetime | None = None
         """When the time comes of the first of those that wait for a moment."""
         self.news = asyncio.Event()
-        """Set when somebody began to wait, or for an earlier moment."""
+        """Set when somebody began to wait, or for an earlier moment, or something has to be counted anew."""
         unit.join(self.take_part)
 
     # --- memory -------------------------------------------------------------------------------------------------
@@ -93,19 +94,34 @@ class Dispatcher:
             await self._load(connection)
 
     async def _load(self, connection: AsyncConnection) -> None:
+        with self._standing.counting(connection):
+            charges = await table.charges(connection, self._backends.names[0])
+            lanes = await table.count_by_lane(connection)
+            waiting = Counter(await table.count_by_owner(connection))
+            self.next_due = await table.next_due(connection)
+        # All at once: others decide while the tables are read.
         self.books.clear()
-        for workload_id, charge in await table.charges(connection, self._backends.names[0]):
+        for workload_id, charge in charges:
             self.books.charge(workload_id, charge)
         self._lanes.clear()
-        for key, _ in await table.count_by_lane(connection):
+        for key, _ in lanes:
             self._lanes.open(key, more=True)
-        self._waiting = Counter(await table.count_by_owner(connection))
-        self.next_due = await table.next_due(connection)
-        self._is_stale = False
+        self._waiting = waiting
 
     def doubt(self) -> None:
-        """Have everything counted anew before the next decision."""
-        self._is_stale = True
+        """Have everything counted anew before the next decision, which the clock takes if nobody else does."""
+        self._standing.doubt()
+        self.news.set()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Say whether something failed since everything was counted: who waits in the tables may have no lane."""
+        return self._standing.is_in_doubt
+
+    @property
+    def is_exact(self) -> bool:
+        """Say whether the last count was of everything: what others were about to commit it could not see."""
+        return self._standing.is_exact
 
     @property
     def anybody_waits(self) -> bool:
@@ -113,9 +129,13 @@ class Dispatcher:
         return bool(self._lanes)
 
     async def _prepare(self, work: Work) -> None:
-        work.on_rollback.add(self.doubt)
-        if self._is_stale:
+        self._join(work)
+        if self.is_in_doubt:
             await self._load(work.connection)
+
+    def _join(self, work: Work) -> None:
+        work.on_rollback.add(self.doubt)
+        self._standing.join(work)
 
     # --- in and out ---------------------------------------------------------------------------------------------
 
@@ -211,9 +231,9 @@ class Dispatcher:
 
     async def take_part(self, work: Work) -> None:
         """Count what happened in a transaction, and let go whom it made room for."""
-        work.on_rollback.add(self.doubt)
+        self._join(work)
         moved = [fact for fact in work.facts if isinstance(fact, Moved)]
-        if self._is_stale:
+        if self.is_in_doubt:
             await self._load(work.connection)
             await self._take_out_strays(work, moved)
         else:
