@@ -9,7 +9,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from contracts.ids import workload_id
 from contracts.states import WorkloadState
@@ -26,22 +25,6 @@ S = WorkloadState
 
 _CONNECTIONS = 24
 _ENDS = (S.SUCCEEDED, S.FAILED, S.CANCELED, S.LOST)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
 
 
 @asynccontextmanager

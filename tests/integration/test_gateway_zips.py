@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.support.gateway import Site, Stand, as_user, run_stand
+from tests.support.gateway import Site, as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,20 +17,9 @@ ADA, EVE, AUD = as_user("ada"), as_user("eve"), as_user("aud")
 DATA = bytes(range(256)) * 10_000
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand"), max_body=1000) as found:
-        yield found
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    return {"max_body": 1000}
 
 
 def _unpacked(answer: httpx.Response) -> dict[str, bytes]:

@@ -39,22 +39,6 @@ def plain(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSetting
 
 
 @pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
-
-
-@pytest_asyncio.fixture
 async def office(tmp_path: Path) -> AsyncIterator[PostOffice]:
     async with run_post_office(tmp_path / "post") as office:
         yield office

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError
 from contracts.ids import workload_id
@@ -34,14 +33,6 @@ _USERS, _EACH = 100, 4
 """Twenty each pass as well, and take two minutes; `test_decode_many` submits so many."""
 
 Site = Callable[..., AbstractAsyncContextManager[User]]
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
 
 
 @pytest.fixture

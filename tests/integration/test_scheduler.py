@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, UnavailableError
 from contracts.ids import workload_id
@@ -30,28 +28,6 @@ S = WorkloadState
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=0.3)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
-
-
-@pytest_asyncio.fixture
-async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
-    async with run_scheduler(settings):
-        yield User(bus)
 
 
 async def test_a_job_runs_to_its_end(user: User) -> None:

@@ -27,7 +27,7 @@ from services.chassis.tickets import Tickets
 from services.scheduler.settings import SchedulerSettings
 from tests.support.catalogs import small
 from tests.support.runner import FakeRunner
-from tests.support.scheduler import ADA, User, run_scheduler, scheduler_settings
+from tests.support.scheduler import ADA, User, freezing, run_scheduler, scheduler_settings
 
 CALL = {
     "application": "small",
@@ -44,14 +44,6 @@ def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSett
 
 
 @pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
 async def storage(nats: NatsSettings) -> AsyncIterator[None]:
     """Has every file, and two of its own in every folder but those that are called `gone`."""
 
@@ -61,12 +53,8 @@ async def storage(nats: NatsSettings) -> AsyncIterator[None]:
                 raise InvalidError.of(f"inputs.{place}.source", f"there is no folder {item.source}")
         return Frozen(inputs=[one for item in query.inputs for one in _files_of(item)])
 
-    bus = Bus(nats, "storage")
-    await bus.connect()
-    bus.answer_queries({FreezeInputs: freeze})
-    await bus.start()
-    yield
-    await bus.stop()
+    async with freezing(nats, freeze):
+        yield
 
 
 def _files_of(item: Input) -> list[FrozenInput]:
@@ -77,14 +65,6 @@ def _files_of(item: Input) -> list[FrozenInput]:
         )
         for name in names
     ]
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
 
 
 async def _submit(user: User, call: dict[str, Any] | None = None, **more: Any) -> Any:

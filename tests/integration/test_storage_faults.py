@@ -31,20 +31,15 @@ def proxy() -> Iterator[FaultProxy]:
 
 
 @pytest_asyncio.fixture
-async def bus(tmp_path: Path, nats: NatsSettings, s3: S3, proxy: FaultProxy) -> AsyncIterator[Bus]:
+async def storage_bus(tmp_path: Path, nats: NatsSettings, s3: S3, proxy: FaultProxy) -> AsyncIterator[Bus]:
     port = proxy.add("s3", int(s3.endpoint.rpartition(":")[2]))
     settings = storage_settings(tmp_path, nats, S3(f"127.0.0.1:{port}", s3.access_key, s3.secret_key))
     async with run_storage(settings) as found:
         yield found
 
 
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
-
-
 async def test_a_store_that_goes_away_in_mid_multipart_costs_the_missing_parts_only(
-    ada: User, bus: Bus, proxy: FaultProxy
+    ada: User, proxy: FaultProxy
 ) -> None:
     content = os.urandom(PART) + b"the end"
     plan = await ada.open("a.bin", content, sha256=digest_of(content))
@@ -58,7 +53,7 @@ async def test_a_store_that_goes_away_in_mid_multipart_costs_the_missing_parts_o
         await ada.get("a.bin")
     # What is ordered meanwhile is kept; it is obeyed when the store is back, and refused, for a part is missing.
     context = Context.start(f"user:{ada.principal.subject}")
-    early = bus.order(CompleteUpload(ticket=plan.ticket, parts=[first]), context, wait=30, answer=FileRecord)
+    early = ada.bus.order(CompleteUpload(ticket=plan.ticket, parts=[first]), context, wait=30, answer=FileRecord)
     waiting = asyncio.create_task(early)
     await asyncio.sleep(0.2)
     assert not waiting.done()

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.file_commands import MoveFile
 from contracts.file_events import FileMoved, FolderMade, FolderMoved, FolderRemoved
 from contracts.queries import DownloadFile, FreezeInputs, Frozen
 from contracts.spec import Input
-from services.chassis.bus import Bus
-from services.storage.settings import StorageSettings
-from tests.support.servers import S3, run_nats
-from tests.support.storage import EVE, User, fetch, put_part, run_storage, storage_settings
+from tests.support.storage import EVE, User, fetch, put_part
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has a user of its own, and everybody has two areas."""
-    folder = tmp_path_factory.mktemp("names")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3, areas=["area/data", "area/log"])
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    """Everybody has two areas."""
+    return {"areas": ["area/data", "area/log"]}
 
 
 AREAS = ["area/data/", "area/log/"]

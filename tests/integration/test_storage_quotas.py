@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import ForbiddenError, NotFoundError, OverQuotaError
 from contracts.file_commands import DropFolderRule, SetFolderRule
@@ -18,9 +17,7 @@ from contracts.ids import workload_id
 from contracts.principals import Principal, Role
 from contracts.queries import OpenRunUpload, OpenUpload
 from contracts.shelves import FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage
-from services.chassis.bus import Bus
 from services.storage.settings import StorageSettings
-from tests.support.servers import S3, run_nats
 from tests.support.storage import (
     ADMIN,
     EVE,
@@ -28,9 +25,7 @@ from tests.support.storage import (
     digest_of,
     opened,
     put_part,
-    run_storage,
     run_ticket,
-    storage_settings,
     sweeper,
 )
 
@@ -40,23 +35,10 @@ _MIB = 2**20
 QUOTA = 10 * _MIB
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has a user of its own, with 10 MiB unless a rule says more."""
-    folder = tmp_path_factory.mktemp("quotas")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3, quota=QUOTA)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    """Everybody has 10 MiB unless a rule says more."""
+    return {"quota": QUOTA}
 
 
 async def _announce(user: User, path: str, size: int) -> UploadPlan:
@@ -87,12 +69,12 @@ async def test_of_many_at_once_only_those_come_for_which_there_is_room(ada: User
     assert all(isinstance(one, UploadPlan | OverQuotaError) for one in ended)
 
 
-async def test_an_upload_that_was_given_up_gives_its_room_back(ada: User, settings: StorageSettings) -> None:
+async def test_an_upload_that_was_given_up_gives_its_room_back(ada: User, stored: StorageSettings) -> None:
     plan = await _announce(ada, "a", 8 * _MIB)
     with pytest.raises(OverQuotaError):
         await _announce(ada, "b", 8 * _MIB)
     assert (await ada.resume(plan.ticket)).parts, "its own room is no obstacle"
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects, abandoned_after=-7200).sweep()
     await _announce(ada, "b", 8 * _MIB)
 

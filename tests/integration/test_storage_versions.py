@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from contracts.envelope import Context
 from contracts.errors import ConflictError, InvalidError, NotFoundError, OverQuotaError
@@ -18,33 +16,12 @@ from contracts.files import FileRecord
 from contracts.model import now
 from contracts.queries import DownloadFile
 from contracts.shelves import Gone, Purged
-from services.chassis.bus import Bus
 from services.storage.settings import StorageSettings
 from services.storage.store import put_file
 from services.storage.stored import StoredFile
-from tests.support.servers import S3, run_nats
-from tests.support.storage import EVE, User, digest_of, fetch, opened, run_storage, storage_settings, sweeper
+from tests.support.storage import EVE, User, digest_of, fetch, opened, sweeper
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has a user of its own."""
-    folder = tmp_path_factory.mktemp("versions")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
 
 
 async def _bytes(user: User, path: str) -> bytes:
@@ -140,10 +117,10 @@ async def test_a_restore_that_is_brought_again_restores_once(ada: User) -> None:
     assert len(await ada.events(FileStored, 2)) == 2
 
 
-async def test_a_restore_of_hundreds_goes_in_steps(ada: User, settings: StorageSettings) -> None:
+async def test_a_restore_of_hundreds_goes_in_steps(ada: User, stored: StorageSettings) -> None:
     """Rows are made by hand: only the restore is of interest."""
     owner = ada.principal.subject
-    async with opened(settings) as (unit, _), unit.begin(Context.start("service:test")) as work:
+    async with opened(stored) as (unit, _), unit.begin(Context.start("service:test")) as work:
         for number in range(450):
             file = StoredFile(owner, f"d/{number}", f"{owner}/{number}", 1, "0" * 64, "text/plain", None, now())
             await put_file(work.connection, file, "test")
@@ -165,14 +142,14 @@ async def test_there_must_be_room_for_what_comes_back(ada: User) -> None:
     assert await ada.restore("d/a") == 1
 
 
-async def test_what_is_deleted_for_good_is_not_in_the_trash(ada: User, settings: StorageSettings) -> None:
+async def test_what_is_deleted_for_good_is_not_in_the_trash(ada: User, stored: StorageSettings) -> None:
     record = await ada.put("a", b"1")
     await ada.delete("a", forever=True)
     assert await ada.versions() == []
     with pytest.raises(NotFoundError):
         await ada.restore("a")
     assert (await ada.events(FileDeleted))[0].reason == "purged"
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         assert await objects.exists(record.key), "a job may still have to fetch it"
         await sweeper(unit, objects, retention=0).sweep()
         assert not await objects.exists(record.key)
@@ -204,12 +181,12 @@ async def test_the_trash_is_emptied_and_single_versions_are_done_away_with(ada: 
 # --- time ---------------------------------------------------------------------------------------------------------
 
 
-async def test_files_expire_by_the_rules_of_owners_and_of_the_site(ada: User, settings: StorageSettings) -> None:
+async def test_files_expire_by_the_rules_of_owners_and_of_the_site(ada: User, stored: StorageSettings) -> None:
     for path in ("short/a", "shorter", "site/a", "kept/a"):
         await ada.put(path, b"1")
     await ada.rule("short", expires_after=timedelta(minutes=1))
     await ada.rule("kept", expires_after=timedelta(days=1))
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects, expire={"nowhere": timedelta(0)}).sweep()
         assert "short/a" in await ada.names()
         owner = ada.principal.subject
@@ -222,7 +199,7 @@ async def test_files_expire_by_the_rules_of_owners_and_of_the_site(ada: User, se
     assert await ada.names() == ["kept/a", "shorter"]
     assert {version.reason for version in await ada.versions()} == {Gone.EXPIRED}
     assert await ada.restore("short", folder=True) == 1
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects).sweep()
     assert "short/a" in await ada.names(), "its time begins anew"
 
@@ -230,7 +207,7 @@ async def test_files_expire_by_the_rules_of_owners_and_of_the_site(ada: User, se
 # --- equal content ------------------------------------------------------------------------------------------------
 
 
-async def test_equal_content_is_brought_once(ada: User, settings: StorageSettings) -> None:
+async def test_equal_content_is_brought_once(ada: User, stored: StorageSettings) -> None:
     content = b"the same bytes"
     first = await ada.put("a", content, sha256=digest_of(content))
     plan = await ada.open("b", content, sha256=digest_of(content), reuse=True)
@@ -241,7 +218,7 @@ async def test_equal_content_is_brought_once(ada: User, settings: StorageSetting
     assert {event.path for event in await ada.events(FileStored, 2)} == {"a", "b"}
 
     await ada.delete("a")
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects, retention=0).sweep()
         assert await _bytes(ada, "b") == content, "the object stays while a file names it"
         await ada.delete("b", forever=True)
@@ -249,13 +226,13 @@ async def test_equal_content_is_brought_once(ada: User, settings: StorageSetting
         assert not await objects.exists(first.key)
 
 
-async def test_what_is_not_there_any_more_at_the_end_is_refused(ada: User, settings: StorageSettings) -> None:
+async def test_what_is_not_there_any_more_at_the_end_is_refused(ada: User, stored: StorageSettings) -> None:
     content = b"short lived"
     await ada.put("a", content)
     plan = await ada.open("b", content, sha256=digest_of(content), reuse=True)
     assert (await ada.resume(plan.ticket)).parts == []
     await ada.delete("a")
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects, retention=0).sweep()
     with pytest.raises(ConflictError):
         await ada.complete(plan)

@@ -7,7 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from contracts.principals import Level, Principal, Role
 from contracts.queries import (
     ExplainWorkload,
     FindWorkload,
+    FreezeInputs,
+    Frozen,
     GetHistory,
     GetWorkload,
     History,
@@ -47,7 +49,9 @@ from services.chassis.settings import NatsSettings, Server
 from services.scheduler.main import main
 from services.scheduler.settings import SchedulerSection, SchedulerSettings, TemporalSettings, Watch
 
-__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "run_scheduler", "scheduler_settings"]
+from .chassis import open_bus
+
+__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "freezing", "run_scheduler", "scheduler_settings"]
 
 ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
 BOB = Principal(subject="bob", projects={"demo": Level.MEMBER})
@@ -95,6 +99,15 @@ async def _copy_schema(settings: SchedulerSettings) -> None:
         atexit.register(template.unlink, missing_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(template, target)
+
+
+@asynccontextmanager
+async def freezing(nats: NatsSettings, freeze: Callable[[FreezeInputs], Awaitable[Frozen]]) -> AsyncIterator[None]:
+    """Answer for storage when the scheduler asks for a job's inputs."""
+    async with open_bus(nats, "storage") as bus:
+        bus.answer_queries({FreezeInputs: freeze})
+        await bus.start()
+        yield
 
 
 class User:

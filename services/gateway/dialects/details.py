@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
-__all__ = ["HTTPValidationError", "json_body", "say_http", "say_invalid", "told"]
+from contracts.errors import ErrorCode, ShunterError
+from services.gateway.api.problems import error_headers, status_of
+
+__all__ = ["HTTPValidationError", "answers", "json_body", "say_error", "say_http", "say_invalid", "told"]
 
 _SHOWN = 64
 """Characters of a place or a text that are repeated to whoever sent it."""
 
 _MOST = 50
+
+_REFUSED_BY_US = 400
+"""What is refused here has passed the model: its `detail` is a text, which 422 never has."""
 
 
 class _ValidationError(BaseModel):
@@ -35,6 +43,16 @@ class HTTPValidationError(BaseModel):
 def json_body(value: object, *, status: int = 200) -> Response:
     """Answer with JSON; `null` and a bare text are JSON too."""
     return Response(orjson.dumps(value), status_code=status, media_type="application/json")
+
+
+def say_error(error: ShunterError, _scope: Scope, status: int | None) -> Response:
+    """Say an error of ours."""
+    found = status or status_of(error)
+    if found == HTTPStatus.UNPROCESSABLE_ENTITY and error.code in {ErrorCode.INVALID, ErrorCode.MISMATCH}:
+        found = _REFUSED_BY_US
+    answer = json_body({"detail": error.detail}, status=found)
+    answer.headers.update(error_headers(error))
+    return answer
 
 
 def say_http(error: HTTPException) -> Response:
@@ -71,3 +89,23 @@ def told(text: str) -> dict[str, Any]:
 
 
 _DETAIL = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    401: told("Nobody known asks."),
+    403: told("This is not allowed."),
+    404: told("There is no such thing, or not for whoever asks."),
+    408: told("The body did not come."),
+    409: told("It comes at the wrong time."),
+    413: told("The body is too large."),
+    414: told("The address is too long."),
+    415: told("The body is compressed."),
+    422: {"description": "A field is wrong.", "model": HTTPValidationError},
+    429: told("It would be too much."),
+    431: told("The headers are too large."),
+    503: told("Not available now; `Retry-After` says when to come again."),
+}
+
+
+def answers(own: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """Return what any route may answer besides what was asked for, with what a dialect says of its own."""
+    return dict(sorted({**_ANSWERS, **own}.items()))

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -16,11 +15,13 @@ from contracts.errors import InvalidError, NotFoundError
 from contracts.spec import clean_path
 from services.gateway.api.downloads import answer_file, answer_zip
 from services.gateway.dialects.details import json_body
-from services.gateway.forms import FormFile, InvalidFormError, form_files
+from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
+from services.gateway.forms import FormFile
 from services.gateway.zips import ZipEntry, zip_pieces
 
 from .files import NotEmptyError, Place, UserFiles, file_info, read_place
 from .models import FileHTTPRequest, FileInfo, FileUpdate, UploadFileTypes
+from .requests import request_beside
 from .routes import declare
 from .visits import Visit, Visiting
 
@@ -29,26 +30,13 @@ __all__ = ["brings_file", "file_router"]
 _UPLOAD = re.compile(r"/files/[^/]+/.*upload")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._/-]+")
 
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            }
-        },
-    }
-}
+_FORM = form_body("file", FILE)
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes of the file, or a zip of the folder.",
         "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            **BYTES,
+            "application/zip": {"schema": FILE},
         },
     },
     206: {"description": "The bytes of the range."},
@@ -147,7 +135,7 @@ async def get_download_url(file_path: str, request: Request, visit: Visiting) ->
         raise _nothing() from None
     if url is not None and visit.settings.transfers == "store":
         return _told(FileHTTPRequest(method="get", url=url.url))
-    return _told(_of_gateway(request, "get", "download"))
+    return _told(request_beside(request, "get", "download"))
 
 
 async def get_upload_url(f_type: UploadFileTypes, base_path: str, request: Request, visit: Visiting) -> Response:
@@ -156,30 +144,18 @@ async def get_upload_url(f_type: UploadFileTypes, base_path: str, request: Reque
     if visit.settings.transfers == "store":
         form = await visit.services.streams().form_upload(folder, expires=visit.settings.transfer_lifetime)
         return _told(FileHTTPRequest(method="post", url=form.url, data=form.fields), status=201)
-    return _told(_of_gateway(request, "post", "upload"), status=201)
+    return _told(request_beside(request, "post", "upload"), status=201)
 
 
 def _told(request: FileHTTPRequest, *, status: int = 200) -> Response:
     return json_body(request.model_dump(), status=status)
 
 
-def _of_gateway(request: Request, method: str, verb: str) -> FileHTTPRequest:
-    """Return the same address with another end, and what proves who asks."""
-    url = str(request.url.replace(query="")).removesuffix("url") + verb
-    headers = {"authorization": request.headers["authorization"]} if "authorization" in request.headers else {}
-    return FileHTTPRequest(method=method, url=url, headers=headers)
-
-
 async def upload_file(f_type: UploadFileTypes, base_path: str, request: Request, visit: Visiting) -> Response:
     """Upload a file as a form, in a field `file`; it is kept under its own name."""
     folder = _inside(f_type, base_path)
-    try:
-        async with form_files(request, "file", int(visit.settings.most_form)) as files:
-            if not files:
-                raise _no_file()
-            info = await _keep(visit, folder, files[0])
-    except InvalidFormError:
-        raise _no_file() from None
+    async with required_files(request, "file", int(visit.settings.most_form)) as (file, *_):
+        info = await _keep(visit, folder, file)
     return json_body(info.model_dump(mode="json"), status=201)
 
 
@@ -192,10 +168,6 @@ async def _keep(visit: Visit, folder: str, file: FormFile) -> FileInfo:
         path, file.pieces(), size=file.size, content_type=file.content_type
     )
     return file_info(record)
-
-
-def _no_file() -> RequestValidationError:
-    return RequestValidationError([{"type": "missing", "loc": ("body", "file"), "msg": "Field required"}])
 
 
 def _inside(f_type: UploadFileTypes, base_path: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -41,6 +42,26 @@ _Groups = Annotated[list[Group] | None, Form(description="What they are there fo
 _Passed = Annotated[str | None, Form(description="Taken for other software's sake, and passed over.")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    username: str
+    password: str = field(repr=False)
+
+
+def _credentials(
+    username: _Username,
+    password: _Password,
+    grant_type: _GrantType = None,  # noqa: ARG001 (checked as a form's field)
+    scope: _Passed = None,  # noqa: ARG001
+    client_id: _Passed = None,  # noqa: ARG001
+    client_secret: _Passed = None,  # noqa: ARG001
+) -> _Credentials:
+    return _Credentials(username, password)
+
+
+_Known = Annotated[_Credentials, Depends(_credentials)]
+
+
 async def root() -> Response:
     """Say what this is."""
     return json_body(_WELCOME)
@@ -56,18 +77,10 @@ async def describe_current_user(visit: Visiting) -> Response:
     return json_body({"email": visit.email, "groups": visit.groups})
 
 
-async def register_user(
-    request: Request,
-    username: _Username,
-    password: _Password,
-    groups: _Groups = None,
-    grant_type: _GrantType = None,  # noqa: ARG001 (checked as a form's field)
-    scope: _Passed = None,  # noqa: ARG001
-    client_id: _Passed = None,  # noqa: ARG001
-    client_secret: _Passed = None,  # noqa: ARG001
-) -> Response:
+async def register_user(request: Request, known: _Known, groups: _Groups = None) -> Response:
     """Make a user."""
     settings, wanted = settings_of(request), groups or [Group.USERS]
+    username, password = known.username, known.password
     if len(password) < settings.shortest_password:
         raise HTTPException(400, "Password does not meet requirements")
     if missing := [group for group in wanted if group not in settings.groups]:
@@ -77,35 +90,19 @@ async def register_user(
     return json_body({"email": username, "groups": list(dict.fromkeys(wanted))}, status=201)
 
 
-async def get_token(
-    request: Request,
-    username: _Username,
-    password: _Password,
-    grant_type: _GrantType = None,  # noqa: ARG001 (checked as a form's field)
-    scope: _Passed = None,  # noqa: ARG001
-    client_id: _Passed = None,  # noqa: ARG001
-    client_secret: _Passed = None,  # noqa: ARG001
-) -> Response:
+async def get_token(request: Request, known: _Known) -> Response:
     """Get a token for a name and a password."""
     settings = settings_of(request)
-    token = await _log_in(request, username, password, settings)
+    token = await _log_in(request, known, settings)
     answer = json_body({"id_token": token, "expires_in": round(settings.token_lifetime)}, status=201)
     answer.headers.update(_SECRET)
     return answer
 
 
-async def get_login(
-    request: Request,
-    username: _Username,
-    password: _Password,
-    grant_type: _GrantType = None,  # noqa: ARG001 (checked as a form's field)
-    scope: _Passed = None,  # noqa: ARG001
-    client_id: _Passed = None,  # noqa: ARG001
-    client_secret: _Passed = None,  # noqa: ARG001
-) -> Response:
+async def get_login(request: Request, known: _Known) -> Response:
     """Do the same, and get the token as a cookie for scripts of a page to read nothing of."""
     settings = settings_of(request)
-    token = await _log_in(request, username, password, settings)
+    token = await _log_in(request, known, settings)
     answer = json_body({"message": _LOGGED_IN})
     answer.set_cookie(
         "Authorization",
@@ -119,7 +116,8 @@ async def get_login(
     return answer
 
 
-async def _log_in(request: Request, username: str, password: str, settings: DecodeSettings) -> str:
+async def _log_in(request: Request, known: _Credentials, settings: DecodeSettings) -> str:
+    username, password = known.username, known.password
     process, lifetime = process_of(request), timedelta(seconds=settings.token_lifetime)
     try:
         async with process.guard.guesses.of_password(address_of(request.scope), username):

@@ -7,16 +7,17 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from contracts.errors import NotFoundError
 from contracts.spec import clean_path
 from services.gateway.dialects.decode.models import FileHTTPRequest
+from services.gateway.dialects.decode.requests import request_beside
 from services.gateway.dialects.decode.routes import declare
 from services.gateway.dialects.details import json_body
-from services.gateway.forms import FormFile, InvalidFormError, form_files
+from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
+from services.gateway.forms import FormFile
 from services.gateway.leases import Whose
 
 from .job_routes import JobId
@@ -29,26 +30,8 @@ __all__ = ["brings_file", "file_router"]
 _ID = re.compile(r"([0-9]{1,15})/([0-9]{1,9})")
 _UPLOAD = re.compile(r"/jobs/[^/]+/files/upload")
 
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            }
-        },
-    }
-}
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The bytes.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
+_FORM = form_body("file", FILE)
+_BYTES: dict[int | str, dict[str, Any]] = {200: {"description": "The bytes.", "content": BYTES}}
 
 
 def brings_file(method: str, path: str) -> bool:
@@ -60,7 +43,7 @@ async def get_file_url(file_id: str, request: Request, visit: Visiting) -> Respo
     """Say how an input of a job is fetched; only who has pulled the job may."""
     whose, target = await _input(visit, file_id)
     if visit.settings.transfers == "gateway":
-        return json_body(_of_gateway(request, "get", "download").model_dump())
+        return json_body(request_beside(request, "get", "download").model_dump())
     urls = await visit.leases.urls(whose, [target])
     return json_body(FileHTTPRequest(method="get", url=urls.urls[target]).model_dump())
 
@@ -93,15 +76,9 @@ async def get_upload_url(
     """Say how files of a job are brought home: through the gateway, which takes none of a job that was lost."""
     await visit.leases.loan(visit.whose(job_id))
     _path(base_path, "file")
-    return json_body(_of_gateway(request, "post", "upload", type=type_, base_path=base_path).model_dump(), status=201)
-
-
-def _of_gateway(request: Request, method: str, verb: str, **query: str) -> FileHTTPRequest:
-    """Return the same address with another end, and what proves who asks."""
-    url = request.url.replace(query="")
-    url = url.replace(path=url.path.removesuffix("url") + verb)
-    headers = {"authorization": request.headers["authorization"]} if "authorization" in request.headers else {}
-    return FileHTTPRequest(method=method, url=str(url.include_query_params(**query)), headers=headers)
+    return json_body(
+        request_beside(request, "post", "upload", type=type_, base_path=base_path).model_dump(), status=201
+    )
 
 
 async def upload_file(
@@ -113,13 +90,8 @@ async def upload_file(
 ) -> Response:
     """Bring a file of a job home, as a form, in a field `file`; of a job that was lost none is taken."""
     loan = await visit.leases.loan(visit.whose(job_id))
-    try:
-        async with form_files(request, "file", int(visit.settings.most_form)) as files:
-            if not files:
-                raise _no_file()
-            await _keep(visit, job_id, _path(base_path, files[0].name), folder_for(loan.task, type_), files[0])
-    except InvalidFormError:
-        raise _no_file() from None
+    async with required_files(request, "file", int(visit.settings.most_form)) as (file, *_):
+        await _keep(visit, job_id, _path(base_path, file.name), folder_for(loan.task, type_), file)
     return json_body(None, status=201)
 
 
@@ -136,10 +108,6 @@ def _path(base_path: str, name: str) -> str:
         return clean_path(f"outputs/{clean_path(f'{base_path}/{name}'.lstrip('/'))}")
     except ValueError:
         raise HTTPException(403, "Path is not in base directory") from None
-
-
-def _no_file() -> RequestValidationError:
-    return RequestValidationError([{"type": "missing", "loc": ("body", "file"), "msg": "Field required"}])
 
 
 def file_router() -> APIRouter:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from contracts.errors import NotFoundError
 from services.gateway.api.reference import POLICY
 from services.gateway.dialects.application import add_documents, add_voice, new_app
-from services.gateway.dialects.details import say_http, say_invalid
+from services.gateway.dialects.details import say_error, say_http, say_invalid
 from services.gateway.dialects.dialect import Dialect
 from services.gateway.dialects.plain import PlainJson
 from services.gateway.factory import Process
@@ -28,7 +28,6 @@ from .names import Stamps
 from .policy import load_authz
 from .settings import PsikSettings
 from .visits import SERVICE, Desk
-from .words import say
 
 __all__ = ["make_psik"]
 
@@ -62,7 +61,7 @@ def make_psik(process: Process) -> Dialect:
     app = Starlette(routes=[Route("/docs", _docs), *mounts])
     app.router.redirect_slashes = False
     app.router.default = _nothing
-    return Dialect(SERVICE, app, say, brings_file)
+    return Dialect(SERVICE, app, say_error, brings_file)
 
 
 def _version(process: Process, desk: Desk, version: int) -> FastAPI:
@@ -73,7 +72,7 @@ def _version(process: Process, desk: Desk, version: int) -> FastAPI:
         app.router.routes.extend(router.routes)  # an included router is walked through twice
     add_documents(app, pages=("/", "/docs"), enrich=_enrich)
     app.add_middleware(PlainJson, mend=without_trailing_commas)
-    add_voice(app, say, say_http, say_invalid)
+    add_voice(app, say_error, say_http, say_invalid)
     return app
 
 
@@ -94,4 +93,4 @@ async def _docs(request: Request) -> Response:
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    await say(NotFoundError("Not Found"), scope, None)(scope, receive, send)
+    await say_error(NotFoundError("Not Found"), scope, None)(scope, receive, send)

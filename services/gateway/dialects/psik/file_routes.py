@@ -7,14 +7,13 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contracts.errors import ForbiddenError, NotFoundError, TooLargeError
 from services.gateway.api.downloads import answer_file
 from services.gateway.dialects.details import json_body
-from services.gateway.forms import InvalidFormError, form_files
+from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
 
 from .files import WorkFiles, clean_name, put_file
 from .jobs import Chain
@@ -28,31 +27,13 @@ __all__ = ["brings_file", "file_router"]
 _MOST_SIZE = 5 * 2**40
 _UPLOAD = re.compile(r"/v[12]/jobs/[^/]+/files(/.*)?")
 
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            }
-        },
-    }
-}
-_BYTES: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
+_FORM = form_body("files", {"type": "array", "items": FILE})
+_RAW: dict[str, Any] = {"requestBody": {"required": True, "content": BYTES}}
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes of the file, or what lies in the folder.",
         "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            **BYTES,
             "application/json": {"schema": {"type": "object"}},
         },
     },
@@ -109,15 +90,11 @@ async def post_files(jobid: str, request: Request, visit: Visiting, backend: Bac
     chain = await _own(visit, jobid, backend)
     most = int(visit.desk.settings.most_multipart)
     try:
-        async with form_files(request, "files", most) as files:
-            if not files:
-                raise _missing_files()
+        async with required_files(request, "files", most) as files:
             folder = await _folder(visit, chain)
             paths = [_place(folder, file.name) for file in files]
             for path, file in zip(paths, files, strict=True):
                 await put_file(visit.services, jobid, chain.next_run, path, file.pieces(), file.size)
-    except InvalidFormError:
-        raise _missing_files() from None
     except TooLargeError:
         told = f"a form has at most {most} bytes; larger files go to /jobs/{{jobid}}/files/{{path}}"
         raise HTTPException(413, told) from None
@@ -149,10 +126,6 @@ def _place(folder: WorkFiles, name: str | None) -> str:
     return path
 
 
-def _missing_files() -> RequestValidationError:
-    return RequestValidationError([{"type": "missing", "loc": ("body", "files"), "msg": "Field required"}])
-
-
 def _length(request: Request) -> int | None:
     """Return what the client says of the body's size; None where it does not."""
     text = request.headers.get("content-length")
@@ -171,6 +144,6 @@ def file_router(version: int) -> APIRouter:
     declare(router, "GET", base, list_files, answer=stats, twin=True, summary="List the files of a job")
     declare(router, "POST", base, post_files, twin=True, summary="Upload files as a form", openapi_extra=_FORM)
     declare(router, "GET", one, get_file, summary="Download a file, or list a folder", responses=_CONTENT)
-    declare(router, "POST", one, put_raw, summary="Upload a file", openapi_extra=_BYTES)
-    declare(router, "PUT", one, put_raw, summary="Upload a file", openapi_extra=_BYTES)
+    declare(router, "POST", one, put_raw, summary="Upload a file", openapi_extra=_RAW)
+    declare(router, "PUT", one, put_raw, summary="Upload a file", openapi_extra=_RAW)
     return router
