@@ -15,7 +15,7 @@ from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 
-from .census import start_of
+from .census import age_of, start_of
 from .environment import environment
 from .finishing import Finishing
 from .journal import ProcessName, RunFolder, Start, Verdict
@@ -239,10 +239,11 @@ class Attempt:
         allocation = start.allocation
         if child:
             self._census.roots[self.name] = child.pid
-        self._meter = Meter(started_at=start.started_at, gpus=self._gpus, indices=allocation.gpu_indices)
+        age = age_of(child.pid) if child and resume else None
+        self._meter = Meter(started_at=start.started_at, age=age, gpus=self._gpus, indices=allocation.gpu_indices)
         self._live.start(resume=resume)
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
-        ended = await self._wait(child, start) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter.elapsed) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
         if not self._census.is_clean():
             await end_tree(self._census, self.name, _LEFTOVER_GRACE)
@@ -253,13 +254,15 @@ class Attempt:
         self._reports.say(Step(step=StepName.EXITED, at=ended_at, exit_code=ended.code, usage=usage))
         return await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
 
-    async def _wait(self, child: Child, start: Start) -> Exit:
+    async def _wait(self, child: Child, age: float) -> Exit:
         """Wait for the process, or end it."""
         waiting = asyncio.create_task(child.wait())
         watching = asyncio.create_task(self._watch())
-        remaining = self.task.walltime - (now() - start.started_at).total_seconds()
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, remaining), self.end, Reason.WALLTIME, f"it ran longer than {self.task.walltime:g} s"
+            max(0.0, self.task.walltime - age),
+            self.end,
+            Reason.WALLTIME,
+            f"it ran longer than {self.task.walltime:g} s",
         )
         try:
             await self._unless_ended(waiting)
