@@ -38,7 +38,7 @@ async def _on_postgres(settings: SchedulerSettings, *options: str) -> AsyncItera
 async def _ask(user: User) -> str:
     """Ask for a job until there is an answer, always by the same name."""
     job = workload_id()
-    while await user.submit(job) is None:
+    while await user.submit(job, request_hash="asked") is None:
         pass  # it is kept, and is handled later
     return job
 

@@ -1,4 +1,4 @@
-"""What was let go and then failed goes all the same, though nothing else happens that would make anybody look."""
+"""What got lost between memory and table goes all the same, though nothing else happens that would make anybody look."""
 
 from __future__ import annotations
 
@@ -114,7 +114,10 @@ async def test_what_was_let_go_by_a_lost_commit_goes_a_moment_later(tmp_path: Pa
         assert not queue.dispatcher.is_in_doubt
 
 
-@pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+_on_postgres = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+
+
+@_on_postgres
 async def test_what_was_admitted_beside_a_count_that_could_not_see_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_COUNT_AGAIN", 0.2)
     async with run_postgres() as url, _queue(url) as queue, _running(queue.clock.run):
@@ -127,3 +130,17 @@ async def test_what_was_admitted_beside_a_count_that_could_not_see_it_is_found(m
             assert not queue.dispatcher.anybody_waits
         await _until_gone(queue, "first", "second")
         assert queue.dispatcher.is_exact
+
+
+@_on_postgres
+async def test_whom_somebody_lets_go_before_he_is_in_the_table_keeps_his_place() -> None:
+    async with run_postgres() as url, _queue(url) as queue, _running(queue.clock.run):
+        await queue.admit("first")
+        async with queue.unit.begin(_CONTEXT) as work:
+            await queue.dispatcher.admit(work, _ticket("second"))
+            await queue.make_room()
+            assert await queue.gone() == ["start/first"]
+            work.facts.clear()  # so that he does not go with his own commit
+        assert not queue.dispatcher.is_in_doubt
+        assert queue.dispatcher.anybody_waits
+        await _until_gone(queue, "first", "second")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete
@@ -54,6 +55,7 @@ class Going:
     """A workload that was let go."""
 
     id: str
+    key: LaneKey
     backend: str
     start: dict[str, Any]
 
@@ -153,7 +155,7 @@ class Dispatcher:
             backend = self.rooms.choose(key, ticket.demand)
             if backend is not None:
                 self.books.charge(ticket.id, Charge(key.owner, key.project, backend, ticket.demand))
-                _start(work, Going(ticket.id, backend, ticket.start))
+                _start(work, Going(ticket.id, key, backend, ticket.start))
                 return
         if not again:
             self._require_place(key.owner)
@@ -216,6 +218,13 @@ class Dispatcher:
             self.news.set()
         self._lanes.open(key).add(entry)
         work.facts.append(READY)
+        work.on_end.add(partial(self._keep, key, entry.id))
+
+    def _keep(self, key: LaneKey, workload_id: str) -> None:
+        """See to it that who lined up has a place still: others may have looked in the table before it was there."""
+        if self.books.get(workload_id) is None and not self._lanes.knows(key, workload_id):
+            self._lanes.open(key, more=True)
+            self.news.set()
 
     def _require_place(self, owner: str) -> None:
         most = self._limits.waiting_per_user
@@ -294,6 +303,8 @@ class Dispatcher:
         full: set[str] = set()
         while heap and not full.issuperset(wanted):
             lane = heapq.heappop(heap)[-1]
+            if not lane.window:
+                continue  # others have let its last go meanwhile
             if heap and (fresh := self._placed(lane, moment, whole)) > heap[0]:
                 heapq.heappush(heap, fresh)  # its owner has got something since
                 continue
@@ -315,13 +326,13 @@ class Dispatcher:
             if not lane.window:
                 await self._fill(connection, lane)
                 self._lanes.close_if_empty(lane)
-        return self._lanes.all()
+        return [lane for lane in self._lanes.all() if lane.window]
 
     @staticmethod
     async def _fill(connection: AsyncConnection, lane: Lane) -> None:
-        rows = await table.first_of(connection, lane.key)
-        lane.window = [entry_of(row) for row in rows[:WINDOW]]
-        lane.more = len(rows) > WINDOW
+        with lane.being_filled():
+            rows = await table.first_of(connection, lane.key)
+        lane.take([entry_of(row) for row in rows[:WINDOW]], more=len(rows) > WINDOW)
 
     def _placed(self, lane: Lane, moment: float, whole: Demand) -> tuple[tuple[float, ...], int, Lane]:
         has = self.books.of_owner(lane.key.owner)
@@ -342,7 +353,7 @@ class Dispatcher:
         entry = lane.window.pop(0)
         lane.served = moment
         self.books.charge(entry.id, Charge(lane.key.owner, lane.key.project, backend, entry.demand))
-        return Going(entry.id, backend, entry.start)
+        return Going(entry.id, lane.key, backend, entry.start)
 
     async def _hand_over(self, work: Work, going: list[Going]) -> None:
         """Take those who go out of the table, and have their workflows started."""
@@ -354,7 +365,9 @@ class Dispatcher:
                 self._waiting[out[one.id]["owner"]] -= 1
                 _start(work, one)
             else:
-                self.books.discharge(one.id)  # another process of the scheduler was faster
+                # Another process of the scheduler was faster, or it is not committed yet: the table will tell.
+                self.books.discharge(one.id)
+                self._lanes.open(one.key, more=True)
         going.clear()
 
 

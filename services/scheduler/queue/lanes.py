@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,11 +51,35 @@ class Lane:
     more: bool = False
     served: float = 0.0
     """When it was served last, or was held up by a limit of its owner's; its waiting counts from there."""
+    filling: int = 0
+    """How many read the table for it at this moment."""
 
     @property
     def is_empty(self) -> bool:
         """Say whether nobody waits here."""
-        return not self.window and not self.more
+        return not self.window and not self.more and not self.filling
+
+    def knows(self, workload_id: str) -> bool:
+        """Say whether an entry is here, or will be found in the table."""
+        return self.more or any(entry.id == workload_id for entry in self.window)
+
+    @contextmanager
+    def being_filled(self) -> Iterator[None]:
+        """Have the table read inside; who is not seen there, but comes meanwhile, is kept."""
+        self.filling += 1
+        self.more = False
+        try:
+            yield
+        finally:
+            self.filling -= 1
+
+    def take(self, first: Sequence[Entry], *, more: bool) -> None:
+        """Take the first entries of the table."""
+        known, came = {entry.id for entry in first}, self.window
+        self.window, self.more = list(first), self.more or more
+        for entry in came:
+            if entry.id not in known:
+                self.add(entry)
 
     def add(self, entry: Entry) -> None:
         """Take a new entry in, at its place."""
@@ -95,6 +121,11 @@ class Lanes:
         """Forget everything."""
         self._lanes.clear()
         self._backends.clear()
+
+    def knows(self, key: LaneKey, workload_id: str) -> bool:
+        """Say whether an entry has its place, or will be found in the table."""
+        lane = self._lanes.get(key)
+        return lane is not None and lane.knows(workload_id)
 
     def open(self, key: LaneKey, *, more: bool = False) -> Lane:
         """Return a lane, a new one if need be."""
