@@ -70,9 +70,10 @@ async def test_what_is_adopted_after_the_clock_was_set_ahead_has_not_run_longer_
         await desk.until(task, StepName.RUNNING)
         first.send_signal(signal.SIGKILL)
         first.wait()
-        noted = json.loads((folder / "start.json").read_text())
+        line, _, process = (folder / "start.json").read_text().partition("\n")
+        noted = json.loads(line)
         an_hour_ago = datetime.fromisoformat(noted["started_at"]) - timedelta(hours=1)
-        (folder / "start.json").write_text(json.dumps(noted | {"started_at": an_hour_ago.isoformat()}))
+        (folder / "start.json").write_text(json.dumps(noted | {"started_at": an_hour_ago.isoformat()}) + f"\n{process}")
         start()
         assert (await desk.control("observe", task)).known
         await asyncio.sleep(0.3)
