@@ -35,7 +35,7 @@ TEMPORAL_SINK = "temporal"
 _OWNER = SearchAttributeKey.for_keyword("Owner")
 _PROJECT = SearchAttributeKey.for_keyword("Project")
 
-_STARTS = int(__import__("os").environ.get("STARTS", "8"))
+_STARTS = 8
 """Workflows that are started at once: more would only take from those who submit, whose jobs wait for room anyway."""
 
 IsOver = Callable[[str], Awaitable[bool]]
