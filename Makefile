@@ -41,8 +41,10 @@ demo: install ## Run the main job on real input, on a stack of its own
 	@$(BIN)/python -m deploy.local.demo.main
 
 test: install ## Run all tests
-	@echo "==> testing"
-	@$(BIN)/python -m pytest tests
+	@echo "==> testing, a process for each core"
+	@$(BIN)/python -m pytest tests --ignore=tests/faults --numprocesses=auto --dist=loadfile
+	@echo "==> testing faults, one after the other: they measure how soon all is well again"
+	@$(BIN)/python -m pytest tests/faults
 
 lint: install ## Check form, types and layers
 	@echo "==> ruff format"

@@ -12,7 +12,22 @@ from pathlib import Path
 
 from .ground import Ground
 from .peers.psik import PINS
-from .rows import arrays, events, files, growth, identity, idle, jobs, latency, logs, psik, reads, submits, tokens
+from .rows import (
+    arrays,
+    decode,
+    events,
+    files,
+    growth,
+    identity,
+    idle,
+    jobs,
+    latency,
+    logs,
+    psik,
+    reads,
+    submits,
+    tokens,
+)
 from .table import Figure, Row, as_markdown, as_text
 
 __all__ = ["main"]
@@ -29,6 +44,7 @@ _ROWS: tuple[Row, ...] = (
     events.ROW,
     identity.ROW,
     psik.ROW,
+    decode.ROW,
     idle.ROW,
     tokens.ROW,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Protocol, Self
@@ -13,7 +13,7 @@ from .errors import FieldError, InvalidError
 from .ids import WorkloadId, workload_id_from
 from .model import Model, Timestamp
 from .resources import Span
-from .spec import After, Input, JobSpec, Outcome
+from .spec import After, JobSpec, Outcome
 from .states import TERMINAL, WorkloadState
 
 __all__ = [
@@ -158,31 +158,41 @@ def _job(job: BatchJob, ids: dict[str, str]) -> JobSpec:
     after = [
         After(job=ids[item.key] if item.key else item.job or "", on=item.on, delay=item.delay) for item in job.after
     ]
-    inputs = [_input(item, ids) for item in job.inputs]
-    return JobSpec.model_validate({**given, "inputs": inputs, "after": after, "name": job.name or job.key})
+    given["inputs"] = [item.model_copy(update={"source": _source(item.source, ids)}) for item in job.inputs]
+    if job.application is not None:
+        folders = {name: [_source(one, ids) for one in some] for name, some in job.application.inputs.items()}
+        given["application"] = job.application.model_copy(update={"inputs": folders})
+    return JobSpec.model_validate({**given, "after": after, "name": job.name or job.key})
 
 
-def _giver(item: Input, ids: dict[str, str]) -> str | None:
+def _giver(source: str, ids: dict[str, str]) -> str | None:
     """Return the key of the job of this batch that an input comes from."""
-    folder, _, rest = item.source.partition("/")
+    folder, _, rest = source.partition("/")
     key = rest.partition("/")[0]
     return key if folder == "jobs" and key in ids else None
 
 
-def _input(item: Input, ids: dict[str, str]) -> Input:
-    key = _giver(item, ids)
-    if key is None:
-        return item
-    return item.model_copy(update={"source": item.source.replace(f"jobs/{key}/", f"jobs/{ids[key]}/", 1)})
+def _source(source: str, ids: dict[str, str]) -> str:
+    key = _giver(source, ids)
+    return source if key is None else f"jobs/{ids[key]}{source.removeprefix(f'jobs/{key}')}"
 
 
 def _early(place: int, job: BatchJob, ids: dict[str, str]) -> Iterable[FieldError]:
     awaited = {item.key for item in job.after}
-    for number, item in enumerate(job.inputs):
-        key = _giver(item, ids)
+    for field, source in _sources(job):
+        key = _giver(source, ids)
         if key is not None and key not in awaited:
             message = f"it comes from {key!r}, which must stand in `after`"
-            yield FieldError(field=f"jobs.{place}.inputs.{number}.source", message=message)
+            yield FieldError(field=f"jobs.{place}.{field}", message=message)
+
+
+def _sources(job: BatchJob) -> Iterator[tuple[str, str]]:
+    """Return every place that inputs come from, each with the name of its field."""
+    for number, item in enumerate(job.inputs):
+        yield f"inputs.{number}.source", item.source
+    for argument, folders in job.application.inputs.items() if job.application else ():
+        for number, folder in enumerate(folders):
+            yield f"application.inputs.{argument}.{number}", folder
 
 
 class Waiting(Protocol):

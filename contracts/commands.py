@@ -8,10 +8,13 @@ from pydantic import Field
 
 from .batches import BatchId, BatchSpec
 from .command import NO_TARGET, Command
+from .file_commands import FILE_COMMANDS
 from .files import PartDone
 from .grants import Grantee, Right
 from .hook_commands import HOOK_COMMANDS
 from .ids import WorkloadId
+from .leases import LEASE_COMMANDS
+from .mail_commands import MAIL_COMMANDS
 from .model import Timestamp
 from .principals import Principal
 from .ranges import MAX_RANGES
@@ -32,6 +35,7 @@ __all__ = [
     "DeleteSchedule",
     "HoldWorkload",
     "PauseSchedule",
+    "RemoveWorkload",
     "ReplaceSchedule",
     "ResumeSchedule",
     "RetryWorkload",
@@ -124,6 +128,12 @@ class UnshareWorkload(_WorkloadCommand):
     name: ClassVar[str] = "workload.unshare"
 
     grantee: Grantee
+
+
+class RemoveWorkload(_WorkloadCommand):
+    """Have a workload gone: it is cancelled first if it has not ended. Answered with the `Workload` as it was."""
+
+    name: ClassVar[str] = "workload.remove"
 
 
 class _BatchCommand(Command):
@@ -232,6 +242,8 @@ class DeleteFile(Command):
     principal: Principal
     path: FilePath
     recursive: bool = False
+    forever: bool = False
+    """Whether nobody can bring it back, although the site has a trash."""
 
 
 class _FolderCommand(Command):
@@ -273,6 +285,7 @@ COMMANDS: tuple[type[Command], ...] = (
     RetryWorkload,
     ShareWorkload,
     UnshareWorkload,
+    RemoveWorkload,
     CreateBatch,
     CancelBatch,
     CreateSchedule,
@@ -284,7 +297,10 @@ COMMANDS: tuple[type[Command], ...] = (
     CompleteUpload,
     DeleteFile,
     *HOOK_COMMANDS,
+    *LEASE_COMMANDS,
+    *MAIL_COMMANDS,
     ShareFolder,
     UnshareFolder,
+    *FILE_COMMANDS,
 )
 """Every command there is."""

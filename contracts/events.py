@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .batches import BatchId, BatchMember
+from .catalog import CATALOG_EVENTS
 from .fact import Event
+from .file_events import FILE_EVENTS
 from .files import Sha256
 from .grants import Grant
 from .hook_events import HOOK_EVENTS
 from .identity_events import IDENTITY_EVENTS
 from .ids import WorkloadId
+from .mail_events import MAIL_EVENTS
 from .model import Timestamp
+from .parked_events import MessageDropped, MessageParked, MessageResent
 from .principals import Principal
 from .refusals import RequestRefused
 from .runs import FrozenInput
@@ -19,6 +23,7 @@ from .schedules import RunOutcome, ScheduleId, ScheduleSpec, ScheduleState
 from .spec import JobSpec
 from .states import Reason, WorkloadState
 from .tasks import TaskCounts, TaskFact, TaskGroup
+from .transfers import TRANSFER_EVENTS, FileRefused
 from .workloads import Allocation, Kind, OutputFile, Usage
 
 __all__ = [
@@ -27,6 +32,7 @@ __all__ = [
     "CommandRefused",
     "Event",
     "FileDeleted",
+    "FileRefused",
     "FileStored",
     "FolderShared",
     "FolderUnshared",
@@ -41,6 +47,7 @@ __all__ = [
     "WorkloadAccepted",
     "WorkloadCancelRequested",
     "WorkloadMoved",
+    "WorkloadRemoved",
     "WorkloadShared",
     "WorkloadTasksMoved",
     "WorkloadUnshared",
@@ -64,6 +71,7 @@ class WorkloadAccepted(_WorkloadEvent):
     """A workload was let in. The first event of each."""
 
     name: ClassVar[str] = "workload.accepted"
+    is_move: ClassVar[bool] = True
 
     kind: Kind = Kind.JOB
     spec: JobSpec
@@ -75,6 +83,10 @@ class WorkloadAccepted(_WorkloadEvent):
     at: Timestamp
     items_of: WorkloadId | None = None
     """An array whose items are those of an earlier one."""
+    number: int | None = None
+    """None where an older release let it in."""
+    shared_inputs: int | None = None
+    """Of an array: how many of the first `inputs` are for all tasks."""
 
 
 class WorkloadCancelRequested(_WorkloadEvent):
@@ -90,6 +102,7 @@ class WorkloadMoved(_WorkloadEvent):
     """A workload moved. The subject's fact is the new state, so that a listener can pick."""
 
     name: ClassVar[str] = "workload.moved"
+    is_move: ClassVar[bool] = True
 
     old: WorkloadState
     new: WorkloadState
@@ -133,6 +146,17 @@ class WorkloadUnshared(_WorkloadEvent):
 
     grant: Grant
     """As it was."""
+    at: Timestamp
+
+
+class WorkloadRemoved(_WorkloadEvent):
+    """A workload is gone for everybody but the ledger and the auditors; what it left behind goes too.
+
+    `revision` is that of its last move; one that has not ended is being cancelled.
+    """
+
+    name: ClassVar[str] = "workload.removed"
+
     at: Timestamp
 
 
@@ -238,12 +262,16 @@ class FileStored(Event):
     content_type: str = "application/octet-stream"
     workload_id: WorkloadId | None = None
     """The workload that left it behind, if one did."""
+    upload: str = ""
+    """What brought it, where the object came with another one; two files of equal content share an object."""
+    restored_from: str = ""
+    """The upload of the version that it was before, if it is one that was brought back."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class FileDeleted(Event):
@@ -254,12 +282,15 @@ class FileDeleted(Event):
     owner: str
     path: str
     key: str
+    upload: str = ""
+    reason: str = "deleted"
+    """`deleted`, `overwritten` by a move, `purged` (for good) or `expired`."""
     at: Timestamp
 
     @property
     def subject_id(self) -> str:
-        """Return the object's last name, which is an identifier."""
-        return self.key.rsplit("/", 1)[-1] or "none"
+        """Return the last name of what brought it, which is an identifier."""
+        return (self.upload or self.key).rsplit("/", 1)[-1] or "none"
 
 
 class _FolderEvent(Event):
@@ -303,58 +334,13 @@ class CommandRefused(Event):
         return self.command_id
 
 
-class MessageParked(Event):
-    """A message could not be handled, many times; it waits for an operator in the PARKED stream."""
-
-    name: ClassVar[str] = "message.parked"
-
-    service: str
-    stream: str
-    subject: str
-    sequence: int
-    deliveries: int
-    message_id: str
-    error: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class _ParkedEvent(Event):
-    """The envelope's actor says who did it."""
-
-    service: str
-    subject: str
-    sequence: int
-    """The message's place in the PARKED stream."""
-    message_id: str
-
-    @property
-    def subject_id(self) -> str:
-        """Return the message's identifier."""
-        return self.message_id or "none"
-
-
-class MessageResent(_ParkedEvent):
-    """An operator sent a parked message again."""
-
-    name: ClassVar[str] = "message.resent"
-
-
-class MessageDropped(_ParkedEvent):
-    """An operator dropped a parked message."""
-
-    name: ClassVar[str] = "message.dropped"
-
-
 EVENTS: tuple[type[Event], ...] = (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
     WorkloadShared,
     WorkloadUnshared,
+    WorkloadRemoved,
     BatchCreated,
     ScheduleCreated,
     ScheduleChanged,
@@ -363,6 +349,7 @@ EVENTS: tuple[type[Event], ...] = (
     WorkloadTasksMoved,
     FileStored,
     FileDeleted,
+    *TRANSFER_EVENTS,
     FolderShared,
     FolderUnshared,
     CommandRefused,
@@ -370,6 +357,9 @@ EVENTS: tuple[type[Event], ...] = (
     MessageResent,
     MessageDropped,
     *HOOK_EVENTS,
+    *CATALOG_EVENTS,
+    *FILE_EVENTS,
+    *MAIL_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
 )

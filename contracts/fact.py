@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .model import Message
 
 __all__ = ["Event"]
@@ -9,6 +11,9 @@ __all__ = ["Event"]
 
 class Event(Message):
     """A fact. Its subject is `events.<noun>.<fact>.<id>`."""
+
+    is_move: ClassVar[bool] = False
+    """Whether it makes a new revision of what it is about."""
 
     @property
     def subject_id(self) -> str:

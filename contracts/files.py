@@ -8,7 +8,18 @@ from pydantic import Field, StringConstraints
 
 from .model import Model, Timestamp
 
-__all__ = ["Deleted", "DownloadUrl", "FileRecord", "Folder", "Part", "PartDone", "Sha256", "UploadPlan"]
+__all__ = [
+    "Deleted",
+    "DownloadUrl",
+    "FileRecord",
+    "Folder",
+    "FolderRecord",
+    "Moved",
+    "Part",
+    "PartDone",
+    "Sha256",
+    "UploadPlan",
+]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -34,6 +45,18 @@ class Folder(Model):
     """Ends with `/`."""
 
 
+class FolderRecord(Folder):
+    """A folder of somebody's, and what is in it."""
+
+    owner: str
+    files: int
+    """In it and in the folders below."""
+    size: int
+    """Bytes of these files together."""
+    made: bool
+    """Whether it is there also while nothing is in it."""
+
+
 class Part(Model):
     """One piece of an upload and the URL it is PUT to."""
 
@@ -48,6 +71,8 @@ class PartDone(Model):
 
     number: int
     etag: str
+    sha256: Sha256 | None = None
+    """Of the bytes that were sent, if they shall be verified part by part."""
 
 
 class UploadPlan(Model):
@@ -77,3 +102,14 @@ class Deleted(Model):
 
     deleted: int
     """Files that are gone."""
+    folders: int = 0
+    """Folders that were made and are gone."""
+
+
+class Moved(Model):
+    """What became of a wish to move."""
+
+    path: str
+    """Where it is now; a folder ends with `/`."""
+    moved: int
+    """Files that have another name."""

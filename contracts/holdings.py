@@ -38,5 +38,8 @@ class OutputFile(Model):
     """A file that a workload left behind."""
 
     path: str
+    """Below the job's folder: `outputs/…` or `logs/…`."""
     size: int
     sha256: str
+    at: str | None = None
+    """Where it lies in the owner's files, if the job was told to put it elsewhere."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from .mail import MailAddress
 from .model import Model
 
 __all__ = ["Level", "Principal", "Role"]
@@ -37,6 +38,8 @@ class Principal(Model):
     roles: frozenset[Role] = frozenset()
     token: str | None = Field(default=None, max_length=256)
     """The identifier of the Shunter token they came with, to which something may have been granted."""
+    email: MailAddress | None = None
+    """Their own address, as far as whoever vouches for them says it, or the site has written it down."""
 
     @property
     def default_project(self) -> str | None:

@@ -7,15 +7,20 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from .batches import BatchId
+from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
 from .explanations import Explanation
+from .file_queries import FILE_QUERIES
 from .files import DownloadUrl, FileRecord, Folder, Sha256, UploadPlan
 from .glances import GlanceWorkloads
 from .grants import FolderGrants, FoldersSharedWith, WorkloadGrants, WorkloadsSharedWith
 from .hook_queries import HOOK_QUERIES
 from .ids import WorkloadId
+from .leases import LEASE_QUERIES
+from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
+from .numbers import FindWorkload
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -24,6 +29,7 @@ from .schedules import ScheduleId
 from .spec import FilePath, Input
 from .states import WorkloadState
 from .task_queries import GetTask, ListTasks, TaskPage
+from .transfers import TRANSFER_QUERIES
 from .usage import GroupBy, ReplayReport, UsageSummary
 from .workloads import Transition, Workload
 
@@ -37,6 +43,7 @@ __all__ = [
     "DownloadRunInputs",
     "ExplainWorkload",
     "FilePage",
+    "FindWorkload",
     "FolderGrants",
     "FoldersSharedWith",
     "FreezeInputs",
@@ -49,6 +56,7 @@ __all__ = [
     "GetWorkload",
     "Health",
     "History",
+    "ListApplications",
     "ListBackends",
     "ListBatches",
     "ListFiles",
@@ -133,6 +141,7 @@ class ListWorkloads(Query):
     project: str | None = None
     backend: str | None = None
     job_name: str | None = None
+    number: int | None = None
     label: dict[str, str] = {}
     schedule_id: ScheduleId | None = None
     batch_id: BatchId | None = None
@@ -162,6 +171,8 @@ class BackendView(Model):
     running: int = 0
     queued: int = 0
     capabilities: list[str] = []
+    on_request: bool = False
+    """Whether only those jobs go there that name it."""
 
 
 class ListBackends(Query):
@@ -236,6 +247,8 @@ class OpenUpload(Query):
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256 | None = None
     """None lets storage compute it at completion."""
+    reuse: bool = False
+    """Whether nothing need be brought if the owner has a file of this content: the plan has no parts then."""
     content_type: str = Field(default="application/octet-stream", max_length=256, pattern=r"^[\x20-\x7e]+$")
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
     owner: str | None = None
@@ -304,6 +317,7 @@ QUERIES: tuple[type[Query], ...] = (
     WorkloadGrants,
     WorkloadsSharedWith,
     GlanceWorkloads,
+    FindWorkload,
     GetBatch,
     ListBatches,
     GetSchedule,
@@ -311,6 +325,7 @@ QUERIES: tuple[type[Query], ...] = (
     ListTasks,
     GetTask,
     ListBackends,
+    ListApplications,
     GetFile,
     ListFiles,
     DownloadFile,
@@ -326,5 +341,9 @@ QUERIES: tuple[type[Query], ...] = (
     CheckHealth,
     Diagnose,
     *HOOK_QUERIES,
+    *LEASE_QUERIES,
+    *TRANSFER_QUERIES,
+    *FILE_QUERIES,
+    *MAIL_QUERIES,
 )
 """Every question there is."""

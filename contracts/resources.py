@@ -45,6 +45,8 @@ class Gpus(Model):
     model: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9._ -]+$", examples=["a100"])
     memory: Bytes | None = None
     """At least this much memory on each."""
+    architecture: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9._ -]+$", examples=["ampere"])
+    """For backends that know it of their GPUs."""
 
     _no_flags = field_validator("*", mode="before")(refuse_flag)
 

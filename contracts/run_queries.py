@@ -42,5 +42,7 @@ class OpenRunUpload(Query):
     ticket: str
     path: FilePath
     """Below the job's folder: `outputs/…` or `logs/<attempt>/…`."""
+    to: FilePath | None = None
+    """The folder of the owner's that takes the place of `outputs`; the ticket must name it."""
     size: int = Field(ge=0, le=5 * 2**40)
     sha256: Sha256

@@ -84,6 +84,8 @@ class RunTask(Message):
     script: str | None = None
     env: dict[str, str] = {}
     inherit_env: bool = True
+    files: str | None = None
+    """Where the program expects its working folder, such as `/files`; none if it takes it as it is."""
     inputs: list[FrozenInput] = []
     outputs: list[Output] = []
     cpus: float = 1.0
@@ -91,6 +93,12 @@ class RunTask(Message):
     gpus: int = 0
     gpu_model: str | None = None
     gpu_memory: int | None = None
+    gpu_architecture: str | None = None
+    image: str | None = None
+    """The container image to run it in, on backends that can."""
+    environment: str | None = None
+    """What sort of machine is to take it; none is any."""
+    priority: int = 0
     walltime: float
     """Seconds."""
     ticket: str
@@ -128,6 +136,8 @@ class Step(Model):
 
     step: StepName
     at: Timestamp
+    phase: str = Field(default="", max_length=64, pattern=r"^[a-z-]*$")
+    """How far it has come within this step, in the backend's own word."""
     allocation: Allocation | None = None
     usage: Usage | None = None
     exit_code: int | None = None
@@ -212,3 +222,5 @@ class RunTicket(Model):
     project: str | None = None
     workload_id: WorkloadId
     attempt: int
+    folders: list[str] = []
+    """Folders of its owner's in which it may store outputs, besides its own."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from .applications import ApplicationCall
 from .arrays import ArraySpec, check_places, fill, has_place
+from .environment import MOST_OF_ONE, check_env
 from .hooks import Callback
 from .ids import WorkloadId
+from .mail import Notify
 from .model import Model, Timestamp
+from .paths import FilePath, clean_path
 from .resources import Resources, Span
+from .staging import Input, Output, check_targets
 from .states import WorkloadState
 from .words import plain_line, refuse_flag, utf8_size
 
 __all__ = [
     "After",
+    "BackendName",
     "FilePath",
     "Input",
     "JobSpec",
@@ -34,74 +39,13 @@ __all__ = [
 MAX_SCRIPT = 1_000_000
 """Characters of a script; more than that belongs into an input file."""
 
-_MOST_OF_ONE = 131_071
-"""Bytes of one argument or variable; Linux starts no program with a longer one."""
-
 _MOST_OF_ALL = 1_048_576
 """Bytes of all arguments and variables together; what is larger belongs into an input file."""
 
-_MOST_OF_NAME = 255
-"""Bytes of one name in a path, or of a variable's; file systems take no more."""
-
-_MOST_DEEP = 4
-"""How often `**` may stand in one pattern; each multiplies the work of finding the files."""
-
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _CREDENTIALS = re.compile(r"^[^/@]*:[^/@]*@|://")
 
 
-def clean_path(value: str) -> str:
-    """Return *value* as a normalised relative path, or say why it is none."""
-    plain_line(value)
-    if value.startswith("/") or "\\" in value:
-        raise ValueError("the path must be relative, with / between its parts")
-    parts = [part for part in value.split("/") if part not in {"", "."}]
-    if ".." in parts:
-        raise ValueError("'..' is not allowed in a path")
-    if not parts:
-        raise ValueError("the path is empty")
-    if len(value) > _MOST_OF_NAME // 4 and any(utf8_size(part) > _MOST_OF_NAME for part in parts):
-        raise ValueError(f"a name in a path must not be longer than {_MOST_OF_NAME} bytes")
-    return str(PurePosixPath(*parts))
-
-
-FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(clean_path)]
-"""A relative path with `/` between its parts and no way out of its folder."""
-
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Input(Model):
-    """A file of the owner's, brought to the working folder before the start."""
-
-    source: FilePath
-    """Where it lies in the owner's files."""
-    path: FilePath | None = None
-    """Where it is put in the working folder; by default under its own name."""
-
-    @property
-    def target(self) -> str:
-        """Return the place in the working folder."""
-        return self.path or PurePosixPath(self.source).name
-
-
-class Output(Model):
-    """Files of the working folder, brought home after the end."""
-
-    path: FilePath
-    """A path or a glob such as `results/**/*.csv`."""
-    required: bool = True
-    """Whether a workload that ended well but left nothing here has failed."""
-
-    @field_validator("path")
-    @classmethod
-    def _check_pattern(cls, path: str) -> str:
-        parts = path.split("/")
-        if any("**" in part and part != "**" for part in parts):
-            raise ValueError("** must stand alone between two /")
-        if parts.count("**") > _MOST_DEEP:
-            raise ValueError(f"** must not stand more than {_MOST_DEEP} times in a pattern")
-        return path
 
 
 class Retries(Model):
@@ -115,11 +59,35 @@ class Retries(Model):
     _no_flags = field_validator("*", mode="before")(refuse_flag)
 
 
+BackendName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class Placement(Model):
     """Where it may run."""
 
-    backend: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    backend: BackendName | None = None
     """A backend by name; none lets Shunter choose."""
+    backends: list[BackendName] = Field(default=[], max_length=16, examples=[["pull", "local"]])
+    """Several, the best liked first: it goes to the first that has room."""
+    patience: Annotated[Span, Field(gt=timedelta(0), le=timedelta(days=365))] | None = None
+    """How long an attempt may lie in the queue of one of `backends` before it is taken back and goes to the next."""
+    environment: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """What sort of machine takes it, for backends whose workers say what they are; none is any."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.backend is not None and self.backends:
+            raise ValueError("give either backend or backends")
+        if len(set(self.backends)) != len(self.backends):
+            raise ValueError("a backend is named twice")
+        if self.patience is not None and not self.backends:
+            raise ValueError("patience needs backends: the next one is for what was not begun on the first")
+        return self
+
+    @property
+    def named(self) -> list[str]:
+        """Return the backends that are asked for, the best liked first; none means any."""
+        return self.backends or ([] if self.backend is None else [self.backend])
 
 
 class Outcome(StrEnum):
@@ -148,6 +116,8 @@ class JobSpec(Model):
     """A job: something that runs to its end."""
 
     name: str | None = Field(default=None, max_length=128, pattern=r"^[^\x00-\x1f\x7f/]+$", examples=["train-digits"])
+    unique_name: bool = False
+    """Whether no other job of the same owner that says so may have the name, until this one is removed."""
     project: ProjectName | None = None
     """Whom to bill; by default the caller's first project."""
     argv: list[Annotated[str, StringConstraints(max_length=131_072)]] | None = Field(
@@ -156,6 +126,9 @@ class JobSpec(Model):
     """The program and its arguments. Give this or `script`."""
     script: str | None = Field(default=None, min_length=1, max_length=MAX_SCRIPT)
     """A script; without a `#!` line it is run by `/bin/sh`."""
+    application: ApplicationCall | None = None
+    """What the site offers, by its name, in the place of `argv` and `script`. Its command, image, inputs, outputs and
+    resources are filled in when the job is accepted, and stay as they were then."""
     image: str | None = Field(default=None, max_length=512)
     """A container image, for backends that run them."""
     env: dict[str, Annotated[str, StringConstraints(max_length=131_072)]] = Field(default={}, max_length=1000)
@@ -178,32 +151,22 @@ class JobSpec(Model):
     """What has to end before."""
     callback: Callback | None = None
     """Whom to tell of its moves."""
+    notify: Notify | None = None
+    """Whom to tell of it by mail."""
     labels: dict[
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
         Annotated[str, StringConstraints(max_length=256)],
     ] = Field(default={}, max_length=64)
 
-    @field_validator("env")
-    @classmethod
-    def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
-        for name, value in env.items():
-            if not _ENV_NAME.fullmatch(name):
-                raise ValueError(f"{name[:64]!r} is no name for an environment variable")
-            if "\x00" in value:
-                raise ValueError(f"the value of {name} holds a NUL character")
-            if name.startswith("SHUNTER_"):
-                raise ValueError(f"{name}: names that start with SHUNTER_ are Shunter's own")
-            if utf8_size(value) + len(name) >= _MOST_OF_ONE:
-                raise ValueError(f"{name} and its value must not be longer than {_MOST_OF_ONE} bytes")
-        return env
+    _check_env = field_validator("env")(check_env)
 
     @field_validator("argv")
     @classmethod
     def _check_argv(cls, argv: list[str] | None) -> list[str] | None:
         if argv is not None and (not argv[0] or any("\x00" in part for part in argv)):
             raise ValueError("the program must not be empty and no argument may hold a NUL character")
-        if argv is not None and any(utf8_size(part) > _MOST_OF_ONE for part in argv):
-            raise ValueError(f"no argument may be longer than {_MOST_OF_ONE} bytes")
+        if argv is not None and any(utf8_size(part) > MOST_OF_ONE for part in argv):
+            raise ValueError(f"no argument may be longer than {MOST_OF_ONE} bytes")
         return argv
 
     @field_validator("name", "image")
@@ -241,12 +204,14 @@ class JobSpec(Model):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if (self.argv is None) == (self.script is None):
-            raise ValueError("give either argv or script")
-        targets = [item.target for item in self.inputs]
-        if len(set(targets)) != len(targets):
-            raise ValueError("two inputs have the same place in the working folder")
-        _refuse_nested(set(targets))
+        if self.unique_name and self.name is None:
+            raise ValueError("unique_name: what has no name has none that is its own")
+        if self.application is not None:
+            _note_what_is_asked(self, self.application)
+        elif (self.argv is None) == (self.script is None):
+            raise ValueError("give either argv or script, or an application")
+        if self.inputs:
+            check_targets(self.inputs)
         if _command_size(self) > _MOST_OF_ALL:
             raise ValueError(f"argv and env must not be larger than {_MOST_OF_ALL} bytes together")
         if self.array is not None:
@@ -254,14 +219,12 @@ class JobSpec(Model):
         return self
 
 
-def _refuse_nested(targets: set[str]) -> None:
-    """Refuse a place that would have to be a file and a folder at once."""
-    for target in targets:
-        end = target.find("/")
-        while end > 0:
-            if target[:end] in targets:
-                raise ValueError(f"the input {target[:end]!r} cannot be a file and the folder of another one")
-            end = target.find("/", end + 1)
+def _note_what_is_asked(spec: JobSpec, call: ApplicationCall) -> None:
+    """Keep which resources were named: written down, one that has its default value looks like one that was not."""
+    if call.asked is None:
+        asked = [name for name in Resources.model_fields if name in spec.resources.model_fields_set]
+        # The model is frozen for everybody else; this is the moment in which it is made.
+        spec.__dict__["application"] = call.model_copy(update={"asked": asked})
 
 
 def _command_size(spec: JobSpec) -> int:
@@ -278,6 +241,7 @@ def _check_array(spec: JobSpec, array: ArraySpec) -> None:
     paths += [(f"inputs.{place}.path", item.target) for place, item in enumerate(spec.inputs)]
     outputs = [(f"outputs.{place}.path", item.path) for place, item in enumerate(spec.outputs)]
     check_places(array, texts, [*paths, *outputs])
+    _check_folders(spec)
     for field, path in outputs:
         if not has_place(path):
             raise ValueError(f"{field}: must hold {{index}} or {{item}}, or the tasks would overwrite each other's")
@@ -287,3 +251,13 @@ def _check_array(spec: JobSpec, array: ArraySpec) -> None:
                 clean_path(fill(path, number, item))
             except ValueError as error:
                 raise ValueError(f"{field}: with item {number}: {error}") from error
+
+
+def _check_folders(spec: JobSpec) -> None:
+    """Refuse folders that would differ from task to task."""
+    for place, item in enumerate(spec.inputs):
+        if item.folder and has_place(item.source):
+            raise ValueError(f"inputs.{place}.source: a folder must be the same for all tasks; name single files")
+    for place, output in enumerate(spec.outputs):
+        if output.to is not None and has_place(output.to):
+            raise ValueError(f"outputs.{place}.to: must be the same for all tasks; put the placeholder into the path")

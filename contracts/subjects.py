@@ -24,6 +24,7 @@ __all__ = [
     "subject_of",
     "task_subject",
     "wake_subject",
+    "work_subject",
 ]
 
 _DAY = 86400.0
@@ -116,6 +117,11 @@ def parked_subject(service: str = "*", subject: str = ">") -> str:
 def wake_subject() -> str:
     """Return where schedulers tell each other which workflow has to listen."""
     return "wakes.scheduler"
+
+
+def work_subject(backend: str) -> str:
+    """Return where it is said that there is something to lease."""
+    return f"work.{backend}"
 
 
 def control_subject(backend: str) -> str:

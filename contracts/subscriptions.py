@@ -118,13 +118,16 @@ class Delivery(Model):
     owner: str
     project: str | None = None
     subscription_id: SubscriptionId | None = None
-    """The subscription; none for the callback of a job."""
+    """The subscription; none for the callback of a job, and for mail about it."""
     workload_id: WorkloadId | None = None
     """The job that it is about, if it is about one."""
     event_id: str
     """The same for every try, so that the receiver can tell a repetition."""
     event_type: str
+    channel: Literal["webhook", "mail"] = "webhook"
+    """How it travels."""
     url: str
+    """Where to; of a mail `mailto:` and the address."""
     state: DeliveryState
     attempts: int = 0
     status: int | None = None

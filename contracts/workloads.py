@@ -44,6 +44,8 @@ class Workload(Model):
     """A workload: what was asked, where it stands, how it went."""
 
     id: WorkloadId
+    number: int | None = None
+    """Counts all workloads of the site and is never given twice; none for those that an older release let in."""
     kind: Kind = Kind.JOB
     owner: str
     project: str | None = None
@@ -59,6 +61,8 @@ class Workload(Model):
     exit_code: int | None = None
     revision: int = 1
     """The number of its moves; a larger one is newer."""
+    phase: str = ""
+    """How far its backend has come within this state, in the backend's own word, such as `preprocessing`."""
     cancel_requested: bool = False
     retry_of: WorkloadId | None = None
     schedule_id: ScheduleId | None = None

@@ -14,6 +14,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying
 
+from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
@@ -23,6 +24,7 @@ from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
+from .bulk import AsyncBulk
 from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
@@ -30,6 +32,7 @@ from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .folders import AsyncFolders
 from .identity import AsyncIdentity
 from .many import AsyncMany
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -70,8 +73,9 @@ class AsyncClient(AsyncMany):
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
         self.operations = AsyncOperations(self._send)
-        self.identity = AsyncIdentity(self._send)
+        self.identity, self.folders = AsyncIdentity(self._send), AsyncFolders(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
+        self.bulk = AsyncBulk(self._send, self._carrier.bulk)
         self._http = httpx.AsyncClient(**async_wire(self.connection, transport))
 
     async def close(self) -> None:
@@ -143,6 +147,13 @@ class AsyncClient(AsyncMany):
         None: the scheduler is away, the command is kept.
         """
         return await self._send(jobs.cancel_job(job_id, tasks=tasks))
+
+    async def remove(self, job_id: str) -> bool:
+        """Have a job gone, with its outputs and logs; one that has not ended is cancelled first.
+
+        False: the scheduler is away, the command is kept.
+        """
+        return await self._send(jobs.remove_job(job_id))
 
     async def retry(
         self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None
@@ -219,9 +230,9 @@ class AsyncClient(AsyncMany):
         """Fetch a file; it is verified before it takes its place, and a broken download is taken up again."""
         return await _carry(lambda stop: self._carrier.download(remote, target, progress=progress, stop=stop))
 
-    async def delete_file(self, path: str, *, recursive: bool = False) -> bool:
+    async def delete_file(self, path: str, *, recursive: bool = False, forever: bool = False) -> bool:
         """Remove a file, or a folder with all that is in it; false: storage is away, it will be done later."""
-        return await self._send(files.delete_file(path, recursive=recursive))
+        return await self._send(files.delete_file(path, recursive=recursive, forever=forever))
 
     # --- figures and facts ------------------------------------------------------------------------------------
 
@@ -249,6 +260,10 @@ class AsyncClient(AsyncMany):
     async def list_backends(self) -> list[BackendView]:
         """Return the clusters and what is free on them."""
         return (await self._send(records.list_backends())).items
+
+    async def list_applications(self) -> Catalog:
+        """Return what can be started by its name."""
+        return await self._send(records.list_applications())
 
     async def who_am_i(self) -> WhoAmI:
         """Return whom the server takes us for."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .commands import (
+    applications,
     audit,
     batches,
     deliveries,
@@ -17,8 +18,11 @@ from .commands import (
     files,
     inspection,
     keys,
+    limits,
     login,
     logs,
+    mail,
+    names,
     parked,
     projects,
     schedules,
@@ -31,7 +35,9 @@ from .commands import (
     token,
     usage,
     users,
+    versions,
     waiting,
+    worker,
 )
 from .commands.outcomes import ShunterGroup
 from .commands.session import Session
@@ -86,22 +92,31 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add(_STACK, stack.up, stack.down, stack.service, stack.gateway, stack.backup, stack.restore)
+app.add_typer(worker.app, name="worker", rich_help_panel=_STACK)
 # What follows `--` belongs to the user's program; options before it are ours.
 app.command(rich_help_panel=_JOBS, context_settings={"allow_interspersed_args": False})(submission.submit)
 _add(_JOBS, inspection.ps, inspection.show, inspection.history, tasks.tasks, logs.logs)
 _add(_JOBS, waiting.explain, steering.wait, steering.cancel)
 _add(_JOBS, waiting.hold, waiting.release, steering.start, steering.retry)
+app.command("rm", rich_help_panel=_JOBS)(steering.remove)
 app.add_typer(batches.app, name="batch", rich_help_panel=_JOBS)
 app.add_typer(schedules.app, name="schedule", rich_help_panel=_JOBS)
 app.add_typer(subscriptions.app, name="subscriptions", rich_help_panel=_SITE)
 app.add_typer(deliveries.app, name="deliveries", rich_help_panel=_SITE)
+for _verb, _command in (
+    *(("mkdir", names.make_folder), ("mv", names.move), ("versions", versions.versions), ("trash", versions.trash)),
+    *(("restore", versions.restore), ("empty-trash", versions.empty_trash), ("usage", limits.usage)),
+    *(("limits", limits.limits), ("limit", limits.limit), ("unlimit", limits.unlimit)),
+):
+    files.app.command(_verb)(_command)
+app.add_typer(mail.app, name="mail", rich_help_panel=_SITE)
 app.add_typer(files.app, name="files", rich_help_panel=_DATA)
 _add(_DATA, sharing.share, sharing.unshare, sharing.shares, usage.usage)
 app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, login.login, login.logout, facts.backends, facts.whoami, doctor.doctor, facts.version)
+_add(_SITE, login.login, login.logout, facts.backends, applications.apps, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import Retrying
 
+from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
@@ -22,12 +23,14 @@ from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from contracts.workloads import OutputFile
 
+from .bulk import Bulk
 from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
+from .folders import Folders
 from .identity import Identity
 from .many import Many
 from .models import EventItem, EventPage, FileList, JobPage, JobView, LogChunk, Submission, TaskLogPage, WhoAmI
@@ -79,11 +82,12 @@ class Client(Many):
         self._http = httpx.Client(**wire(self.connection, transport))
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.base_url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
-        self.operations, self.identity = Operations(self._send), Identity(self._send)
+        self.operations, self.identity, self.folders = Operations(self._send), Identity(self._send), Folders(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
         self.sharing = Sharing(self._send, self._uploads, self._downloads)
+        self.bulk = Bulk(self._send, self._http, self.connection.url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -185,6 +189,13 @@ class Client(Many):
         """
         return self._send(jobs.cancel_job(job_id, tasks=tasks))
 
+    def remove(self, job_id: str) -> bool:
+        """Have a job gone, with its outputs and logs; one that has not ended is cancelled first.
+
+        False: the scheduler is away, the command is kept.
+        """
+        return self._send(jobs.remove_job(job_id))
+
     def retry(self, job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None) -> Submission:
         """Run an ended job again, as a new one; of an array all tasks, or those that failed."""
         return self._send(jobs.retry_job(job_id, tasks=tasks, key=key))
@@ -281,9 +292,9 @@ class Client(Many):
             lambda: self._send_long(files.download_url(remote)), Path(target), progress=progress, stop=stop
         )
 
-    def delete_file(self, path: str, *, recursive: bool = False) -> bool:
+    def delete_file(self, path: str, *, recursive: bool = False, forever: bool = False) -> bool:
         """Remove a file, or a folder with all that is in it; false: storage is away, it will be done later."""
-        return self._send(files.delete_file(path, recursive=recursive))
+        return self._send(files.delete_file(path, recursive=recursive, forever=forever))
 
     # --- figures and facts ------------------------------------------------------------------------------------
 
@@ -321,6 +332,10 @@ class Client(Many):
     def list_backends(self) -> list[BackendView]:
         """Return the clusters and what is free on them."""
         return self._send(records.list_backends()).items
+
+    def list_applications(self) -> Catalog:
+        """Return what can be started by its name."""
+        return self._send(records.list_applications())
 
     def who_am_i(self) -> WhoAmI:
         """Return whom the server takes us for."""

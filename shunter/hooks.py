@@ -1,4 +1,4 @@
-"""What both clients offer for webhooks: subscriptions and deliveries."""
+"""What both clients offer for webhooks and mail: subscriptions, deliveries, whether one gets mail."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
+from contracts.mail import MailStanding
 from contracts.subscriptions import Delivery, DeliveryState, Subscription, SubscriptionSpec
 
-from .calls import hooks
+from .calls import hooks, mail
 from .calls.call import Call
 from .models import DeliveryList, SubscriptionList
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 class Hooks(ABC):
-    """Webhooks, for the client."""
+    """Webhooks and mail, for the client."""
 
     @abstractmethod
     def _send(self, call: Call[T]) -> T: ...
@@ -81,6 +82,14 @@ class Hooks(ABC):
     def redeliver(self, delivery_id: str) -> Delivery | None:
         """Send a dead letter again, under the same event id; none: it will be done later."""
         return self._send(hooks.redeliver(delivery_id))
+
+    def get_mail(self) -> MailStanding:
+        """Return whether you get mail about your jobs, and where."""
+        return self._send(mail.get_mail())
+
+    def set_mail(self, *, opted_out: bool) -> MailStanding | None:
+        """Get no mail about your jobs, or get it again; none: it will be done later."""
+        return self._send(mail.set_mail(opted_out=opted_out))
 
 
 class AsyncHooks(ABC):
@@ -147,3 +156,11 @@ class AsyncHooks(ABC):
     async def redeliver(self, delivery_id: str) -> Delivery | None:
         """Send a dead letter again, under the same event id; none: it will be done later."""
         return await self._send(hooks.redeliver(delivery_id))
+
+    async def get_mail(self) -> MailStanding:
+        """Return whether you get mail about your jobs, and where."""
+        return await self._send(mail.get_mail())
+
+    async def set_mail(self, *, opted_out: bool) -> MailStanding | None:
+        """Get no mail about your jobs, or get it again; none: it will be done later."""
+        return await self._send(mail.set_mail(opted_out=opted_out))

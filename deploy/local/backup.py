@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from .applications import APPLICATIONS
 from .archive import ArchiveWriter, open_archive
 from .bucket import Bucket
 from .configuration import config_path
@@ -30,7 +31,7 @@ __all__ = ["FORMAT", "KEPT", "bucket_of", "make_backup", "nats_of", "read_settin
 FORMAT = 1
 """Raised when an older release cannot read it."""
 
-KEPT = ("secrets.json", "shunter.yaml", "demo.json", "gateway/keys.json")
+KEPT = ("secrets.json", "shunter.yaml", "demo.json", "gateway/keys.json", APPLICATIONS)
 """Files of the data folder that go along as they are."""
 
 _FIRST = ("db/accounting.db",)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from .applications import write_applications
 from .ports import PortPlan
 from .servers import TEMPORAL_NAMESPACE
 
@@ -23,9 +24,16 @@ _HEADER = """\
 # What must differ is said by the environment, e.g. SHUNTER_GATEWAY__SUBMIT_WAIT=2.
 """
 
+_WORKERS = ["workers", "decode-workers"]
+_ENVIRONMENTS = {"cloud": "cloud", "decode-cloud": "cloud"}
+"""Projects whose members may take work for machines of their own, and those that say of what sort these are."""
+
+_DECODE_USERS = "decode-users"
+"""Whoever is in this project may use the decode dialect."""
+
 DEMO_USERS: dict[str, dict[str, Any]] = {
-    "owner": {"projects": {"demo": "member"}},
-    "other": {"projects": {"other": "member"}},
+    "owner": {"projects": {"demo": "member", _DECODE_USERS: "member"}},
+    "other": {"projects": {"other": "member", _DECODE_USERS: "member"}},
     "low": {"projects": {"demo": "member"}},
     "none": {"projects": {}},
     "ci": {"projects": {"demo": "member"}},
@@ -83,6 +91,7 @@ def write_configuration(
         settings["gateway"]["identity"]["issuers"] = as_settings(plan)
     write_private(config_path(data), _HEADER + yaml.safe_dump(settings, sort_keys=False))
     if demo:
+        write_applications(data)
         more = {"oidc": as_demo(plan, kept)} if oidc else {}
         write_private(demo_path(data), json.dumps({**_demo(plan, users, dialects), **more}, indent=2) + "\n")
     else:
@@ -102,7 +111,7 @@ def _demo(plan: PortPlan, users: dict[str, dict[str, str]], dialects: Sequence[s
         "gateway": f"http://{_HOST}:{plan['gateway']}",
         "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
         "s3": f"http://{_HOST}:{plan['s3']}",
-        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name}" for name in dialects},
+        "dialects": {name: f"http://{_HOST}:{plan['gateway']}/{name.replace('_', '-')}" for name in dialects},
         "users": users,
     }
 
@@ -140,6 +149,15 @@ def _webhooks(*, demo: bool) -> dict[str, Any]:
     }
 
 
+def _dialects(*, demo: bool) -> dict[str, Any]:
+    """Say what other systems' APIs are to know: on a demo stack anybody may make themselves a user of decode."""
+    # A machine of somebody's may take a job; where none is there, or none begins with it, it runs here.
+    place = {"backends": ["pull", "local"], "patience": 20}
+    return (
+        {"decode": {"sign_up": True, "environments": dict.fromkeys(("local", "cloud", "any"), place)}} if demo else {}
+    )
+
+
 def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[str, str]]) -> dict[str, Any]:
     def listen(name: str) -> dict[str, Any]:
         return {"host": _HOST, "port": plan[name]}
@@ -157,6 +175,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
             "temporal_ui": f"http://{_HOST}:{plan['temporal ui']}",
             "identity": _identity(users),
             "database_url": database("gateway"),
+            "dialects": _dialects(demo=bool(users)),
         },
         "scheduler": {
             "health": listen("scheduler"),
@@ -166,7 +185,11 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
                 "namespace": TEMPORAL_NAMESPACE,
                 "task_queue": "shunter-workloads",
             },
-            "backends": [{"name": "local", "kind": "local"}],
+            # To `pull` goes what names it: without a worker of somebody's it costs nothing.
+            "backends": [
+                {"name": "local", "kind": "local"},
+                {"name": "pull", "kind": "pull", "pull": {"workers": _WORKERS, "environments": _ENVIRONMENTS}},
+            ],
             "webhooks": _webhooks(demo=bool(users)),
         },
         "storage": {

@@ -131,11 +131,12 @@ def _orphan_runs(folder: Path) -> None:
     """Give each run its folders, and take its process from it: by number it may be a stranger's by now."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for run in folder.iterdir():
-        for name in ("work", "tmp", "reports"):
+        for name in ("work", "tmp"):
             (run / name).mkdir(mode=0o700, exist_ok=True)
         start = run / "start.json"
         if start.exists():
-            start.write_text(json.dumps({**json.loads(start.read_text()), "boot": "before the restore"}))
+            first, _, rest = start.read_text().partition("\n")
+            start.write_text(json.dumps({**json.loads(first), "boot": "before the restore"}) + f"\n{rest}")
 
 
 def _write_objects(bucket: Any, data: Path, objects: list[dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from contracts.subjects import STREAMS, command_filter, query_subject, subject_o
 
 from .acks import Acks
 from .answers import FOR_HEADERS, Answers, QueryHandler, Written, answer_of, refused, reply, written
-from .connecting import require_nats
+from .connecting import require_nats, until_it_answers
 from .consumer import Consumer
 from .errors import invalid_from, translated
 from .parking import ORIGINAL_ID
@@ -112,7 +112,7 @@ class Bus:
         """Connect and declare the streams; subscribers begin with `start`. Raises if NATS is away or refuses us."""
         await require_nats(self._settings)
         await self.broker.connect()
-        await declare_streams(self.jetstream)
+        await until_it_answers(lambda: declare_streams(self.jetstream), self._settings)
         await self._acks.start(self.connection)
         self._inbox = self.connection.new_inbox()
         await self.connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)

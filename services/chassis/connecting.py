@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import nats.errors
@@ -12,9 +13,10 @@ from nats.aio.client import Client
 
 from contracts.errors import UnauthenticatedError, UnavailableError
 
+from .errors import translated
 from .settings import NatsSettings
 
-__all__ = ["require_nats"]
+__all__ = ["require_nats", "until_it_answers"]
 
 _PAUSE = 0.2
 _REFUSALS = 3
@@ -50,6 +52,25 @@ async def require_nats(settings: NatsSettings) -> None:
             ) from last
         log.warning("nats.awaited", url=settings.url, error=repr(last))
         await asyncio.sleep(_PAUSE)
+
+
+async def until_it_answers(act: Callable[[], Awaitable[object]], settings: NatsSettings) -> None:
+    """Do what a start needs of NATS, again where it does not answer in time; raises after `connect_within` seconds.
+
+    A server that has just come up, or that came back frozen, greets before it answers.
+    """
+    deadline = time.monotonic() + settings.connect_within
+    while True:
+        try:
+            with translated("NATS"):
+                await act()
+        except UnavailableError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("nats.awaited", url=settings.url, error=error.detail)
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
 
 
 def _who(settings: NatsSettings) -> str:

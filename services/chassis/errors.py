@@ -78,8 +78,10 @@ def _is_away(error: DBAPIError) -> bool:
     cause: Any = error.orig
     if (code := getattr(cause, "sqlite_errorcode", None)) is not None:
         return isinstance(error, OperationalError) and code != sqlite3.SQLITE_ERROR
-    state = str(getattr(cause, "sqlstate", None) or getattr(getattr(cause, "__cause__", None), "sqlstate", None) or "")
-    return error.connection_invalidated or state.startswith(_STATES) or isinstance(error, InterfaceError)
+    state = getattr(cause, "sqlstate", None) or getattr(getattr(cause, "__cause__", None), "sqlstate", None)
+    if state:
+        return error.connection_invalidated or str(state).startswith(_STATES)
+    return error.connection_invalidated or isinstance(error, (InterfaceError, OperationalError))
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

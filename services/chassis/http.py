@@ -25,6 +25,9 @@ _COME_AGAIN = (
     b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%s"
 )
 _PROBLEM = b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable","detail":"stopping"}'
+_KEPT = 75
+"""Seconds that a connection may be idle. Clients let go after 5, most of them; who lets go first must not be us, or it
+would be while they ask."""
 _LAST_WORDS = 0.3
 """Seconds for those whose connection was just made to ask and be answered."""
 _PATIENCE = 0.2
@@ -56,6 +59,7 @@ async def _serve(
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=HTTP_GRACE,
+        timeout_keep_alive=_KEPT,
         server_header=False,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         # Who asks from where is decided by the connection; what a header says of it proves nothing.

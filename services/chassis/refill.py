@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .bus import Bus
 from .errors import translated
-from .unit import EVENT_SINK, reading
+from .unit import EVENT_SINK, OutboxRow, reading
 
 __all__ = ["Refill"]
 
@@ -32,11 +32,20 @@ log = structlog.get_logger(__name__)
 class Refill:
     """Looks whether the log has what this service said; what is missing is said again, in its order."""
 
-    def __init__(self, *, engine: AsyncEngine, outbox: Table, turn: Any, bus: Bus) -> None:
+    def __init__(
+        self,
+        *,
+        engine: AsyncEngine,
+        outbox: Table,
+        turn: Any,
+        bus: Bus,
+        announce: Callable[[list[OutboxRow]], None],
+    ) -> None:
         self._engine = engine
         self._outbox = outbox
         self._turn = turn
         self._bus = bus
+        self._announce = announce
         self._one_look = asyncio.Lock()
 
     async def look(self) -> int:
@@ -125,9 +134,11 @@ class Refill:
             place = rows[-1].seq
 
     async def _unsay(self, ids: list[str]) -> None:
-        """Mark rows as not said; the relay does the rest."""
+        """Mark rows as not said, and have the relay say them at once if it is at work; else its start will."""
         table = self._outbox
         for begin in range(0, len(ids), _BATCH):
-            statement = update(table).where(table.c.id.in_(ids[begin : begin + _BATCH])).values(sent_at=None)
+            these = table.c.id.in_(ids[begin : begin + _BATCH])
             async with self._turn, self._engine.begin() as connection:
-                await connection.execute(statement)
+                await connection.execute(update(table).where(these).values(sent_at=None))
+                found = (await connection.execute(select(table).where(these).order_by(table.c.seq))).all()
+            self._announce([OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found])

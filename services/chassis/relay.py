@@ -11,11 +11,12 @@ from typing import Any
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.model import now
 
+from .strangers import Strangers
 from .unit import OutboxRow, reading
 
 __all__ = ["Relay", "Sink"]
@@ -44,7 +45,10 @@ log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """Sends rows in the order of their commits, each sink for itself, until each is said."""
+    """Sends rows in the order of their commits, each sink for itself, until each is said.
+
+    What another replica has committed about the same thing before, and has not said yet, is said here first.
+    """
 
     def __init__(
         self, *, engine: AsyncEngine, outbox: Table, service: str, turn: AbstractAsyncContextManager[Any]
@@ -56,6 +60,7 @@ class Relay:
         self._queues: dict[str, asyncio.Queue[OutboxRow]] = {}
         self._waiting: dict[str, int] = {}
         self._known: set[str] = set()
+        self._strangers = Strangers(engine, outbox)
         self._said: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._doubts = False
@@ -69,6 +74,7 @@ class Relay:
         for row in rows:
             if row.id not in self._known and row.sink in self._queues:
                 self._known.add(row.id)
+                self._strangers.note(row)
                 self._queues[row.sink].put_nowait(row)
                 self._count(row.sink, 1)
 
@@ -76,7 +82,7 @@ class Relay:
         """Begin to send; what a crash left behind goes first."""
         self._queues = {name: asyncio.Queue() for name in sinks}
         self._waiting = dict.fromkeys(sinks, 0)
-        await self._sweep(older_than=timedelta(0))
+        await self._sweep(self._outbox.c.sent_at.is_(None))
         self._tasks = [asyncio.create_task(self._send(name, sink)) for name, sink in sinks.items()]
         self._tasks += [asyncio.create_task(self._mark_often()), asyncio.create_task(self._sweep_often())]
         self._tasks.append(asyncio.create_task(self._prune_often()))
@@ -106,6 +112,7 @@ class Relay:
         async def say_all(about: str, line: deque[OutboxRow]) -> None:
             while line:
                 await self._say(line[0], sink)
+                self._strangers.forget(line[0])
                 line.popleft()
                 queue.task_done()
                 self._count(name, -1)
@@ -127,6 +134,10 @@ class Relay:
         pause = _FIRST_PAUSE
         while True:
             try:
+                for earlier in await self._strangers.before(row):
+                    if earlier.id not in self._known:
+                        await sink(earlier)
+                        self._said.append(earlier.id)
                 await sink(row)
             except Exception as error:  # noqa: BLE001 (whatever it is, the row must be said)
                 log.warning("relay.retry", subject=row.subject, error=repr(error), pause=pause)
@@ -167,7 +178,7 @@ class Relay:
             await asyncio.sleep(_SWEEP_EVERY)
             doubts, self._doubts = self._doubts, False
             try:
-                await self._sweep(older_than=timedelta(0) if doubts else _LEFT_BEHIND)
+                await self._sweep(self._outbox.c.sent_at.is_(None) if doubts else self._left_behind())
             except Exception:
                 self._doubts |= doubts
                 log.exception("relay.sweep_failed")
@@ -191,14 +202,14 @@ class Relay:
             if found < _PRUNE_BATCH:
                 return pruned
 
-    async def _sweep(self, older_than: timedelta) -> None:
-        outbox = self._outbox
-        statement = (
-            select(outbox)
-            .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= now() - older_than)
-            .order_by(outbox.c.seq)
-            .limit(10_000)
-        )
+    def _left_behind(self) -> ColumnElement[bool]:
+        """Return which rows nobody will say but us. What comes from the future was made before a clock was set back."""
+        made, present = self._outbox.c.created_at, now()
+        old, ahead = made <= present - _LEFT_BEHIND, made > present + _LEFT_BEHIND
+        return and_(self._outbox.c.sent_at.is_(None), or_(old, ahead))
+
+    async def _sweep(self, which: ColumnElement[bool]) -> None:
+        statement = select(self._outbox).where(which).order_by(self._outbox.c.seq).limit(10_000)
         async with self._engine.connect() as connection:
             found = (await (await reading(connection)).execute(statement)).all()
         self.announce([OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found])

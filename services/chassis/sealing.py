@@ -41,13 +41,13 @@ class Sealer:
         """Return the sealer of a site: with a key of its own, or one derived from that of the tickets."""
         return cls(settings.sealing_key if settings.sealing_key.get_secret_value() else settings.ticket_key)
 
-    def seal(self, secret: str) -> str:
-        """Return *secret* as it may travel; raises `InvalidError` for what is too long, or looks sealed."""
+    def seal(self, secret: str, *, most: int = MOST_OF_SECRET) -> str:
+        """Return *secret* as it may travel; raises `InvalidError` for what is longer than *most* or looks sealed."""
         if is_sealed(secret):
             raise InvalidError.of("secret", f"must not begin with {SEALED!r}")
         plain = secret.encode("utf-8", "surrogatepass")
-        if len(plain) > MOST_OF_SECRET:
-            raise InvalidError.of("secret", f"must not be longer than {MOST_OF_SECRET} bytes")
+        if len(plain) > most:
+            raise InvalidError.of("secret", f"must not be longer than {most} bytes")
         nonce = secrets.token_bytes(_NONCE)
         return SEALED + base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, plain, None)).decode()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from sqlalchemy import MetaData, text
@@ -16,6 +17,7 @@ from contracts.operations import Diagnosis
 from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
+from .connecting import until_it_answers
 from .database import make_engine, make_scanner
 from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
@@ -71,7 +73,10 @@ class Frame:
         stop = stop_wish()
         self.bus.answer_queries({CheckHealth: self._answer_health, Diagnose: self._answer_diagnose})
         self.bus.on_return.insert(0, self._heal_log)
-        await self._heal_log()
+        await _unless(stop, until_it_answers(self._heal_log, self.settings.nats))
+        if stop.is_set():
+            self.health.draining = True
+            return
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
         await self.bus.start()
@@ -130,7 +135,7 @@ class Frame:
             async with unit.looking_up() as connection:
                 await connection.execute(text("SELECT 1"))
 
-        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus)
+        self._refill = Refill(engine=engine, outbox=outbox, turn=turn, bus=self.bus, announce=relay.announce)
         self.health.add("database", check)
         self.doctor.add("outbox", probe_outbox(self.service, engine, outbox))
         self.doctor.add("schema", probe_schema(self.service, engine))
@@ -164,6 +169,19 @@ async def open_frame(
         for engine in (frame.scanner, frame.engine):
             if engine is not None:
                 await engine.dispose()
+
+
+async def _unless(stop: asyncio.Event, act: Coroutine[Any, Any, None]) -> None:
+    """Do it, but not against the wish to stop."""
+    doing, wish = asyncio.create_task(act), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, wish}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            doing.result()
+    finally:
+        for task in (doing, wish):
+            task.cancel()
+        await asyncio.gather(doing, wish, return_exceptions=True)
 
 
 def stop_wish() -> asyncio.Event:

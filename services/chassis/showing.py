@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from contracts.envelope import Envelope, type_of
-from contracts.events import FileDeleted, FileStored, ScheduleChanged, ScheduleCreated, WorkloadAccepted
+from contracts.events import FileDeleted, FileRefused, FileStored, ScheduleChanged, ScheduleCreated, WorkloadAccepted
+from contracts.file_events import FileMoved
 from contracts.hook_events import SubscriptionChanged, SubscriptionCreated
 
 __all__ = ["shown"]
+
+_OBJECTS = {"key", "upload", "restored_from"}
 
 
 def shown(envelope: Envelope) -> Envelope:
@@ -22,8 +25,8 @@ def shown(envelope: Envelope) -> Envelope:
 
 
 def _file(data: dict[str, Any]) -> dict[str, Any]:
-    """Leave out which object holds the bytes."""
-    return {name: value for name, value in data.items() if name != "key"}
+    """Leave out which object holds the bytes, and what brought it."""
+    return {name: value for name, value in data.items() if name not in _OBJECTS}
 
 
 def _accepted(data: dict[str, Any]) -> dict[str, Any]:
@@ -44,12 +47,14 @@ def _without_items(array: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(spec: dict[str, Any]) -> dict[str, Any]:
-    callback = spec.get("callback")
-    return {**spec, "callback": _without_secret(callback)} if isinstance(callback, dict) else spec
+    for name, hidden in (("callback", "secret"), ("notify", "own")):
+        if isinstance(found := spec.get(name), dict):
+            spec = {**spec, name: _without(found, hidden)}
+    return spec
 
 
-def _without_secret(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name != "secret"}
+def _without(found: dict[str, Any], hidden: str) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != hidden}
 
 
 def _schedule(data: dict[str, Any]) -> dict[str, Any]:
@@ -61,12 +66,14 @@ def _schedule(data: dict[str, Any]) -> dict[str, Any]:
 
 def _subscription(data: dict[str, Any]) -> dict[str, Any]:
     spec = data.get("spec")
-    return {**data, "spec": _without_secret(spec)} if isinstance(spec, dict) else data
+    return {**data, "spec": _without(spec, "secret")} if isinstance(spec, dict) else data
 
 
 _SHOWN: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     type_of(FileStored): _file,
     type_of(FileDeleted): _file,
+    type_of(FileMoved): _file,
+    type_of(FileRefused): _file,
     type_of(WorkloadAccepted): _accepted,
     type_of(ScheduleCreated): _schedule,
     type_of(ScheduleChanged): _schedule,

@@ -41,6 +41,10 @@ class OutboxRow:
     payload: bytes
     created_at: datetime
     seq: int = 0
+    revision: int | None = None
+    """Of what the row is about, if it has one."""
+    after: int = 0
+    """The revision that it follows: by it the relay sees that another replica was there in between."""
 
 
 def upsert_for(connection: AsyncConnection) -> Any:
@@ -75,7 +79,10 @@ class Work:
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
         envelope = Envelope.wrap(event, self.context, source=self.source, subject=event.subject_id)
-        self._rows.append(OutboxRow(envelope.id, EVENT_SINK, subject_of(event), envelope.to_bytes(), envelope.time))
+        revision: int | None = getattr(event, "revision", None)
+        after = (revision or 0) - event.is_move
+        said = (envelope.id, EVENT_SINK, subject_of(event), envelope.to_bytes(), envelope.time)
+        self._rows.append(OutboxRow(*said, revision=revision, after=after))
         return envelope.id
 
     def defer(self, sink: str, subject: str, message: BaseModel) -> None:

@@ -31,7 +31,10 @@ _TAKES_YAML = "/v1/batches"
 FORM_TYPE = b"application/x-www-form-urlencoded"
 """What a form is called."""
 
-_TAKES_FORM = "/v1/login"
+_MULTIPART = b"multipart/form-data"
+
+_TAKES_FORM = {"/v1/login": {FORM_TYPE}, "/v1/mail/opt-out": {FORM_TYPE, _MULTIPART}}
+"""Paths, and the forms they take. Mail programs send the second one either way (RFC 8058)."""
 
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 """Brackets, and whole strings, so that the brackets in them are passed over."""
@@ -122,7 +125,7 @@ def _refusal(scope: Scope, body: bytes) -> tuple[int, InvalidError] | None:
         return 415, InvalidError.of("Content-Encoding", "bodies are taken as they are, not compressed")
     if kind in YAML_TYPES and scope["method"] == "POST" and scope["path"] == _TAKES_YAML:
         return None  # its route reads it, within bounds of its own
-    if kind == FORM_TYPE and scope["path"] == _TAKES_FORM:
+    if kind in _TAKES_FORM.get(scope["path"], ()):
         return None
     if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         return 415, InvalidError.of("Content-Type", "must be application/json")

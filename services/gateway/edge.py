@@ -58,7 +58,7 @@ _MOST_HEADERS = 32 * 1024
 
 _SMALL = (
     *(("/v1/downloads", 64 * 1024), ("/v1/uploads", 2 * 2**20)),
-    *((f"/v1/{noun}", 64 * 1024) for noun in ("login", "tokens", "keys", "users", "projects")),
+    *((f"/v1/{noun}", 64 * 1024) for noun in ("login", "tokens", "keys", "users", "projects", "mail")),
 )
 """Paths whose bodies are never as large as a job may be: a path, ten thousand parts of an upload, or a few words."""
 

@@ -31,13 +31,17 @@ from .identity.people import UserService
 from .identity.projects import ProjectService
 from .identity.tokens import TokenService
 from .jobs import JobService
+from .leases import LeaseService
 from .links import Linker
 from .logs import Archive, LogService
+from .mail import MailService
 from .operations import OperationsService
 from .parked import ParkedService
 from .schedules import ScheduleService
 from .settings import GatewaySection
 from .sharing import SharingService
+from .shelves import ShelfService
+from .streams import Streams
 from .transfer import Transfer
 
 __all__ = ["Factory", "Process"]
@@ -118,6 +122,23 @@ class Factory:
             sealer=process.sealer,
         )
 
+    def leases(self) -> LeaseService:
+        """Return the service for outside workers."""
+        process = self._process
+        return LeaseService(
+            bus=process.bus,
+            caller=self.caller,
+            transfer=self.transfer(),
+            wait=max(process.settings.submit_wait, 1.0),
+            sealer=process.sealer,
+            closing=self.closing,
+        )
+
+    def mail(self) -> MailService:
+        """Return the service for mail."""
+        process = self._process
+        return MailService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
+
     def logs(self) -> LogService:
         """Return the service for logs."""
         return LogService(bus=self._process.bus, archive=self.archive())
@@ -145,12 +166,23 @@ class Factory:
     def files(self) -> FileService:
         """Return the service for files."""
         process = self._process
-        return FileService(
+        return FileService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
+
+    def streams(self) -> Streams:
+        """Return what moves the bytes of files."""
+        process = self._process
+        return Streams(
             bus=process.bus,
             caller=self.caller,
+            files=self.files(),
             transfer=self.transfer(),
-            wait=max(process.settings.submit_wait, 1.0),
+            most=int(process.settings.most_spooled),
         )
+
+    def shelves(self) -> ShelfService:
+        """Return the service for rules of folders, usage and versions."""
+        process = self._process
+        return ShelfService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def sharing(self) -> SharingService:
         """Return the service for grants."""

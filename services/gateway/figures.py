@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
+from contracts.catalog import Catalog, ListApplications
 from contracts.errors import ShunterError
 from contracts.queries import BackendView, CheckHealth, Health, ListBackends, ReplayLog, SumUsage
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
@@ -68,6 +69,11 @@ class SiteService:
     async def backends(self) -> list[BackendView]:
         """Return the backends and what is free on each."""
         found: list[BackendView] = await self._bus.ask(ListBackends(principal=self._caller.principal))
+        return found
+
+    async def applications(self) -> Catalog:
+        """Return what can be started by its name."""
+        found: Catalog = await self._bus.ask(ListApplications(principal=self._caller.principal))
         return found
 
 

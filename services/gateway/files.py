@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 from contracts.commands import CompleteUpload, DeleteFile
-from contracts.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from contracts.files import DownloadUrl, FileRecord, PartDone, UploadPlan
+from contracts.errors import NotFoundError, UnavailableError
+from contracts.file_commands import MakeFolder, MoveFile
+from contracts.file_queries import GetFolder
+from contracts.files import DownloadUrl, FileRecord, Folder, FolderRecord, Moved, PartDone, UploadPlan
 from contracts.principals import Principal
 from contracts.queries import DownloadFile, FilePage, GetFile, GetWorkload, ListFiles, OpenUpload, ResumeUpload
 from contracts.workloads import Workload
@@ -15,7 +16,6 @@ from services.chassis.bus import Bus
 from services.chassis.policy import longest_url, power_over
 
 from .callers import Caller
-from .transfer import Body, Download, Transfer
 
 __all__ = ["FileService"]
 
@@ -28,10 +28,9 @@ _COMPLETE_WAIT = 300.0
 class FileService:
     """Lists, fetches and keeps files for one caller."""
 
-    def __init__(self, *, bus: Bus, caller: Caller, transfer: Transfer, wait: float) -> None:
+    def __init__(self, *, bus: Bus, caller: Caller, wait: float) -> None:
         self._bus = bus
         self._caller = caller
-        self._transfer = transfer
         self._wait = wait
 
     async def page(
@@ -39,7 +38,7 @@ class FileService:
     ) -> FilePage:
         """Return some files below a prefix."""
         query = ListFiles(
-            principal=await self._reader(prefix, owner),
+            principal=await self.reader(prefix, owner),
             prefix=prefix,
             recursive=recursive,
             limit=limit,
@@ -51,25 +50,31 @@ class FileService:
 
     async def record(self, path: str, owner: str | None) -> FileRecord:
         """Return what is known of a file."""
-        query = GetFile(principal=await self._reader(path, owner), path=path, owner=owner)
+        query = GetFile(principal=await self.reader(path, owner), path=path, owner=owner)
         record: FileRecord = await self._bus.ask(query)
         return record
 
     async def url(self, path: str, owner: str | None, expires: float = 3600.0) -> DownloadUrl:
         """Return where a file can be fetched without us."""
         longest = longest_url(self._caller.principal, owner or self._caller.principal.subject, expires)
-        query = DownloadFile(principal=await self._reader(path, owner), path=path, owner=owner, expires=longest)
+        query = DownloadFile(principal=await self.reader(path, owner), path=path, owner=owner, expires=longest)
         found: DownloadUrl = await self._bus.ask(query)
         return found
 
-    async def open(self, url: DownloadUrl, byte_range: str | None) -> Download:
-        """Begin to fetch a file, or some bytes of it."""
-        return await self._transfer.open(url.url, byte_range)
-
     async def plan(
-        self, path: str, size: int, sha256: str | None, content_type: str, owner: str | None = None
+        self,
+        path: str,
+        size: int,
+        sha256: str | None,
+        content_type: str,
+        owner: str | None = None,
+        *,
+        reuse: bool = False,
     ) -> UploadPlan:
-        """Agree with storage on an upload; *owner* is who shares the folder, if it is not the caller's own."""
+        """Agree with storage on an upload; *owner* is who shares the folder, if it is not the caller's own.
+
+        With *reuse* the plan has no parts if the caller has a file of this content already.
+        """
         query = OpenUpload(
             principal=self._caller.principal,
             path=path,
@@ -77,6 +82,7 @@ class FileService:
             sha256=sha256,
             content_type=content_type,
             owner=owner,
+            reuse=reuse,
         )
         plan: UploadPlan = await self._bus.ask(query)
         return plan
@@ -95,28 +101,6 @@ class FileService:
             raise UnavailableError("storage does not answer; the upload is kept and will be completed", retry_after=5.0)
         return record
 
-    async def put(
-        self,
-        path: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int,
-        sha256: str | None,
-        content_type: str,
-        owner: str | None = None,
-    ) -> FileRecord:
-        """Bring a request's body into the store; what arrives is what was sent, or there is no file."""
-        plan = await self.plan(path, size, sha256, content_type, owner)
-        body = Body(chunks)
-        parts = sorted(plan.parts, key=lambda part: part.offset)
-        done = [*plan.done, *[await self._transfer.put(part, body) for part in parts]]
-        if sha256 not in {None, body.sha256}:
-            raise InvalidError.of("X-Content-SHA256", f"the body's sha256 is {body.sha256}")
-        record = await self.complete(plan.ticket, sorted(done, key=lambda part: part.number))
-        if record.sha256 != body.sha256:
-            raise ConflictError("the file is not what was sent: somebody else wrote it at the same time")
-        return record
-
     async def exists(self, path: str, owner: str | None = None) -> bool:
         """Say whether there is a file of this name."""
         try:
@@ -125,13 +109,32 @@ class FileService:
             return False
         return True
 
-    async def delete(self, path: str, *, recursive: bool) -> bool:
+    async def delete(self, path: str, *, recursive: bool, forever: bool = False) -> bool:
         """Remove a file or folder; False if storage is away, then it will be done later."""
-        command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive)
+        command = DeleteFile(principal=self._caller.principal, path=path, recursive=recursive, forever=forever)
         answer = await self._bus.order(command, self._caller.context, wait=self._wait, answer=dict[str, int])
         return answer is not None
 
-    async def _reader(self, path: str, owner: str | None) -> Principal:
+    async def folder(self, path: str, owner: str | None = None) -> FolderRecord:
+        """Return what a folder holds."""
+        found: FolderRecord = await self._bus.ask(
+            GetFolder(principal=await self.reader(f"{path}/", owner), path=path, owner=owner)
+        )
+        return found
+
+    async def make_folder(self, path: str) -> Folder | None:
+        """Let there be a folder, also while nothing is in it; none if storage is away, then it will be done later."""
+        command = MakeFolder(principal=self._caller.principal, path=path)
+        made: Folder | None = await self._bus.order(command, self._caller.context, wait=self._wait, answer=Folder)
+        return made
+
+    async def move(self, path: str, to: str, *, folder: bool = False, replace: bool = False) -> Moved | None:
+        """Give a file or a folder another name; none if storage is away, then it will be done later."""
+        command = MoveFile(principal=self._caller.principal, path=path, to=to, folder=folder, replace=replace)
+        moved: Moved | None = await self._bus.order(command, self._caller.context, wait=self._wait, answer=Moved)
+        return moved
+
+    async def reader(self, path: str, owner: str | None) -> Principal:
         """Return in whose name storage is asked: the owner's, for files of a job of theirs that the caller may see.
 
         Storage knows of shared folders; who may see a job, only the scheduler knows.

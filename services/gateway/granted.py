@@ -149,6 +149,8 @@ def _resources(noun: str, envelope: Envelope) -> Iterator[str]:
     if noun == "workload":
         yield job_resource(envelope.subject)
         return
+    if "to" in envelope.data:
+        return  # of a move only its owner hears: the other name may lie where nothing is shared
     path = str(envelope.data.get("path", ""))
     if noun == "folder":
         yield folder_resource(path)

@@ -11,7 +11,15 @@ from typing import Any, Literal
 import orjson
 from nats.js.errors import NotFoundError as NoMessageError
 
-from contracts.commands import CancelWorkload, Command, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
+from contracts.commands import (
+    CancelWorkload,
+    Command,
+    HoldWorkload,
+    RemoveWorkload,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+)
 from contracts.envelope import Envelope
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
@@ -20,6 +28,7 @@ from contracts.ids import workload_id, workload_id_from
 from contracts.model import Model, now
 from contracts.queries import (
     ExplainWorkload,
+    FindWorkload,
     GetHistory,
     GetTask,
     GetWorkload,
@@ -166,6 +175,13 @@ class JobService:
         command = CancelWorkload(workload_id=job_id, principal=self._caller.principal, tasks=tasks)
         return await self._order(command, None)
 
+    async def remove(self, job_id: str) -> bool:
+        """Have a job gone, cancelling it first if need be; False if the scheduler is away, then it will be done later.
+
+        It is gone when this returns; what it left behind follows.
+        """
+        return await self._order(RemoveWorkload(workload_id=job_id, principal=self._caller.principal), None) is not None
+
     async def _order(self, command: Command, wait: float | None) -> JobRecord | None:
         seconds = self._wait if wait is None else wait
         raw = await self._bus.order_json(command, self._caller.context, wait=seconds)
@@ -183,6 +199,11 @@ class JobService:
         except NotFoundError:
             await self._refuse_if_pending(job_id)
             raise
+
+    async def find(self, number: int) -> JobRecord:
+        """Return the job of a number, as it was written."""
+        query = FindWorkload.model_construct(principal=self._caller.principal, number=number)
+        return JobRecord(await self._bus.ask_json(query))
 
     async def _refuse_if_pending(self, job_id: str) -> None:
         """Tell a job that is not there yet from one that never will be."""
@@ -262,24 +283,25 @@ class JobService:
         *,
         limit: int,
         cursor: str | None,
-        states: list[WorkloadState],
-        owner: str | None,
-        project: str | None,
-        backend: str | None,
-        name: str | None,
         labels: dict[str, str],
-        created_after: datetime | None,
-        created_before: datetime | None,
+        states: list[WorkloadState] | None = None,
+        owner: str | None = None,
+        project: str | None = None,
+        backend: str | None = None,
+        name: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
         schedule_id: str | None = None,
         batch_id: str | None = None,
         shared: bool | None = None,
+        number: int | None = None,
     ) -> RecordPage:
         """Return some jobs, newest first."""
         query = ListWorkloads(
             principal=self._caller.principal,
             limit=limit,
             cursor=cursor,
-            states=states,
+            states=states or [],
             owner=owner,
             project=project,
             backend=backend,
@@ -290,6 +312,7 @@ class JobService:
             schedule_id=schedule_id,
             batch_id=batch_id,
             shared=shared,
+            number=number,
         )
         return RecordPage(await self._bus.ask_json(query))
 

@@ -68,6 +68,12 @@ class RecordPage:
         self._fields: dict[str, Any] = orjson.loads(raw)
 
     @property
+    def items(self) -> list[dict[str, Any]]:
+        """Return the records, as they were written."""
+        items: list[dict[str, Any]] = self._fields["items"]
+        return items
+
+    @property
     def next_cursor(self) -> str | None:
         """Return where the next page begins."""
         cursor: str | None = self._fields.get("next_cursor")

@@ -6,9 +6,19 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, SecretStr, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    Field,
+    JsonValue,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+)
 
 from contracts.files import Sha256
+from contracts.mail import MailAddress
 from contracts.principals import Level, Role
 from services.chassis.settings import ChassisSettings, Server
 
@@ -25,7 +35,7 @@ __all__ = [
     "StaticUser",
 ]
 
-DIALECT_NAMES = ("psik",)
+DIALECT_NAMES = ("psik", "decode", "decode_worker")
 """Other systems' APIs that are spoken here, each below its name."""
 
 
@@ -37,6 +47,7 @@ class StaticUser(BaseModel):
     """None for somebody who comes in by another way, such as a certificate."""
     projects: dict[str, Level] = {}
     roles: frozenset[Role] = frozenset()
+    email: MailAddress | None = None
     access_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")] | None = None
     secret_key: SecretStr | None = None
     """With *access_key*, a key pair of theirs."""
@@ -109,6 +120,8 @@ class GatewaySection(BaseModel):
     temporal_namespace: str = "shunter"
     max_body: int = Field(default=12 * 2**20, ge=0)
     """Bytes of a request's body; uploads of files have no such limit."""
+    most_spooled: ByteSize = ByteSize(4 * 2**30)
+    """Bytes of a file that lie on the gateway's disk first, because nobody said before how many they are."""
     body_wait: float = Field(default=30.0, gt=0, le=3600)
     """Seconds within which a body must have come; of a file, its next bytes."""
     identity: IdentitySettings = IdentitySettings()

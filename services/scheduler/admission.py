@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.arrays import has_place
+from contracts.catalog import Catalog
 from contracts.errors import InvalidError
 from contracts.principals import Level, Principal
 from contracts.queries import FreezeInputs, Frozen
@@ -19,6 +20,9 @@ from services.chassis.policy import bill_to
 
 from .arrays.admitting import freeze
 from .backends.registry import Backends
+from .catalog.expanding import expand
+from .inputs import is_to_come, left_to_freeze, put_together
+from .mail.gate import MailGate
 from .placement import require_possible
 from .records import Record, inputs_of, to_workload
 from .webhooks.gate import HookGate
@@ -26,6 +30,9 @@ from .webhooks.gate import HookGate
 __all__ = ["Admission", "Admitted", "admitted_before"]
 
 Ask = Callable[[FreezeInputs], Awaitable[Any]]
+
+Offered = Callable[[], Awaitable[Catalog]]
+"""Tells which applications there are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +52,41 @@ class Admitted:
     @property
     def kept(self) -> JobSpec:
         """Return the spec as records carry it: the items of an array lie elsewhere, and so do secrets."""
-        array, callback = self.spec.array, self.spec.callback
+        array, callback, notify = self.spec.array, self.spec.callback, self.spec.notify
         spec = self.spec if callback is None else self.spec.model_copy(update={"callback": callback.hidden()})
+        spec = spec if notify is None else spec.model_copy(update={"notify": notify.hidden()})
         return spec if array is None else spec.model_copy(update={"array": array.kept()})
 
 
 class Admission:
     """Checks who pays, whether any backend can hold it, and that its inputs are there; freezes them."""
 
-    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate) -> None:
+    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate, offered: Offered, mail: MailGate) -> None:
         self._backends = backends
         self._ask = ask
         self._gate = gate
+        self._offered = offered
+        self._mail = mail
 
-    async def admit(
+    async def admit(self, spec: JobSpec, principal: Principal) -> Admitted:
+        """Return the spec as it will run and its inputs as they are now; raises what speaks against it."""
+        if spec.application is None:
+            return await self.admit_again(spec, principal)
+        expanded = expand(spec, await self._offered())
+        try:
+            return await self.admit_again(expanded.spec, principal)
+        except InvalidError as refusal:
+            raise expanded.in_callers_words(refusal) from refusal
+
+    async def admit_again(
         self, spec: JobSpec, principal: Principal, *, items: list[str] | None = None, items_of: str | None = None
     ) -> Admitted:
-        """Return the spec as it will run and its inputs as they are now; raises what speaks against it.
+        """Do the same for a spec that holds all that is run, such as that of an earlier job.
 
         An array that is run again has the *items* of an earlier one, *items_of*.
         """
         billed, possible = await self._check(spec, principal)
-        there = [item for item in billed.inputs if not _is_to_come(item, billed)]
+        there = [item for item in billed.inputs if not is_to_come(item, billed)]
         if billed.array is None:
             return Admitted(billed, await self._freeze(there, principal), possible)
         words = items if billed.array.items is None else billed.array.items
@@ -74,13 +94,22 @@ class Admission:
         return Admitted(billed, shared, possible, own, items_of)
 
     async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
-        """Return the spec as it will run, whatever its inputs may be by then; raises what speaks against it."""
-        return (await self._check(spec, principal))[0]
+        """Return the spec as it will be submitted later, when inputs are looked up; raises what speaks against it.
+
+        Each job that is made of it is admitted by itself: it stays the application that it names, as that is by then,
+        and is told to the address that its owner has then.
+        """
+        whole = spec if spec.application is None else expand(spec, await self._offered()).spec
+        checked, _ = await self._check(whole, principal)
+        kept = checked if spec.application is None else spec.model_copy(update={"project": checked.project})
+        return kept.model_copy(update={"notify": spec.notify})
 
     async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         if spec.callback is not None:
             self._gate.require(spec.callback, "callback.")
+        if spec.notify is not None:
+            billed = billed.model_copy(update={"notify": self._mail.admit(spec.notify, principal)})
         return billed, tuple(await require_possible(billed, self._backends))
 
     async def freeze_more(self, row: Record, more: list[Input]) -> list[FrozenInput]:
@@ -88,26 +117,27 @@ class Admission:
         spec = to_workload(row).spec
         if spec.array is not None:
             raise InvalidError.of("inputs", "an array has the inputs that it was submitted with")
-        kept = {item.target: item for item in inputs_of(row)}
-        wanted = {item.target: item for item in (*spec.inputs, *more)}
-        if len(set(map(_target, more))) != len(more):
+        single = [item.target for item in more if not item.folder]
+        if len(set(single)) != len(single):
             raise InvalidError.of("inputs", "two have the same place in the working folder")
+        wanted = [item for item in spec.inputs if item.folder or item.target not in single] + more
         try:
-            JobSpec.model_validate({**spec.model_dump(), "inputs": [item.model_dump() for item in wanted.values()]})
+            JobSpec.model_validate({**spec.model_dump(), "inputs": [item.model_dump() for item in wanted]})
         except ValidationError as error:
             raise invalid_from(error) from error
         fresh = await self._freeze(more, Principal(subject=row["owner"]))
-        return list((kept | {item.target: item for item in fresh}).values())
+        brought = {item.target for item in fresh}
+        return put_together(more, [item for item in inputs_of(row) if item.target not in brought], fresh)
 
     async def freeze_rest(self, row: Record) -> list[FrozenInput]:
         """Return all inputs of a workload that is about to run, those that others left behind for it among them."""
-        frozen = inputs_of(row)
-        targets = {item.target for item in frozen}
-        rest = [
-            item for item in to_workload(row).spec.inputs if item.target not in targets and not has_place(item.source)
-        ]
+        frozen, spec = inputs_of(row), to_workload(row).spec
+        rest = left_to_freeze(spec, frozen)
+        if not rest:
+            return frozen
         projects = {row["project"]: Level.MEMBER} if row["project"] else {}
-        return frozen + await self._freeze(rest, Principal(subject=row["owner"], projects=projects))
+        fresh = await self._freeze(rest, Principal(subject=row["owner"], projects=projects))
+        return put_together(spec.inputs, frozen, fresh)
 
     async def _freeze(self, inputs: list[Input], principal: Principal) -> list[FrozenInput]:
         if not inputs:
@@ -116,16 +146,15 @@ class Admission:
         return frozen.inputs
 
 
-def admitted_before(spec: JobSpec, inputs: list[FrozenInput], items_of: str | None) -> Admitted:
-    """Return what was let in once, from what was told of it: *inputs* are those of all tasks, and then their own."""
-    shared = sum(not has_place(item.source) and not _is_to_come(item, spec) for item in spec.inputs)
+def admitted_before(
+    spec: JobSpec, inputs: list[FrozenInput], items_of: str | None, shared: int | None = None
+) -> Admitted:
+    """Return what was let in once, from what was told of it.
+
+    Of an array, the first *shared* of its *inputs* are those of all tasks; older releases did not tell how many.
+    """
+    if spec.array is None:
+        return Admitted(spec, inputs, (), [], items_of)
+    if shared is None:
+        shared = sum(not has_place(item.source) and not is_to_come(item, spec) for item in spec.inputs)
     return Admitted(spec, inputs[:shared], (), inputs[shared:], items_of)
-
-
-def _target(item: Input) -> str:
-    return item.target
-
-
-def _is_to_come(item: Input, spec: JobSpec) -> bool:
-    """Say whether an input will be left behind by a job whose end is waited for."""
-    return any(item.source.startswith(f"jobs/{awaited.job}/") for awaited in spec.after)

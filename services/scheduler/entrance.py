@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import RefusedError
+from contracts.errors import ConflictError, RefusedError
 from contracts.events import WorkloadAccepted
 from contracts.model import now
 from contracts.principals import Principal
@@ -25,13 +25,14 @@ from .admission import Admitted
 from .arrays.admitting import first_counts
 from .arrays.keeping import array_row
 from .journey import Journey
+from .numbers import claims_taken, know_number, take_numbers
 from .queue.demand import demand_of_row
 from .queue.dependencies import Footing, cause_of, look_up, write_down
 from .queue.dispatcher import Dispatcher
 from .queue.lanes import LaneKey
 from .queue.table import Ticket
 from .records import Record, to_workload
-from .tables import arrays, callbacks, transitions, workloads
+from .tables import arrays, callbacks, notices, transitions, workloads
 from .temporal import StartJob
 from .webhooks.words import listen
 from .workflows.words import JobInput
@@ -57,6 +58,8 @@ class Arrival:
     schedule_id: str | None = None
     batch_id: str | None = None
     at: datetime = field(default_factory=now)
+    number: int | None = None
+    """The number that it had when it was let in, where that is repeated."""
 
 
 class TurnedAwayError(Exception):
@@ -94,8 +97,9 @@ class Entrance:
     async def let_in_parts(self, parts: Sequence[Part[Arrival]]) -> list[Record]:
         """Do the same for several messages of one transaction, each in its own context."""
         rows = [_row_of(part.item) for part in parts]
-        moves = [_begin(part, row) for part, row in zip(parts, rows, strict=True)]
         connection = parts[0].work.connection
+        await _number(connection, rows)
+        moves = [_begin(part, row) for part, row in zip(parts, rows, strict=True)]
         await _write(connection, [part.item for part in parts], rows, [move for some in moves for move in some])
         unmet: dict[str, list[After]] = {}
         for place, (part, row) in enumerate(zip(parts, rows, strict=True)):
@@ -145,11 +149,19 @@ class Entrance:
         await journey.save()
 
 
+async def _number(connection: AsyncConnection, rows: Sequence[Record]) -> None:
+    """Give new workloads their numbers; raises `TurnedAwayError` for one whose name another one has for itself."""
+    for row, number in zip(rows, await take_numbers(connection, len(rows)), strict=True):
+        row["number"] = number
+    for place, name in (await claims_taken(connection, rows)).items():
+        raise TurnedAwayError(place, ConflictError(f"another job of yours is called {name!r}; remove it first"))
+
+
 def _begin(part: Part[Arrival], row: Record) -> list[dict[str, Any]]:
     """Tell of a workload that is let in, and return its first moves; one that is held for sure is held at once."""
     spec, moves = part.item.admitted.spec, [_first_move(row)]
     part.work.send(_accepted(row, part.item.admitted))
-    if spec.callback is not None:
+    if spec.callback is not None or spec.notify is not None:
         part.work.defer(*listen(row["id"]))
     if spec.hold and not spec.after:
         journey = Journey(part.work, row)
@@ -166,6 +178,8 @@ async def enroll(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> li
     """Write down that workloads were let in, and nothing else; returns their rows."""
     rows = [_row_of(arrival) for arrival in arrivals]
     await _write(connection, arrivals, rows, [_first_move(row) for row in rows])
+    if numbers := [row["number"] for row in rows if row["number"]]:
+        await know_number(connection, max(numbers))
     return rows
 
 
@@ -178,6 +192,8 @@ async def _write(
         await connection.execute(insert(arrays), kept)
     if told := [_callback_of(arrival) for arrival in arrivals if arrival.admitted.spec.callback]:
         await connection.execute(insert(callbacks), told)
+    if told := [_notice_of(arrival) for arrival in arrivals if arrival.admitted.spec.notify]:
+        await connection.execute(insert(notices), told)
 
 
 def _row_of(arrival: Arrival) -> Record:
@@ -190,19 +206,28 @@ def _row_of(arrival: Arrival) -> Record:
         arrival.request_hash,
         arrival.retry_of,
     )
-    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id)
+    row.update(schedule_id=arrival.schedule_id, batch_id=arrival.batch_id, number=arrival.number)
     row.update(created_at=arrival.at, updated_at=arrival.at)
     return row
 
 
 def _callback_of(arrival: Arrival) -> Record:
-    spec = arrival.admitted.spec
-    assert spec.callback is not None
+    callback = arrival.admitted.spec.callback
+    assert callback is not None
+    return {**_told(arrival), "callback": callback.model_dump(mode="json")}
+
+
+def _notice_of(arrival: Arrival) -> Record:
+    notify = arrival.admitted.spec.notify
+    assert notify is not None
+    return {**_told(arrival), "notify": notify.model_dump(mode="json")}
+
+
+def _told(arrival: Arrival) -> Record:
     return {
         "workload_id": arrival.workload_id,
         "owner": arrival.owner,
-        "project": spec.project,
-        "callback": spec.callback.model_dump(mode="json"),
+        "project": arrival.admitted.spec.project,
         "closed": False,
         "created_at": arrival.at,
     }
@@ -218,7 +243,13 @@ def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footin
     moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
     return Ticket(
         id=row["id"],
-        key=LaneKey(row["owner"], row["project"] or "", spec.priority, tuple(backends)),
+        key=LaneKey(
+            row["owner"],
+            row["project"] or "",
+            spec.priority,
+            tuple(backends),
+            len(backends) > 1 and bool(spec.placement.backends),
+        ),
         demand=demand_of_row(row),
         start=start_of(row, spec).model_dump(mode="json"),
         held=row["state"] == WorkloadState.HELD,
@@ -281,9 +312,13 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
+        "phase": "",
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,
+        "number": None,
+        "claimed_name": spec.name if spec.unique_name else None,
+        "removed_at": None,
     }
 
 
@@ -310,9 +345,11 @@ def _accepted(row: Record, admitted: Admitted) -> WorkloadAccepted:
         spec=admitted.spec,
         inputs=[*admitted.inputs, *admitted.own_inputs],
         items_of=admitted.items_of,
+        shared_inputs=len(admitted.inputs) if admitted.own_inputs else None,
         retry_of=row["retry_of"],
         request_hash=row["request_hash"],
         schedule_id=row["schedule_id"],
         batch_id=row["batch_id"],
+        number=row["number"],
         at=row["created_at"],
     )

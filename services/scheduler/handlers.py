@@ -14,6 +14,7 @@ from contracts.commands import (
     DeleteSchedule,
     HoldWorkload,
     PauseSchedule,
+    RemoveWorkload,
     ReplaceSchedule,
     ResumeSchedule,
     RetryWorkload,
@@ -34,14 +35,19 @@ from contracts.hook_commands import (
     TestSubscription,
 )
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
+from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
+from contracts.mail_commands import RefuseMail, WishMail
+from contracts.mail_queries import GetMailStanding, ReadMailTicket
 from contracts.queries import (
     BackendView,
     ExplainWorkload,
+    FindWorkload,
     GetBatch,
     GetHistory,
     GetSchedule,
     GetTask,
     GetWorkload,
+    ListApplications,
     ListBackends,
     ListBatches,
     ListSchedules,
@@ -58,6 +64,7 @@ from services.chassis.errors import invalid_from
 from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
+from .reports import READER
 from .schedules.service import ScheduleService
 from .webhooks.service import HookService
 
@@ -85,15 +92,18 @@ def register(bus: Bus, parts: Parts) -> None:
             HoldWorkload: service.hold,
             StartWorkload: service.start,
             RetryWorkload: service.retry,
+            RemoveWorkload: service.remove,
             ShareWorkload: parts.sharing.share,
             UnshareWorkload: parts.sharing.unshare,
             **_many_commands(batches, schedules),
             **_hook_commands(parts.hooks.service),
+            **_other_commands(parts),
         }
     )
     bus.answer_queries(
         {
             GetWorkload: service.get,
+            FindWorkload: service.find,
             GetHistory: service.history,
             ExplainWorkload: parts.explainer.explain,
             ListWorkloads: service.page,
@@ -102,12 +112,13 @@ def register(bus: Bus, parts: Parts) -> None:
             GlanceWorkloads: service.glance,
             **_many_queries(batches, schedules),
             **_hook_queries(parts.hooks.service),
+            **_other_queries(parts),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
             ListBackends: list_backends,
         }
     )
-    bus.follow("RUNS", [report_subject()], "scheduler-reports", take_report)
+    bus.follow("RUNS", [report_subject()], READER, take_report)
 
 
 def _many_commands(batches: BatchService, schedules: ScheduleService) -> dict[type[Any], CommandHandler]:
@@ -129,6 +140,27 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
         ListBatches: batches.page,
         GetSchedule: schedules.get,
         ListSchedules: schedules.page,
+    }
+
+
+def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
+    """Return those about outside workers and mail."""
+    return {
+        TakeLeases: parts.leases.take,
+        ReportLease: parts.leases.report,
+        WishMail: parts.mail.service.wish,
+        RefuseMail: parts.mail.service.refuse,
+    }
+
+
+def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
+    """Return those about outside workers, mail and applications."""
+    return {
+        GetLease: parts.leases.get,
+        UseLease: parts.leases.use,
+        GetMailStanding: parts.mail.service.get,
+        ReadMailTicket: parts.mail.service.read,
+        ListApplications: parts.shelf.answer,
     }
 
 
@@ -172,5 +204,6 @@ def _view(standing: Standing) -> BackendView:
         healthy=not standing.trouble,
         detail=standing.trouble,
         capabilities=sorted(backend.capabilities),
+        on_request=backend.on_request,
         **known,
     )

@@ -86,6 +86,7 @@ class Journey:
         allocation: Allocation | None = None,
         usage: Usage | None = None,
         inputs: list[FrozenInput] | None = None,
+        phase: str = "",
     ) -> None:
         """Move to *new*; raises `ConflictError` where the table has no such move."""
         old, row = self.state, self._row
@@ -100,6 +101,7 @@ class Journey:
             state=new.value,
             reason=reason.value,
             message=message,
+            phase=phase,
             revision=row["revision"] + 1,
             updated_at=at,
             backend=backend or row["backend"],

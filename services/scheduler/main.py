@@ -14,6 +14,7 @@ import uvloop
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from contracts.errors import UnavailableError
+from services.chassis.connecting import until_it_answers
 from services.chassis.service import Frame, open_frame
 
 from .catching_up.log import catch_up
@@ -40,7 +41,7 @@ async def main(settings: SchedulerSettings) -> None:
         parts = Parts(frame, settings)
         register(frame.bus, parts)
         parts.connect(frame)
-        await catch_up(frame.unit, frame.bus)
+        await until_it_answers(lambda: catch_up(frame.unit, frame.bus), settings.nats)
         reconciler = Reconciler(
             unit=frame.unit,
             bus=frame.bus,
@@ -53,7 +54,8 @@ async def main(settings: SchedulerSettings) -> None:
         await parts.vigils.listen()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
-            frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run(), parts.hooks.run()
+            *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
+            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run()),
         )
 
 

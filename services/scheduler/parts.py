@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
+from services.chassis.unit import UnitOfWork
 
 from .activities.array import ArrayActivities
 from .activities.job import JobActivities
@@ -14,10 +15,15 @@ from .admission import Admission
 from .arrays.desk import ArrayDesk
 from .backends.registry import make_backends
 from .batches.service import BatchService
+from .catalog.shelf import Shelf
+from .catalog.sources import source_of
 from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
+from .mail.parts import MailParts
 from .probes import Probes
+from .pulls.desk import LeaseDesk
+from .pulls.keeper import PullKeeper
 from .queue.clock import QueueClock
 from .queue.dependencies import Dependencies
 from .queue.dispatcher import Dispatcher
@@ -43,12 +49,21 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
-        self.backends = backends = make_backends(section.backends, frame.bus)
+        self.backends = backends = make_backends(section.backends, frame.bus, unit)
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
-        self.hooks = HookParts(frame, settings)
-        self.admission = admission = Admission(backends=backends, ask=frame.bus.ask, gate=self.hooks.gate)
+        self.mail = MailParts(frame, settings)
+        self.hooks = HookParts(frame, settings, self.mail)
+        source = source_of(section.applications, settings.data, settings.storage.s3)
+        self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
+        self.admission = admission = Admission(
+            backends=backends,
+            ask=frame.bus.ask,
+            gate=self.hooks.gate,
+            offered=self.shelf.current,
+            mail=self.mail.gate,
+        )
         self.service = WorkloadService(unit=unit, admission=admission, dispatcher=dispatcher)
         self.sharing = SharingService(unit=unit)
         entrance = Entrance(dispatcher)
@@ -59,6 +74,9 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
+        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
+        self.leases = LeaseDesk(unit=unit, backends=pulled)
+        self.keeper = PullKeeper(unit=unit, backends=pulled)
         self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
@@ -67,16 +85,23 @@ class Parts:
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
-        self.watch = RunWatch(unit=unit, backends=backends, desk=self.desk, settings=section.watch)
+        self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.activities = (
-            JobActivities(
-                unit=unit,
-                backends=backends,
-                tickets=self.tickets,
-                freeze_rest=admission.freeze_rest,
-                vigils=vigils,
-            ),
+        self.activities = self._activities(unit)
+
+    def _activities(
+        self, unit: UnitOfWork
+    ) -> tuple[JobActivities, ScheduleActivities, ArrayActivities, HookActivities]:
+        """Return what workflows have done."""
+        jobs = JobActivities(
+            unit=unit,
+            backends=self.backends,
+            tickets=self.tickets,
+            freeze_rest=self.admission.freeze_rest,
+            vigils=self.vigils,
+        )
+        return (
+            jobs,
             ScheduleActivities(firing=self.firing),
             ArrayActivities(self.desk),
             HookActivities(self.hooks.deliverer),
@@ -88,5 +113,6 @@ class Parts:
         frame.sinks[SCHEDULES_SINK] = self.mirror
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
+        frame.doctor.add("applications", self.shelf.findings)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
             frame.doctor.add(probe.__name__, probe)

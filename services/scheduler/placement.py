@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contracts.errors import InvalidError, RefusedError
 from contracts.spec import JobSpec
 
 from .backends.base import Backend, Capability, Capacity
 from .backends.registry import Backends, Standing
 
-__all__ = ["choose", "require_possible"]
+__all__ = ["choose", "later_than", "next_after", "require_possible"]
 
 
 async def require_possible(spec: JobSpec, backends: Backends) -> list[str]:
@@ -16,19 +18,41 @@ async def require_possible(spec: JobSpec, backends: Backends) -> list[str]:
     return [standing.backend.name for standing in _candidates(spec, await _considered(spec, backends))]
 
 
-async def choose(spec: JobSpec, backends: Backends) -> Backend:
-    """Return the backend with the most free room among those that can hold the job."""
-    return max(_candidates(spec, await _considered(spec, backends)), key=_free).backend
+async def choose(spec: JobSpec, backends: Backends, tried: Sequence[str] = ()) -> Backend:
+    """Return where an attempt goes: of several that were named the first that answers, else the one with most room.
+
+    Those that it was taken back from, *tried*, come last.
+    """
+    possible = _candidates(spec, await _considered(spec, backends))
+    left = [standing for standing in possible if standing.backend.name not in tried] or possible
+    if spec.placement.backends:
+        return next((standing for standing in left if not standing.trouble), left[0]).backend
+    return max(left, key=_free).backend
+
+
+async def next_after(spec: JobSpec, backends: Backends, name: str, tried: Sequence[str] = ()) -> Backend | None:
+    """Return who takes an attempt that was not begun on a backend: the first one named after it that answers."""
+    later = [other for other in later_than(name, spec.placement.backends, tried) if backends.get(other)]
+    standings = [await backends.standing(backends.require(other)) for other in later]
+    fitting = [standing for standing in standings if _refusal(spec, standing) is None]
+    return next((standing.backend for standing in fitting if not standing.trouble), None)
+
+
+def later_than(name: str, named: Sequence[str], tried: Sequence[str]) -> list[str]:
+    """Return the backends that were named after one and not tried."""
+    return [other for other in named[named.index(name) + 1 :] if other not in tried] if name in named else []
 
 
 async def _considered(spec: JobSpec, backends: Backends) -> list[Standing]:
-    wanted = spec.placement.backend
-    if wanted is None:
-        return await backends.standings()
-    found = backends.get(wanted)
-    if found is None:
-        raise InvalidError.of("placement.backend", f"there is no {wanted!r}; there are: {', '.join(backends.names)}")
-    return [await backends.standing(found)]
+    wanted = spec.placement.named
+    if not wanted:
+        return await backends.standings(of_all=False)
+    found = {name: backends.get(name) for name in wanted}
+    for place, (name, backend) in enumerate(found.items()):
+        if backend is None:
+            field = f"placement.backends.{place}" if spec.placement.backends else "placement.backend"
+            raise InvalidError.of(field, f"there is no {name!r}; there are: {', '.join(backends.names)}")
+    return [await backends.standing(backend) for backend in found.values() if backend]
 
 
 def _candidates(spec: JobSpec, standings: list[Standing]) -> list[Standing]:
@@ -47,11 +71,20 @@ def _candidates(spec: JobSpec, standings: list[Standing]) -> list[Standing]:
 
 def _refusal(spec: JobSpec, standing: Standing) -> RefusedError | None:
     backend, name = standing.backend, standing.backend.name
-    if spec.image and Capability.IMAGES not in backend.capabilities:
+    # The program of an application runs as it is where there are no containers.
+    if spec.image and spec.application is None and Capability.IMAGES not in backend.capabilities:
         return InvalidError.of("image", f"the backend {name!r} runs no containers")
     if spec.resources.nodes > 1 and Capability.MULTI_NODE not in backend.capabilities:
         return InvalidError.of("resources.nodes", f"the backend {name!r} has one node")
-    return None if standing.capacity is None else _too_large(spec, standing.capacity, name)
+    if spec.resources.gpus.architecture and Capability.ARCHITECTURES not in backend.capabilities:
+        return InvalidError.of("resources.gpus.architecture", f"the backend {name!r} does not know it of its GPUs")
+    if spec.placement.environment and not spec.placement.named and Capability.ENVIRONMENTS not in backend.capabilities:
+        return InvalidError.of("placement.environment", f"the machines of the backend {name!r} are all alike")
+    if spec.array and Capability.ARRAYS not in backend.capabilities:
+        return InvalidError.of("array", f"the backend {name!r} takes single jobs")
+    return (
+        None if standing.capacity is None or standing.backend.is_patient else _too_large(spec, standing.capacity, name)
+    )
 
 
 def _too_large(spec: JobSpec, room: Capacity, name: str) -> RefusedError | None:

@@ -128,7 +128,8 @@ class Probes:
 
 def _of_backend(standing: Standing) -> Iterable[Finding]:
     name = standing.backend.name
-    if standing.trouble:
+    # Where machines come and go as they like, none being there is no fault: `shunter backends` says so.
+    if standing.trouble and not standing.backend.is_patient:
         yield Finding(
             code="backend-unserved",
             severity=Severity.CRITICAL,

@@ -16,6 +16,8 @@ from contracts.runs import FrozenInput
 from contracts.spec import Input
 from contracts.workloads import Transition, Workload
 
+from .inputs import left_to_freeze
+
 __all__ = ["Record", "inputs_of", "to_glance", "to_json", "to_transition", "to_workload", "with_inputs"]
 
 Record = dict[str, Any]
@@ -50,9 +52,8 @@ def to_transition(row: RowMapping) -> Transition:
 
 def with_inputs(row: RowMapping | Record, inputs: list[FrozenInput]) -> Record:
     """Return what of a row is another when these are the inputs."""
-    targets = {item.target for item in inputs}
-    to_come = [item for item in to_workload(row).spec.inputs if item.target not in targets]
-    named = [Input(source=item.source, path=item.target) for item in inputs] + to_come
+    named = [Input(source=item.source, path=item.target) for item in inputs]
+    named += left_to_freeze(to_workload(row).spec, inputs)
     return {"spec": {**row["spec"], "inputs": _written(named)}, "inputs": _written(inputs)}
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import structlog
+from nats.js.errors import NotFoundError
 
 from contracts.model import now
 from contracts.runs import RunReport, Step, StepName
 from contracts.states import Reason, WorkloadState, may_move
-from services.chassis.bus import Delivery
+from contracts.subjects import report_subject
+from services.chassis.bus import Bus, Delivery
+from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork, Work
 
 from .arrays.reports import take_bundle_report
@@ -21,7 +24,12 @@ from .temporal import TEMPORAL_SINK, Signal
 from .vigils import Vigil, Vigils
 from .workflows.words import AttemptEnd
 
-__all__ = ["ReportService"]
+__all__ = ["READER", "ReportService", "has_unread", "take_step", "tell_end"]
+
+READER = "scheduler-reports"
+"""The consumer that reads what runners report."""
+
+_STREAM = "RUNS"
 
 _BEFORE_RUNNING = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING})
 _ON_BACKEND = _BEFORE_RUNNING | {WorkloadState.RUNNING}
@@ -29,6 +37,21 @@ _HANDED_OVER = _ON_BACKEND | {WorkloadState.FINISHING}
 """Where an attempt can end: it is recorded as queued before any runner hears of it."""
 
 log = structlog.get_logger(__name__)
+
+
+async def has_unread(bus: Bus, workload_id: str, attempt: int) -> bool:
+    """Say whether a report of an attempt waits to be read: then it is not silent, we have not listened yet."""
+    try:
+        with translated("the reports"):
+            last = await bus.jetstream.get_last_msg(_STREAM, report_subject(workload_id, attempt))
+    except NotFoundError:
+        return False
+    try:
+        with translated("the reports"):
+            reader = await bus.jetstream.consumer_info(_STREAM, READER)
+    except NotFoundError:
+        return True
+    return (last.seq or 0) > (reader.ack_floor.stream_seq if reader.ack_floor else 0)
 
 
 class ReportService:
@@ -53,7 +76,7 @@ class ReportService:
                 stray = report.steps[-1].step is not StepName.DONE
             else:
                 for step in report.steps:
-                    ending = _take_step(work, journey, plausible(step)) or ending
+                    ending = take_step(work, journey, plausible(step)) or ending
                 await journey.save()
                 if ending:
                     vigil = self._say(work, ending, report.workload_id)
@@ -66,7 +89,7 @@ class ReportService:
         """Have the workflow hear of the end of an attempt; returns the step that waits for it, to be told after."""
         vigil = self._vigils.find(workload_id) if end.settled else None
         if vigil is None:
-            work.defer(TEMPORAL_SINK, f"signal/{workload_id}", Signal(ended=end))
+            tell_end(work, workload_id, end)
             return None
         # Should nobody tell it, because we die here, it is done again and finds the workload ended.
         vigil.take()
@@ -83,14 +106,28 @@ class ReportService:
             await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
 
 
-def _take_step(work: Work, journey: Journey, step: Step) -> AttemptEnd | None:
-    """Take one step of an attempt; returns how it ended with the last."""
+def tell_end(work: Work, workload_id: str, end: AttemptEnd) -> None:
+    """Have a workflow hear of the end of an attempt, by a signal."""
+    work.defer(TEMPORAL_SINK, f"signal/{workload_id}", Signal(ended=end))
+
+
+def take_step(work: Work, journey: Journey, step: Step) -> AttemptEnd | None:
+    """Take one step of the present attempt; returns how it ended with the last, which its workflow has to hear."""
     journey.note(seen_at=now())
     match step.step:
         case StepName.STARTING if journey.state is WorkloadState.QUEUED:
-            journey.move(WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+            journey.move(
+                WorkloadState.STARTING, at=step.at, reason=Reason.STARTED, allocation=step.allocation, phase=step.phase
+            )
         case StepName.RUNNING if journey.state in _BEFORE_RUNNING:
-            journey.move(WorkloadState.RUNNING, at=step.at, reason=Reason.STARTED, allocation=step.allocation)
+            journey.move(
+                WorkloadState.RUNNING,
+                at=step.at,
+                reason=Reason.STARTED,
+                message=step.message,
+                allocation=step.allocation,
+                phase=step.phase,
+            )
         case StepName.ALIVE:
             _take_sign_of_life(work, journey, step)
         case StepName.EXITED if journey.state in _ON_BACKEND:
@@ -106,6 +143,8 @@ def _take_sign_of_life(work: Work, journey: Journey, step: Step) -> None:
     row = journey.row
     if journey.state is WorkloadState.RUNNING and row["usage"] is None:
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(runs=row["attempt"]))
+    if step.phase:
+        journey.note(phase=step.phase)
     if step.usage is not None and journey.state in _ON_BACKEND:
         journey.note(usage=step.usage.model_dump(mode="json"))
 
@@ -118,6 +157,7 @@ def _finish(journey: Journey, step: Step) -> None:
         message=step.message,
         exit_code=step.exit_code,
         usage=step.usage,
+        phase=step.phase,
     )
 
 
@@ -125,6 +165,8 @@ def _take_end(journey: Journey, step: Step) -> AttemptEnd:
     if may_move(journey.state, WorkloadState.FINISHING):
         _finish(journey, step)
     row = journey.row
+    if step.phase:
+        journey.note(phase=step.phase)
     logs = {item["path"]: item for item in row["logs"]} | {
         item.path: item.model_dump(mode="json") for item in step.logs
     }

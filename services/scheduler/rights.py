@@ -33,7 +33,7 @@ async def require_on(
     needed: Power = Power.READ,
 ) -> Record:
     """Return the row of a workload, or refuse; for grants is looked only where nothing else lets *principal* in."""
-    if row is None:
+    if row is None or row["removed_at"] is not None:
         raise NotFoundError(f"{workload_id} does not exist")
     power = power_over(principal, row["owner"], row["project"])
     if power < needed:
@@ -50,6 +50,8 @@ async def visible_among(
     visible: set[str] = set()
     others: dict[str, list[str]] = {}
     for row in rows:
+        if row["removed_at"] is not None:
+            continue
         if is_visible(scope, row["owner"], row["project"]):
             visible.add(row["id"])
         else:

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 import orjson
 
-from contracts.commands import CancelWorkload, HoldWorkload, RetryWorkload, StartWorkload, SubmitWorkload
-from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError, RefusedError
+from contracts.commands import (
+    CancelWorkload,
+    HoldWorkload,
+    RemoveWorkload,
+    RetryWorkload,
+    StartWorkload,
+    SubmitWorkload,
+)
+from contracts.errors import ConflictError, ForbiddenError, InvalidError, MismatchError, NotFoundError, RefusedError
 from contracts.events import WorkloadCancelRequested
 from contracts.glances import GlanceWorkloads
 from contracts.model import now
 from contracts.principals import Level, Principal
-from contracts.queries import GetHistory, GetWorkload, History, ListWorkloads
+from contracts.queries import FindWorkload, GetHistory, GetWorkload, History, ListWorkloads
 from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
 from contracts.states import HOLDS_ROOM, Reason, WorkloadState
@@ -34,8 +41,11 @@ from .arrays.store import find_array
 from .arrays.views import ArrayViews
 from .entrance import Arrival, Entrance
 from .journey import Journey
+from .mail.notices import find_notice
+from .numbers import find_numbered
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_glance, to_json, to_transition, to_workload
+from .removing import remove
 from .rights import pass_on, require_on, shared_words
 from .temporal import TEMPORAL_SINK, Signal
 from .webhooks.records import callback_of
@@ -98,7 +108,7 @@ class WorkloadService:
         # What it waited for is over; somebody wants it to run now.
         spec = await self._with_secret(old, to_workload(old).spec)
         spec = spec.model_copy(update={"hold": False, "start_at": None, "after": []})
-        owner = Principal(subject=old["owner"], projects={old["project"]: Level.MEMBER} if old["project"] else {})
+        owner = await self._owner_of(old)
         return await self._let_in(
             delivery,
             Arrival(
@@ -111,6 +121,13 @@ class WorkloadService:
                 retry_of=old["id"],
             ),
         )
+
+    async def _owner_of(self, old: Record) -> Principal:
+        """Return whose a workload is, with the address that they had when it was submitted."""
+        projects = {old["project"]: Level.MEMBER} if old["project"] else {}
+        async with self._unit.looking_up() as connection:
+            told = await find_notice(connection, old["id"]) if to_workload(old).spec.notify else None
+        return Principal(subject=old["owner"], projects=projects, email=told.own if told else None)
 
     async def _with_secret(self, old: Record, spec: JobSpec) -> JobSpec:
         """Return the spec of a workload with the secret that its record does not hold."""
@@ -134,13 +151,13 @@ class WorkloadService:
 
     async def _admit_again(self, old: Record, spec: JobSpec, owner: Principal, tasks: str) -> Admitted:
         if spec.array is None and tasks == "all":
-            return await self._admission.admit(spec, owner)
+            return await self._admission.admit_again(spec, owner)
         async with self._unit.reading() as connection:
             if tasks == "failed":
                 spec = await spec_of_failed(connection, old, spec)
             kept = await find_array(connection, old["id"])
             items = await self._keeping.items(connection, kept)
-        return await self._admission.admit(spec, owner, items=items, items_of=kept["items_of"])
+        return await self._admission.admit_again(spec, owner, items=items, items_of=kept["items_of"])
 
     async def cancel(self, command: CancelWorkload, delivery: Delivery) -> Workload:
         """Ask for the end of a workload; it is `canceled` once the backend says that nothing is left."""
@@ -157,6 +174,16 @@ class WorkloadService:
             message = command.message or f"canceled by {command.principal.subject}"
             await self.request_cancel(work, journey, message)
             return to_workload(journey.row)
+
+    async def remove(self, command: RemoveWorkload, delivery: Delivery) -> Workload:
+        """Have a workload gone, at once; what has not ended is ended as well."""
+        async with self._unit.handling(delivery.message_id, delivery.context) as work:
+            if work is None:
+                return to_workload(await self._known(command.workload_id))
+            journey = await self._journey(work, command.principal, command.workload_id, Power.OWN)
+            if not journey.state.is_terminal and not journey.row["cancel_requested"]:
+                await self.request_cancel(work, journey, f"removed by {command.principal.subject}")
+            return to_workload(await remove(work, journey.row))
 
     async def hold(self, command: HoldWorkload, delivery: Delivery) -> Workload:
         """Keep a workload that waits here from going."""
@@ -208,6 +235,12 @@ class WorkloadService:
         """Return one workload, written."""
         return Written(to_json(await self._visible(query.principal, query.workload_id)))
 
+    async def find(self, query: FindWorkload) -> Written:
+        """Return the workload of a number, written."""
+        async with self._unit.looking_up() as connection:
+            row = await find_numbered(connection, query.number)
+            return Written(to_json(await require_on(connection, row, query.principal, f"job {query.number}")))
+
     async def history(self, query: GetHistory) -> History:
         """Return all moves of a workload."""
         await self._visible(query.principal, query.workload_id)
@@ -247,15 +280,23 @@ class WorkloadService:
         async with self._unit.looking_up() as connection:
             return await store.find(connection, workload_id)
 
+    async def _known(self, workload_id: str) -> Record:
+        found = await self._find(workload_id)
+        if found is None:
+            raise NotFoundError(f"{workload_id} does not exist")
+        return found
+
     async def _visible(self, principal: Principal, workload_id: str, needed: Power = Power.READ) -> Record:
         async with self._unit.looking_up() as connection:
             row = await store.find(connection, workload_id)
             return await require_on(connection, row, principal, workload_id, needed)
 
-    async def _journey(self, work: Work, principal: Principal, workload_id: str) -> Journey:
+    async def _journey(
+        self, work: Work, principal: Principal, workload_id: str, needed: Power = Power.CONTROL
+    ) -> Journey:
         journey = await store.open_journey(work, workload_id)
         row = journey.row if journey else None
-        await require_on(work.connection, row, principal, workload_id, Power.CONTROL)
+        await require_on(work.connection, row, principal, workload_id, needed)
         assert journey is not None
         return journey
 

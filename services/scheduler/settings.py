@@ -10,9 +10,14 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from services.chassis.settings import ChassisSettings, Server
 
+from .catalog.settings import ApplicationSettings, StorageGlance
+from .mail.settings import Mail
+from .patience import Patience
+
 __all__ = [
     "BackendSettings",
     "Limits",
+    "PullSettings",
     "QueueSettings",
     "SchedulerSection",
     "SchedulerSettings",
@@ -31,11 +36,38 @@ class TemporalSettings(BaseModel):
     task_queue: str = "shunter-workloads"
 
 
+class PullSettings(BaseModel):
+    """Who may take work, and for how long it is lent. All times in seconds."""
+
+    workers: list[str] = ["workers"]
+    """The projects whose members may; admins of the site may too. They see the files of whatever job they take."""
+    environment: str = "local"
+    """What sort of machine a worker is."""
+    environments: dict[str, str] = {}
+    """What else it is, by the project that its user is in."""
+    lease: float = Field(default=60.0, gt=0)
+    """Silence after which an attempt goes to another worker."""
+    begin_within: float = Field(default=3600.0, gt=0)
+    """Time from a lease to the start of the program, however often the worker says that it is alive."""
+    finish_within: float = Field(default=3600.0, gt=0)
+    """Time from the end of the program to the last word."""
+    alive: float = Field(default=60.0, gt=0)
+    """A worker that has said something so lately counts as being there."""
+    look: float = Field(default=2.0, gt=0)
+    """The pause between two looks for silent ones."""
+    retries: int = Field(default=2, ge=0, le=100)
+    """How many attempts of a job may get lost."""
+    open: bool = False
+    """Whether jobs that name no backend may go there."""
+
+
 class BackendSettings(BaseModel):
     """One cluster."""
 
     name: str = Field(default="local", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    kind: Literal["local"] = "local"
+    kind: Literal["local", "pull"] = "local"
+    pull: PullSettings = PullSettings()
+    """Of a backend whose work outside workers take."""
 
 
 class Watch(BaseModel):
@@ -64,7 +96,7 @@ HostPattern = Annotated[
 """A host, an address, `*.example.org` for all below a name, or `*` for every host that is not ours to protect."""
 
 
-class Webhooks(BaseModel):
+class Webhooks(Patience):
     """Where users may have events sent to, and how often that is tried."""
 
     allow: list[HostPattern] = []
@@ -82,11 +114,6 @@ class Webhooks(BaseModel):
     """Seconds that one try may take, from the look-up of the name to the answer."""
     answer_limit: int = Field(default=64 * 2**10, ge=0)
     """Bytes that are read of an answer; what it says beyond its status is of no interest."""
-    attempts: int = Field(default=16, ge=1, le=100)
-    """Tries, after which an event is a dead letter."""
-    first_pause: float = Field(default=2.0, gt=0)
-    """Seconds before the second try; each further pause is twice as long."""
-    longest_pause: float = Field(default=3600.0, gt=0)
     per_host: int = Field(default=4, ge=1)
     """Events that are sent to one host at a time, so that a slow one leaves room for the others."""
     kept: float = Field(default=14.0, gt=0, le=365)
@@ -131,14 +158,18 @@ class SchedulerSection(BaseModel):
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
     webhooks: Webhooks = Webhooks()
+    mail: Mail = Mail()
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
+    applications: ApplicationSettings = ApplicationSettings()
 
 
 class SchedulerSettings(ChassisSettings):
     """Everything that the scheduler reads."""
 
     scheduler: SchedulerSection = SchedulerSection()
+    storage: StorageGlance = StorageGlance()
+    """What others say of the store."""
 
     @property
     def database_url(self) -> str:

@@ -90,8 +90,10 @@ def _filters(query: ListWorkloads) -> list[ColumnElement[bool]]:
         table.name: query.job_name,
         table.schedule_id: query.schedule_id,
         table.batch_id: query.batch_id,
+        table.number: query.number,
     }
-    found = [column == value for column, value in plain.items() if value is not None]
+    found: list[ColumnElement[bool]] = [table.removed_at.is_(None)]
+    found += [column == value for column, value in plain.items() if value is not None]
     found += [table.labels[name].as_string() == value for name, value in query.label.items()]
     if query.states:
         found.append(table.state.in_([state.value for state in query.states]))
@@ -133,7 +135,8 @@ async def glance(
 
     What is granted to one of *words* is among them.
     """
-    whole = select(*_GLANCED, workloads.c.seq).order_by(workloads.c.seq.desc())
+    whole = select(*_GLANCED, workloads.c.seq).where(workloads.c.removed_at.is_(None))
+    whole = whole.order_by(workloads.c.seq.desc())
     if query.ids:
         whole = whole.where(workloads.c.id.in_(query.ids))
     if query.has_label is not None:

@@ -21,16 +21,27 @@ from sqlalchemy import (
 from services.chassis.database import Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
+from .catalog.tables import add_catalog_table
+from .counters import add_counters_table
+from .mail.tables import add_mail_tables
+from .pulls.tables import add_pull_tables
+
 __all__ = [
     "METADATA",
     "arrays",
     "batches",
     "bundles",
     "callbacks",
+    "catalog",
+    "counters",
     "deliveries",
     "dependencies",
     "grants",
     "hook_position",
+    "mail_refusals",
+    "notices",
+    "pull_workers",
+    "pulls",
     "schedule_runs",
     "schedules",
     "subscriptions",
@@ -84,15 +95,32 @@ workloads = Table(
     Column("awaited", Boolean, nullable=False, server_default=false()),
     Column("cause", String(64)),
     Column("tasks", JSON(none_as_null=True)),
+    Column("phase", String(64), nullable=False, server_default=""),
+    Column("number", BigInteger),
+    Column("claimed_name", String(128)),
+    Column("removed_at", Moment),
 )
 """`seen_at` is the last sign of life of the present attempt; `awaited` says that others wait for its end; `tasks`
-counts those of an array."""
+counts those of an array; `claimed_name` is its name while no other one of its owner may claim that. What was removed
+stays for those who sum up and replay."""
 
 Index("ix_workloads_owner_seq", workloads.c.owner, workloads.c.seq)
 Index("ix_workloads_project_seq", workloads.c.project, workloads.c.seq)
 Index("ix_workloads_state_seq", workloads.c.state, workloads.c.seq)
 Index("ix_workloads_schedule_seq", workloads.c.schedule_id, workloads.c.seq)
 Index("ix_workloads_batch_seq", workloads.c.batch_id, workloads.c.seq)
+Index("ix_workloads_number", workloads.c.number, unique=True)
+_claimed = workloads.c.claimed_name.is_not(None)
+Index(
+    "ix_workloads_claimed",
+    workloads.c.owner,
+    workloads.c.claimed_name,
+    unique=True,
+    sqlite_where=_claimed,
+    postgresql_where=_claimed,
+)
+
+counters = add_counters_table(METADATA)
 
 transitions = Table(
     "transitions",
@@ -305,6 +333,7 @@ deliveries = Table(
     Column("workload_id", String(64)),
     Column("event_id", String(128), nullable=False),
     Column("event_type", String(128), nullable=False),
+    Column("channel", String(16), nullable=False, server_default="webhook"),
     Column("url", String(2048), nullable=False),
     Column("content_type", String(128), nullable=False),
     Column("body", LargeBinary),
@@ -338,5 +367,11 @@ hook_position = Table(
     Column("at", Moment, nullable=False),
 )
 """One row: up to where the event log was looked through for what is to be delivered."""
+
+catalog = add_catalog_table(METADATA)
+notices, mail_refusals = add_mail_tables(METADATA)
 grants = add_grants_table(METADATA, String(64))
 """What is shared with whom: `resource` is the workload, `place` its `seq`, by which lists go."""
+
+pulls, pull_workers = add_pull_tables(METADATA)
+"""What outside workers may lease, and who they are."""

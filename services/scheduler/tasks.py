@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from contracts.runs import RunTask
+from contracts.applications import FILES
+from contracts.runs import RunTask, RunTicket
 
 from .context import workload_context
 from .records import Record, inputs_of, to_workload
 
-__all__ = ["make_task"]
+__all__ = ["make_task", "ticket_of"]
+
+
+def ticket_of(row: Record, attempt: int) -> RunTicket:
+    """Return what an attempt may do at storage."""
+    return RunTicket(
+        owner=row["owner"],
+        project=row["project"],
+        workload_id=row["id"],
+        attempt=attempt,
+        folders=sorted({output["to"] for output in row["spec"]["outputs"] if output.get("to")}),
+    )
 
 
 def make_task(row: Record, *, ticket: str) -> RunTask:
@@ -24,6 +36,7 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         script=spec.script,
         env=spec.env,
         inherit_env=spec.inherit_env,
+        files=FILES if spec.application else None,
         inputs=inputs_of(row),
         outputs=spec.outputs,
         cpus=wanted.total_cpus,
@@ -31,6 +44,10 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         gpus=wanted.total_gpus,
         gpu_model=wanted.gpus.model,
         gpu_memory=None if wanted.gpus.memory is None else int(wanted.gpus.memory),
+        gpu_architecture=wanted.gpus.architecture,
+        image=spec.image,
+        environment=spec.placement.environment,
+        priority=spec.priority,
         walltime=wanted.walltime.total_seconds(),
         ticket=ticket,
         traceparent=workload_context(workload.id).traceparent,

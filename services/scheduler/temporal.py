@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -35,8 +35,8 @@ TEMPORAL_SINK = "temporal"
 _OWNER = SearchAttributeKey.for_keyword("Owner")
 _PROJECT = SearchAttributeKey.for_keyword("Project")
 
-_TASK = timedelta(seconds=5)
-"""A worker that is killed has its workflow's task for so long; it may wait that long for the end of a short job."""
+_STARTS = 8
+"""Workflows that are started at once: more would only take from those who submit, whose jobs wait for room anyway."""
 
 IsOver = Callable[[str], Awaitable[bool]]
 Wake = Callable[[str], Awaitable[None]]
@@ -79,6 +79,7 @@ class TemporalSink:
     def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake) -> None:
         self.task_queue = task_queue
         self._wake = wake
+        self._starting = asyncio.Semaphore(_STARTS)
         self._is_over = is_over
         self._client: Client | None = None
 
@@ -98,7 +99,8 @@ class TemporalSink:
         verb, _, workload_id = row.subject.partition("/")
         try:
             if verb == "start":
-                await self._start(self._client, StartJob.model_validate_json(row.payload))
+                async with self._starting:
+                    await self._start(self._client, StartJob.model_validate_json(row.payload))
             else:
                 await self._signal(self._client, workload_id, Signal.model_validate_json(row.payload))
         except RPCError as error:
@@ -136,7 +138,6 @@ class TemporalSink:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 search_attributes=TypedSearchAttributes(attributes),
                 static_summary=start.title or None,
-                task_timeout=_TASK,
                 request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:

@@ -1,4 +1,7 @@
-"""Looks after attempts that say nothing: what its backend has forgotten is lost, and gets another attempt."""
+"""Looks after attempts that say nothing: what its backend has forgotten is lost, and gets another attempt.
+
+Of a job's attempt only its workflow knows whether it was handed over before the look, so it looks again itself.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from contracts.errors import ShunterError
 from contracts.model import now
 from contracts.runs import run_name
 from contracts.states import Reason
+from services.chassis.bus import Bus
 from services.chassis.unit import UnitOfWork
 
 from .arrays.desk import ArrayDesk
@@ -20,6 +24,7 @@ from .arrays.store import change_bundle, silent_bundles
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
+from .reports import has_unread
 from .settings import Watch
 from .store import count_by_backend, open_journey, silent_runs
 from .temporal import TEMPORAL_SINK, Signal
@@ -35,8 +40,9 @@ log = structlog.get_logger(__name__)
 class RunWatch:
     """Level-triggered: it acts on what it sees, so it may be stopped, doubled or late without harm."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends, desk: ArrayDesk, settings: Watch) -> None:
+    def __init__(self, *, unit: UnitOfWork, bus: Bus, backends: Backends, desk: ArrayDesk, settings: Watch) -> None:
         self._unit = unit
+        self._bus = bus
         self._backends = backends
         self._desk = desk
         self._settings = settings
@@ -51,7 +57,7 @@ class RunWatch:
                 log.exception("watch.failed")
 
     async def look(self) -> int:
-        """Look once; returns how many attempts turned out to be lost."""
+        """Look once; returns how many attempts their backend does not know."""
         since = now() - timedelta(seconds=self._settings.silence)
         async with self._unit.reading() as connection:
             silent = await silent_runs(connection, since)
@@ -74,7 +80,10 @@ class RunWatch:
         if backend is None:
             return None
         try:
-            return await backend.observe(job) is None
+            if await backend.observe(job) is not None:
+                return False
+            # A runner keeps what has ended for a while only, and we may have been away for longer.
+            return None if await has_unread(self._bus, job.workload_id, job.attempt) else True
         except ShunterError as error:
             # As long as the backend is away nothing could run in its place either.
             log.warning("watch.backend_away", backend=backend.name, detail=error.detail)
@@ -104,7 +113,7 @@ class RunWatch:
             journey.note(seen_at=now())
             await journey.save()
             if lost:
-                log.warning("watch.lost", workload=run["id"], attempt=run["attempt"])
+                log.warning("watch.not_found", workload=run["id"], attempt=run["attempt"])
                 end = AttemptEnd(
                     attempt=run["attempt"],
                     reason=Reason.LOST,

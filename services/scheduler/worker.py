@@ -44,7 +44,8 @@ def make_worker(
         task_queue=task_queue,
         workflows=[JobWorkflow, ScheduledRun, DeliveryLine],
         activities=[
-            *(activities.submit_attempt, activities.cancel_attempt, activities.move),
+            *(activities.submit_attempt, activities.cancel_attempt, activities.withdraw_attempt),
+            *(activities.look_up_attempt, activities.move),
             *(arrays.hand_out_tasks, arrays.recall_tasks, arrays.conclude_array),
             *(schedules.fire_schedule, schedules.cancel_run, schedules.is_run_over),
             hooks.deliver_line,

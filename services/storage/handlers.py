@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from contracts.commands import Command, CompleteUpload, DeleteFile, ShareFolder, UnshareFolder
-from contracts.files import Deleted, FileRecord
-from contracts.grants import Grant
+from contracts.file_commands import (
+    DropFolderRule,
+    MakeFolder,
+    MoveFile,
+    PurgeVersions,
+    RestoreFile,
+    RestoreVersion,
+    SetFolderRule,
+)
+from contracts.file_queries import GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
 from contracts.queries import (
     DownloadFile,
     DownloadRunInputs,
@@ -21,65 +32,121 @@ from contracts.queries import (
     Query,
     ResumeUpload,
 )
+from contracts.subjects import event_subject
+from contracts.transfers import DownloadFolder, OpenForm
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import translated
 
+from .contents import ContentService
+from .forms import FormService
+from .freezing import Freezer
+from .names import NameService
+from .removals import Removals
+from .ruling import RuleService
 from .runs import RunService
 from .service import FileService
 from .sharing import SharingService
 from .uploads import UploadService
+from .versions import VersionService
 
-__all__ = ["register"]
+__all__ = ["Parts", "register"]
 
 _Q = TypeVar("_Q", bound=Query)
 
 
-def register(
-    bus: Bus, *, files: FileService, uploads: UploadService, runs: RunService, sharing: SharingService
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What storage is made of, as far as it hears anything."""
+
+    files: FileService
+    names: NameService
+    rules: RuleService
+    versions: VersionService
+    forms: FormService
+    contents: ContentService
+    freezer: Freezer
+    uploads: UploadService
+    runs: RunService
+    sharing: SharingService
+    removals: Removals
+
+
+def register(bus: Bus, parts: Parts) -> None:
     """Have *bus* hand commands and questions to the services."""
 
-    async def complete_upload(command: CompleteUpload, delivery: Delivery) -> FileRecord:
+    async def take_removal(raw: bytes, delivery: Delivery) -> None:
         with translated("the database"):
-            return await uploads.complete(command, cause=delivery.message_id, context=delivery.context)
+            await parts.removals.take(raw, delivery)
 
-    async def delete_file(command: DeleteFile, delivery: Delivery) -> Deleted:
-        with translated("the database"):
-            return await files.delete(command, cause=delivery.message_id, context=delivery.context)
+    bus.handle_commands(_commands(parts))
+    bus.answer_queries(_queries(parts))
+    bus.follow("EVENTS", [event_subject("workload", "removed")], "storage-removals", take_removal)
 
-    async def share(command: ShareFolder, delivery: Delivery) -> Grant:
-        with translated("the database"):
-            return await sharing.share(command, cause=delivery.message_id, context=delivery.context)
 
-    async def unshare(command: UnshareFolder, delivery: Delivery) -> Grant:
-        with translated("the database"):
-            return await sharing.unshare(command, cause=delivery.message_id, context=delivery.context)
-
-    commands: dict[type[Command], CommandHandler] = {
-        CompleteUpload: complete_upload,
-        DeleteFile: delete_file,
-        ShareFolder: share,
-        UnshareFolder: unshare,
+def _commands(parts: Parts) -> dict[type[Command], CommandHandler]:
+    return {
+        CompleteUpload: _obeying(parts.uploads.complete),
+        DeleteFile: _obeying(parts.files.delete, parts.forms),
+        MakeFolder: _obeying(parts.names.make),
+        MoveFile: _obeying(parts.names.move, parts.forms),
+        SetFolderRule: _obeying(parts.rules.set),
+        DropFolderRule: _obeying(parts.rules.drop),
+        RestoreVersion: _obeying(parts.versions.restore_version),
+        RestoreFile: _obeying(parts.versions.restore),
+        PurgeVersions: _obeying(parts.versions.purge),
+        ShareFolder: _obeying(parts.sharing.share),
+        UnshareFolder: _obeying(parts.sharing.unshare),
     }
-    queries: dict[type[Query], QueryHandler] = {
-        GetFile: _answering(files.get),
-        ListFiles: _answering(files.page),
-        DownloadFile: _answering(files.download),
-        FreezeInputs: _answering(files.freeze),
-        FolderGrants: _answering(sharing.given),
-        FoldersSharedWith: _answering(sharing.received),
-        OpenUpload: _answering(uploads.open),
-        ResumeUpload: _answering(uploads.resume),
-        DownloadRunInputs: _answering(runs.downloads),
-        OpenRunUpload: _answering(runs.open_upload),
+
+
+def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
+    return {
+        GetFile: _looking(parts.forms, parts.files.get),
+        GetFolder: _looking(parts.forms, parts.names.folder),
+        ListFiles: _looking(parts.forms, parts.files.page),
+        DownloadFile: _looking(parts.forms, parts.files.download),
+        FreezeInputs: _looking(parts.forms, parts.freezer.freeze),
+        ListFolderRules: _answering(parts.rules.page),
+        GetStorageUsage: _answering(parts.rules.usage),
+        ListOwners: _answering(parts.rules.owners),
+        ListVersions: _answering(parts.versions.page),
+        FolderGrants: _answering(parts.sharing.given),
+        FoldersSharedWith: _answering(parts.sharing.received),
+        DownloadFolder: _looking(parts.forms, parts.contents.download),
+        OpenForm: _answering(parts.forms.open),
+        OpenUpload: _answering(parts.uploads.open),
+        ResumeUpload: _answering(parts.uploads.resume),
+        DownloadRunInputs: _answering(parts.runs.downloads),
+        OpenRunUpload: _answering(parts.runs.open_upload),
     }
-    bus.handle_commands(commands)
-    bus.answer_queries(queries)
+
+
+def _obeying(method: Callable[..., Awaitable[BaseModel]], forms: FormService | None = None) -> CommandHandler:
+    """Have a command obeyed; with *forms*, after what came by them was taken in."""
+
+    async def obey(command: Command, delivery: Delivery) -> BaseModel:
+        with translated("the database"):
+            if forms:
+                await forms.look(command.principal.subject)  # type: ignore[attr-defined]
+            return await method(command, cause=delivery.message_id, context=delivery.context)
+
+    return obey
 
 
 def _answering(method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
     async def answer(query: _Q) -> Any:
         with translated("the database"):
+            return await method(query)
+
+    return answer
+
+
+def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> QueryHandler:
+    """Have what came by forms taken in first."""
+
+    async def answer(query: _Q) -> Any:
+        with translated("the database"):
+            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
             return await method(query)
 
     return answer

@@ -12,12 +12,12 @@ from contracts.errors import InvalidError
 from contracts.files import Folder
 from contracts.queries import FilePage
 
-from .store import StoredFile
+from .stored import StoredFile
 
-__all__ = ["Fetch", "Listing", "list_page", "successor"]
+__all__ = ["Fetch", "Listing", "cursor_of", "list_page", "start_of", "successor"]
 
-Fetch = Callable[[str, str | None, int], Awaitable[list[StoredFile]]]
-"""Gives at most so many files by path, from the first argument on and below the second."""
+Fetch = Callable[[str, str | None, int], Awaitable[list[StoredFile | Folder]]]
+"""Gives at most so many files, and folders that were made, by path: from the first argument on and below the second."""
 
 _AFTER = "\x01"
 """No path holds a control character, so nothing lies between a path and the same with this at its end."""
@@ -60,36 +60,41 @@ def successor(prefix: str) -> str | None:
 
 
 async def list_page(listing: Listing, fetch: Fetch) -> FilePage:
-    """Fetch one page."""
+    """Fetch one page. Folders that were made are on it also where it goes into folders."""
     if _CONTROL.search(listing.prefix):
         raise InvalidError.of("prefix", "control characters are not allowed in a path")
     end = successor(listing.prefix)
-    page = _Page(max(_start_of(listing.cursor), listing.prefix))
+    page = _Page(max(start_of(listing.cursor), listing.prefix))
     while True:
         # One more than fits tells whether there is another page.
         wanted = listing.limit + 1 - len(page)
-        files = await fetch(page.start, end, wanted)
-        if not _take(listing, page, files):
+        found = await fetch(page.start, end, wanted)
+        if not _take(listing, page, found):
             return _answer(page, more=True)
-        if len(files) < wanted:
+        if len(found) < wanted:
             return _answer(page, more=False)
 
 
-def _take(listing: Listing, page: _Page, files: list[StoredFile]) -> bool:
+def _take(listing: Listing, page: _Page, found: list[StoredFile | Folder]) -> bool:
     """Put files or their folders on the page; False when it is full."""
-    for file in files:
-        if file.path < page.start:
+    for one in found:
+        if one.path < page.start:
             continue
+        if one.path == listing.prefix and isinstance(one, Folder):
+            continue  # the folder itself is not among what is in it
         if len(page) == listing.limit:
             return False
-        folder = None if listing.recursive else _folder_of(file.path, listing.prefix)
-        if folder is None:
-            page.files.append(file)
-            page.start = file.path + _AFTER
-        else:
+        folder = None if listing.recursive else _folder_of(one.path, listing.prefix)
+        if folder is not None:
             page.folders.append(folder)
             # All that is in the folder is passed over at once, however much it is.
-            page.start = successor(folder) or file.path
+            page.start = successor(folder) or one.path
+            continue
+        if isinstance(one, StoredFile):
+            page.files.append(one)
+        else:
+            page.folders.append(one.path)
+        page.start = one.path + _AFTER
     return True
 
 
@@ -102,15 +107,17 @@ def _answer(page: _Page, *, more: bool) -> FilePage:
     return FilePage(
         items=[file.to_record() for file in page.files],
         folders=[Folder(path=path) for path in page.folders],
-        next_cursor=_cursor_of(page.start) if more else None,
+        next_cursor=cursor_of(page.start) if more else None,
     )
 
 
-def _cursor_of(start: str) -> str:
+def cursor_of(start: str) -> str:
+    """Return the cursor of a list that goes on at a text."""
     return base64.urlsafe_b64encode(start.encode()).decode().rstrip("=")
 
 
-def _start_of(cursor: str | None) -> str:
+def start_of(cursor: str | None) -> str:
+    """Return where a list goes on, or refuse what is no cursor."""
     if not cursor:
         return ""
     try:

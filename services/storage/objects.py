@@ -1,35 +1,13 @@
-"""The object store, by the minio client: each call in a thread, big objects in pieces."""
+"""What storage asks of whatever holds the bytes: a bucket of S3, or a folder of this machine."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol
 
-import urllib3
-from minio import Minio
-from minio.datatypes import Part
-from minio.deleteobjects import DeleteObject
-from minio.error import S3Error
-
-from contracts.errors import UnavailableError
-
-from .faults import s3_translated
-from .settings import S3Settings
-
-__all__ = ["Content", "Objects", "StoredPart"]
-
-_PIECE = 2**20
-_TIMEOUT = urllib3.Timeout(connect=3.0, read=30.0)
-_RETRIES = urllib3.Retry(total=2, connect=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
-
-_T = TypeVar("_T")
-_Headers = dict[str, str | list[str] | tuple[str]]
+__all__ = ["Arrival", "Content", "Form", "Objects", "StoredPart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +16,8 @@ class Content:
 
     size: int
     sha256: str
+    parts: tuple[str, ...] = ()
+    """The checksum of each part, where the size of parts was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,167 +29,74 @@ class StoredPart:
     etag: str
 
 
-class Objects:
-    """One bucket. Raises our own errors only; what is gone is deleted and aborted in silence."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a browser POSTs files into a part of the store that is for them alone."""
 
-    def __init__(self, settings: S3Settings, bucket: str) -> None:
-        self._bucket = bucket
-        self._client = _client(settings, settings.endpoint)
-        self._public = _client(settings, settings.public_endpoint or settings.endpoint)
-        # Two pools, so that a short call never waits behind the reading of large objects.
-        self._calls = ThreadPoolExecutor(settings.calls, "s3-call")
-        self._readers = ThreadPoolExecutor(settings.readers, "s3-read")
-        self._closing = threading.Event()
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An object that came by a form."""
+
+    key: str
+    size: int
+    tag: str
+    """Changes with the bytes."""
+
+
+class Objects(Protocol):
+    """One place for objects. Raises our own errors only; what is gone is deleted and aborted in silence."""
 
     def close(self) -> None:
         """Let go of the threads; objects that are being read are put aside."""
-        self._closing.set()
-        self._calls.shutdown(wait=False, cancel_futures=True)
-        self._readers.shutdown(wait=False, cancel_futures=True)
 
     async def check(self) -> None:
-        """Make sure that the bucket is there, making it if it is not; raises when the store does not answer."""
-        await self._call(self._ensure_bucket)
+        """Make sure that the place is there, making it if it is not; raises when the store does not answer."""
 
-    async def presign_get(self, key: str, expires: timedelta, headers: _Headers | None = None) -> str:
-        """Return a URL that gives the object; *headers* override those of the answer (`response-…`)."""
-        return await self._call(
-            lambda: str(
-                self._public.get_presigned_url("GET", self._bucket, key, expires=expires, response_headers=headers)
-            )
-        )
+    async def tidy(self, age: timedelta) -> int:
+        """Remove what crashes left over that is older, and return how many things that were."""
+
+    async def presign_get(self, key: str, expires: timedelta, *, filename: str, content_type: str) -> str:
+        """Return a URL that gives the object under a name, as something to keep and not to show."""
 
     async def presign_gets(self, keys: Sequence[str], expires: timedelta) -> list[str]:
         """Return a URL for each object."""
-        return await self._call(
-            lambda: [str(self._public.presigned_get_object(self._bucket, key, expires)) for key in keys]
-        )
 
     async def presign_put(self, key: str, expires: timedelta) -> str:
         """Return a URL that takes the whole object."""
-        return await self._call(lambda: str(self._public.presigned_put_object(self._bucket, key, expires)))
 
     async def presign_parts(self, key: str, upload_id: str, numbers: Sequence[int], expires: timedelta) -> list[str]:
         """Return a URL that takes it, for each part."""
 
-        def sign() -> list[str]:
-            return [
-                self._public.get_presigned_url(
-                    "PUT",
-                    self._bucket,
-                    key,
-                    expires=expires,
-                    extra_query_params={"uploadId": upload_id, "partNumber": str(number)},
-                )
-                for number in numbers
-            ]
-
-        return await self._call(sign)
-
-    async def begin(self, key: str, content_type: str) -> str:
-        """Begin an upload in parts and return its id."""
-        headers: _Headers = {"Content-Type": content_type}
-        return await self._call(lambda: str(self._client._create_multipart_upload(self._bucket, key, headers)))  # noqa: SLF001 (minio has no public call)
+    async def begin(self, key: str, content_type: str, size: int) -> str:
+        """Begin an upload in parts and return its id; refuses what there is no room for, if the store knows."""
 
     async def parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        """Return the parts that are there."""
-        return await self._call(lambda: self._list_parts(key, upload_id))
+        """Return the parts that are there, by number; of one that came twice maybe both, the newer one last."""
 
     async def complete(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> None:
         """Make the object of its parts; their URLs are worth nothing from now on."""
-        chosen = [Part(part.number, part.etag) for part in parts]
-        await self._call(lambda: self._client._complete_multipart_upload(self._bucket, key, upload_id, chosen))  # noqa: SLF001 (as above)
 
     async def abort(self, key: str, upload_id: str) -> None:
         """Drop an upload and its parts."""
-        await self._call(lambda: self._abort(key, upload_id))
 
     async def exists(self, key: str) -> bool:
         """Say whether the object is there."""
-        return await self._call(lambda: self._exists(key))
 
-    async def measure(self, key: str, expected_size: int) -> Content:
-        """Read the object through for its checksum, if it has the right size."""
-        with s3_translated():
-            running = asyncio.get_running_loop().run_in_executor(self._readers, self._read, key, expected_size)
-            return await running
+    async def measure(self, key: str, expected_size: int, part_size: int | None = None) -> Content:
+        """Read the object through for its checksum, if it has the right size; with *part_size* for those of parts."""
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, a thousand at most."""
-        await self._call(lambda: self._delete(keys))
 
-    async def _call(self, function: Callable[[], _T]) -> _T:
-        with s3_translated():
-            return await asyncio.get_running_loop().run_in_executor(self._calls, function)
+    async def form(self, prefix: str, expires: timedelta, most: int) -> Form:
+        """Return a form that takes files of at most *most* bytes, each under *prefix* and its own name."""
 
-    def _ensure_bucket(self) -> None:
-        if self._client.bucket_exists(self._bucket):
-            return
-        try:
-            self._client.make_bucket(self._bucket)
-        except S3Error as error:
-            if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                raise
+    async def arrivals(self, prefix: str) -> list[Arrival]:
+        """Return what came below a prefix."""
 
-    def _list_parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        found: list[StoredPart] = []
-        marker: str | None = None
-        while True:
-            page = self._client._list_parts(self._bucket, key, upload_id, part_number_marker=marker)  # noqa: SLF001
-            found += [StoredPart(part.part_number, part.size or 0, part.etag) for part in page.parts]
-            if not page.is_truncated:
-                return found
-            marker = str(page.next_part_number_marker)
-
-    def _abort(self, key: str, upload_id: str) -> None:
-        try:
-            self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001
-        except S3Error as error:
-            if error.code != "NoSuchUpload":
-                raise
-
-    def _exists(self, key: str) -> bool:
-        try:
-            self._client.stat_object(self._bucket, key)
-        except S3Error as error:
-            if error.code != "NoSuchKey":
-                raise
-            return False
-        return True
-
-    def _read(self, key: str, expected_size: int) -> Content:
-        response = self._client.get_object(self._bucket, key)
-        try:
-            size = int(response.headers["Content-Length"])
-            if size != expected_size:
-                return Content(size, "")
-            digest = hashlib.sha256()
-            while piece := response.read(_PIECE):
-                if self._closing.is_set():
-                    raise UnavailableError("the service is stopping; the object is read again later")
-                digest.update(piece)
-            return Content(size, digest.hexdigest())
-        finally:
-            response.close()
-            response.release_conn()
-
-    def _delete(self, keys: Sequence[str]) -> None:
-        errors = list(self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]))
-        left = [error for error in errors if error.code != "NoSuchKey"]
-        if left:
-            raise UnavailableError(f"the object store did not delete {len(left)} objects: {left[0].code}")
-
-
-def _client(settings: S3Settings, endpoint: str) -> Minio:
-    scheme, separator, host = endpoint.rpartition("://")
-    return Minio(
-        host,
-        settings.access_key,
-        settings.secret_key.get_secret_value(),
-        secure=scheme == "https" if separator else settings.secure,
-        # With the region known, signing a URL asks nobody.
-        region=settings.region,
-        http_client=urllib3.PoolManager(
-            maxsize=settings.calls + settings.readers, timeout=_TIMEOUT, retries=_RETRIES, block=False
-        ),
-    )
+    async def adopt(self, arrival: Arrival, key: str) -> None:
+        """Copy what arrived to a key of its own; raises `NotFoundError` if it is not that any more."""

@@ -53,7 +53,7 @@ class RunService:
         part_size = part_size_for(query.size, self._part_size)
         ticket = UploadTicket(
             owner=run.owner,
-            path=run_path(run, query.path),
+            path=run_path(run, query.path, query.to),
             key=new_key(run.owner),
             size=query.size,
             sha256=query.sha256,

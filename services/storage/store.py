@@ -1,34 +1,34 @@
-"""Statements on storage's tables. Those that write run inside a transaction of their caller's."""
+"""Statements on files, versions of them and uploads. Those that write run inside a transaction of their caller's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.files import FileRecord
 from services.chassis.unit import upsert_for
 
+from .stored import Reason, StoredFile
+from .superseded import supersede
 from .tables import FILES, SUPERSEDED, UPLOADS
+from .usage import add_usage
 
 __all__ = [
     "OpenedUpload",
     "StoredFile",
     "close_upload",
-    "count_caused",
     "doom_upload",
-    "due_superseded",
     "due_uploads",
     "extend_upload",
-    "find_by_key",
     "find_file",
     "find_files",
-    "forget_superseded",
+    "find_object",
+    "find_uploaded",
     "forget_upload",
+    "hold_object",
     "open_upload",
     "put_file",
     "range_of_files",
@@ -41,42 +41,24 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file: who has it under what path, and the object that holds its bytes."""
-
-    owner: str
-    path: str
-    key: str
-    size: int
-    sha256: str
-    content_type: str
-    workload_id: str | None
-    created_at: datetime
-
-    @classmethod
-    def from_row(cls, row: Row[Any]) -> StoredFile:
-        """Read a row of `files` or `superseded`."""
-        return cls(*(getattr(row, name) for name in cls.__dataclass_fields__))
-
-    def to_record(self) -> FileRecord:
-        """Tell of it."""
-        return FileRecord(
-            path=self.path,
-            owner=self.owner,
-            size=self.size,
-            sha256=self.sha256,
-            content_type=self.content_type,
-            created_at=self.created_at,
-            key=self.key,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class OpenedUpload:
     """An upload under way; without *upload_id* it is one PUT."""
 
     key: str
     upload_id: str | None
+    owner: str | None = None
+    path: str | None = None
+    size: int = 0
+
+
+# Built once: building a statement costs more than SQLite takes to run it.
+_FROM = (
+    select(FILES)
+    .where(FILES.c.owner == bindparam("owner"), FILES.c.path >= bindparam("start"))
+    .order_by(FILES.c.path)
+    .limit(bindparam("most"))
+)
+_BETWEEN = _FROM.where(FILES.c.path < bindparam("end"))
 
 
 async def find_file(connection: AsyncConnection, owner: str, path: str) -> StoredFile | None:
@@ -96,23 +78,39 @@ async def find_files(connection: AsyncConnection, owner: str, paths: Iterable[st
     return found
 
 
-async def find_by_key(connection: AsyncConnection, key: str) -> StoredFile | None:
-    """Return the file that an upload made, also if it has been overwritten or deleted since."""
+async def find_uploaded(connection: AsyncConnection, upload: str) -> StoredFile | None:
+    """Return the file that an upload made, also if it has been moved, overwritten or deleted since."""
     for table in (FILES, SUPERSEDED):
-        row = (await connection.execute(select(table).where(table.c.key == key))).first()
+        row = (await connection.execute(select(table).where(table.c.upload == upload))).first()
         if row:
             return StoredFile.from_row(row)
     return None
+
+
+async def find_object(connection: AsyncConnection, owner: str, *, sha256: str, size: int) -> str | None:
+    """Return an object of an owner's that has this content, if a file names one."""
+    same = (FILES.c.owner == owner, FILES.c.sha256 == sha256, FILES.c.size == size)
+    found: str | None = (await connection.execute(select(FILES.c.key).where(*same).limit(1))).scalar()
+    return found
+
+
+async def hold_object(connection: AsyncConnection, owner: str, key: str) -> bool:
+    """Keep the sweep from an object until the commit; says whether it is still there for others to name."""
+    for table in (FILES, SUPERSEDED):
+        named = [table.c.owner == owner, table.c.key == key]
+        if table is SUPERSEDED:
+            named.append(SUPERSEDED.c.doomed.is_(False))
+        if (await connection.execute(select(table.c.key).where(*named).limit(1).with_for_update())).first():
+            return True
+    return False
 
 
 async def range_of_files(
     connection: AsyncConnection, owner: str, start: str, end: str | None, limit: int
 ) -> list[StoredFile]:
     """Return files by path, from *start* on and below *end*."""
-    statement = select(FILES).where(FILES.c.owner == owner, FILES.c.path >= start)
-    if end is not None:
-        statement = statement.where(FILES.c.path < end)
-    rows = await connection.execute(statement.order_by(FILES.c.path).limit(limit))
+    values = {"owner": owner, "start": start, "most": limit}
+    rows = await connection.execute(*((_FROM, values) if end is None else (_BETWEEN, {**values, "end": end})))
     return [StoredFile.from_row(row) for row in rows]
 
 
@@ -133,55 +131,36 @@ async def put_file(connection: AsyncConnection, file: StoredFile, cause: str) ->
         upsert_for(connection)(FILES).values(asdict(file)).on_conflict_do_nothing(index_elements=["owner", "path"])
     )
     if added.rowcount:
+        await add_usage(connection, file.owner, 1, file.size)
         return
     place = (FILES.c.owner == file.owner, FILES.c.path == file.path)
     old = (await connection.execute(select(FILES).where(*place).with_for_update())).one()
-    await _supersede(connection, [StoredFile.from_row(old)], file.created_at, cause)
+    await supersede(connection, [StoredFile.from_row(old)], file.created_at, cause, Reason.OVERWRITTEN)
     await connection.execute(update(FILES).where(*place).values(asdict(file)))
+    await add_usage(connection, file.owner, 0, file.size - old.size)
 
 
 async def remove_files(
-    connection: AsyncConnection, files: Sequence[StoredFile], at: datetime, cause: str
+    connection: AsyncConnection, files: Sequence[StoredFile], at: datetime, cause: str, reason: Reason
 ) -> list[StoredFile]:
-    """Take files away and return those that were still there; their bytes are superseded."""
-    keys = [file.key for file in files]
-    gone: set[str] = set()
-    for start in range(0, len(keys), _AT_ONCE):
-        some = FILES.c.key.in_(keys[start : start + _AT_ONCE])
-        gone |= set((await connection.execute(delete(FILES).where(some).returning(FILES.c.key))).scalars())
-    removed = [file for file in files if file.key in gone]
-    await _supersede(connection, removed, at, cause)
+    """Take files away and return those that were still there under their paths; their bytes are superseded."""
+    removed: list[StoredFile] = []
+    for start in range(0, len(files), _AT_ONCE):
+        some = files[start : start + _AT_ONCE]
+        # By both: one that was moved meanwhile is there no more, and what came under its path is another one.
+        uploads, paths = [file.upload for file in some], [file.path for file in some]
+        gone = delete(FILES).where(FILES.c.upload.in_(uploads), FILES.c.path.in_(paths)).returning(*FILES.c)
+        removed += [StoredFile.from_row(row) for row in await connection.execute(gone)]
+    await supersede(connection, removed, at, cause, reason)
+    for owner in {file.owner for file in removed}:
+        sizes = [file.size for file in removed if file.owner == owner]
+        await add_usage(connection, owner, -len(sizes), -sum(sizes))
     return removed
-
-
-async def _supersede(connection: AsyncConnection, files: Sequence[StoredFile], at: datetime, cause: str) -> None:
-    if files:
-        rows = [{**asdict(file), "superseded_at": at, "cause": cause} for file in files]
-        await connection.execute(insert(SUPERSEDED), rows)
-
-
-async def count_caused(connection: AsyncConnection, cause: str) -> int:
-    """Return how many files a message superseded."""
-    statement = select(func.count()).select_from(SUPERSEDED).where(SUPERSEDED.c.cause == cause)
-    return int((await connection.execute(statement)).scalar_one())
-
-
-async def due_superseded(connection: AsyncConnection, before: datetime, limit: int) -> list[str]:
-    """Return keys that were superseded before a moment, oldest first."""
-    statement = select(SUPERSEDED.c.key).where(SUPERSEDED.c.superseded_at <= before)
-    return list((await connection.execute(statement.order_by(SUPERSEDED.c.superseded_at).limit(limit))).scalars())
-
-
-async def forget_superseded(connection: AsyncConnection, keys: Sequence[str]) -> None:
-    """Forget keys whose objects are gone."""
-    for start in range(0, len(keys), _AT_ONCE):
-        await connection.execute(delete(SUPERSEDED).where(SUPERSEDED.c.key.in_(keys[start : start + _AT_ONCE])))
 
 
 async def open_upload(connection: AsyncConnection, upload: OpenedUpload, expires_at: datetime) -> None:
     """Remember an upload under way."""
-    values = {"key": upload.key, "upload_id": upload.upload_id, "expires_at": expires_at}
-    await connection.execute(insert(UPLOADS).values(values))
+    await connection.execute(insert(UPLOADS).values({**asdict(upload), "expires_at": expires_at}))
 
 
 async def extend_upload(connection: AsyncConnection, key: str, expires_at: datetime) -> bool:

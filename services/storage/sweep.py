@@ -1,9 +1,9 @@
-"""The sweep: removes bytes that no file names any more, and uploads that nobody completed."""
+"""The sweep: removes bytes that no file names any more, uploads that nobody completed, and files that grew too old."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,8 +16,12 @@ from contracts.model import now
 from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork
 
+from .expiry import expire_files
+from .forms import FormService
 from .objects import Objects
-from .store import OpenedUpload, doom_upload, due_superseded, due_uploads, forget_superseded, forget_upload
+from .store import OpenedUpload, doom_upload, due_uploads, forget_upload
+from .stored import Reason
+from .superseded import doom_superseded, due_superseded, forget_superseded
 
 __all__ = ["Sweeper", "Swept"]
 
@@ -33,16 +37,29 @@ class Swept:
 
     objects: int
     uploads: int
+    expired: int = 0
+    """Files that went to the trash."""
 
 
 class Sweeper:
     """Sweeps now and then; several replicas may sweep at once."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, retention: timedelta, abandoned_after: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        unit: UnitOfWork,
+        objects: Objects,
+        kept: Mapping[Reason, timedelta],
+        abandoned_after: timedelta,
+        expire: Mapping[str, timedelta] | None = None,
+        forms: FormService | None = None,
+    ) -> None:
         self._unit = unit
+        self._expire = expire or {}
         self._objects = objects
-        self._retention = retention
+        self._kept = kept
         self._abandoned_after = abandoned_after
+        self._forms = forms
 
     @asynccontextmanager
     async def running(self, every: timedelta) -> AsyncIterator[None]:
@@ -57,19 +74,31 @@ class Sweeper:
     async def sweep(self) -> Swept:
         """Remove all that is due."""
         with translated("the database"):
-            return Swept(objects=await self._sweep_objects(), uploads=await self._sweep_uploads())
+            await self._objects.tidy(self._abandoned_after)
+            if self._forms:
+                await self._forms.sweep()
+            return Swept(
+                expired=await expire_files(self._unit, self._expire),
+                objects=await self._sweep_objects(),
+                uploads=await self._sweep_uploads(),
+            )
 
     async def _sweep_objects(self) -> int:
         swept = 0
         while True:
+            before = {reason: now() - span for reason, span in self._kept.items()}
             async with self._unit.reading() as connection:
-                keys = await due_superseded(connection, now() - self._retention, _BATCH)
-            if not keys:
+                uploads = await due_superseded(connection, before, _BATCH)
+            if not uploads:
                 return swept
-            await self._objects.delete(keys)
             async with self._unit.begin(_context()) as work:
-                await forget_superseded(work.connection, keys)
-            swept += len(keys)
+                # From now on nothing brings them back, and no new file shares their objects.
+                keys = await doom_superseded(work.connection, uploads)
+            if keys:
+                await self._objects.delete(keys)
+            async with self._unit.begin(_context()) as work:
+                await forget_superseded(work.connection, uploads)
+            swept += len(uploads)
 
     async def _sweep_uploads(self) -> int:
         swept = 0
@@ -97,8 +126,8 @@ class Sweeper:
         while True:
             try:
                 swept = await self.sweep()
-                if swept.objects or swept.uploads:
-                    log.info("sweep.done", objects=swept.objects, uploads=swept.uploads)
+                if swept != Swept(0, 0):
+                    log.info("sweep.done", objects=swept.objects, uploads=swept.uploads, expired=swept.expired)
             except UnavailableError as error:
                 log.warning("sweep.postponed", detail=error.detail)
             except Exception:

@@ -12,7 +12,14 @@ from shunter.models import FileList, FileView
 
 from .call import Call, params_of, path_of, reads
 
-__all__ = ["complete_upload", "delete_file", "download_url", "list_files", "open_upload", "resume_upload"]
+__all__ = [
+    "complete_upload",
+    "delete_file",
+    "download_url",
+    "list_files",
+    "open_upload",
+    "resume_upload",
+]
 
 _FILES = "v1/files"
 _UPLOADS = "v1/uploads"
@@ -53,9 +60,9 @@ def list_files(
     return Call("GET", path_of(_FILES), reads(FileList), params)
 
 
-def delete_file(path: str, *, recursive: bool = False) -> Call[bool]:
+def delete_file(path: str, *, recursive: bool = False, forever: bool = False) -> Call[bool]:
     """Remove a file, or a folder with all that is in it; false means that the command is kept for later."""
-    return Call("DELETE", path_of(_FILES, path), _is_done, params_of(recursive=recursive))
+    return Call("DELETE", path_of(_FILES, path), _is_done, params_of(recursive=recursive, forever=forever or None))
 
 
 def _is_done(response: httpx.Response) -> bool:

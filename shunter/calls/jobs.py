@@ -33,6 +33,7 @@ __all__ = [
     "list_outputs",
     "output_url",
     "release_job",
+    "remove_job",
     "retry_job",
     "start_job",
     "submit_job",
@@ -54,6 +55,7 @@ class JobFilter:
     created_after: datetime | None = None
     batch: str | None = None
     schedule: str | None = None
+    number: int | None = None
     shared: bool | None = None
     """Only those that others share, or only the others."""
 
@@ -86,6 +88,7 @@ def list_jobs(wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) 
         created_after=wanted.created_after.isoformat() if wanted.created_after else None,
         batch=wanted.batch,
         schedule=wanted.schedule,
+        number=wanted.number,
         shared=wanted.shared,
         limit=limit,
         cursor=cursor,
@@ -131,6 +134,11 @@ def start_job(job_id: str) -> Call[JobView | None]:
 def cancel_job(job_id: str, *, tasks: str | None = None) -> Call[JobView | None]:
     """End a job, or some tasks of an array; none means that the command is kept until the scheduler is back."""
     return _order(job_id, "cancel", repeatable=tasks is None, body=_json({"tasks": tasks}) if tasks else None)
+
+
+def remove_job(job_id: str) -> Call[bool]:
+    """Have a job gone, with what it left behind; false means that the command is kept until the scheduler is back."""
+    return Call("DELETE", path_of(_JOBS, job_id), lambda response: response.status_code == 204, hold=5.0)
 
 
 def retry_job(job_id: str, *, tasks: Literal["all", "failed"] = "all", key: str | None = None) -> Call[Submission]:

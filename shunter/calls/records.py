@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from contracts.catalog import Catalog
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from shunter.models import BackendList, EventPage, WhoAmI
 
@@ -18,6 +19,7 @@ __all__ = [
     "EventFilter",
     "UsageFilter",
     "get_readiness",
+    "list_applications",
     "list_backends",
     "list_events",
     "replay_log",
@@ -77,6 +79,11 @@ def list_events(wanted: EventFilter, *, since_sequence: int = 0, limit: int = 50
 def list_backends() -> Call[BackendList]:
     """List the clusters and what is free on them."""
     return Call("GET", path_of("v1/backends"), reads(BackendList))
+
+
+def list_applications() -> Call[Catalog]:
+    """List what can be started by its name."""
+    return Call("GET", path_of("v1/applications"), reads(Catalog))
 
 
 def who_am_i() -> Call[WhoAmI]:

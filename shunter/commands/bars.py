@@ -38,6 +38,6 @@ def transfer_bars() -> Iterator[Bars]:
 
         def begin(name: str) -> Progress:
             task = progress.add_task(name, total=None)
-            return lambda done, total: progress.update(task, completed=done, total=total)
+            return lambda done, total: progress.update(task, completed=done, total=total or None)
 
         yield begin

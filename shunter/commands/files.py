@@ -1,4 +1,4 @@
-"""`files`: ls, put, get, rm."""
+"""`files`: ls, put, get, zip, form, rm; the command line adds more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .bars import Bars, transfer_bars
+from .bulk import open_form, zip_folder
 from .printing import console, emit, size, table, usual_time
 from .selection import find_job_id
 from .session import AsJson, session_of
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Your files: `ls`, `put`, `get`, `rm`.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Your files and folders.")
+app.command("zip")(zip_folder)
+app.command("form")(open_form)
 
 _OfJob = Annotated[str | None, typer.Option("--job", "-j", help="What this job left behind, instead of your files.")]
 
@@ -166,14 +169,15 @@ def remove_files(
     ctx: typer.Context,
     path: Annotated[str, typer.Argument(help="A file, or with -r a folder.")],
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="A folder with all that is in it.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Past the trash: nobody can bring it back.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a file, or a folder with all that is in it.
+    """Remove a file, or a folder with all that is in it. For a while it can be brought back from the trash.
 
     Example: `shunter files rm -r data/old`
     """
     with session_of(ctx).client() as client:
-        done = client.delete_file(path, recursive=recursive)
+        done = client.delete_file(path, recursive=recursive, forever=forever)
     if as_json:
         emit({"path": path, "deleted": done})
     else:

@@ -10,6 +10,7 @@ from .printing import console, duration, size, state_text, table, usual_time
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from contracts.spec import JobSpec
     from contracts.workloads import Transition
     from shunter.models import JobView
 
@@ -37,7 +38,9 @@ def portray(job: JobView, moves: list[Transition]) -> None:
 
 def _facts(job: JobView) -> Iterator[tuple[str, str]]:
     yield "owner", job.owner + (f", project {job.project}" if job.project else "")
-    yield "runs", " ".join(job.spec.argv) if job.spec.argv else "a script"
+    if job.number is not None:
+        yield "number", str(job.number)
+    yield "runs", _what(job.spec)
     if job.labels:
         yield "labels", ", ".join(f"{name}={value}" for name, value in job.labels.items())
     yield "attempt", f"{job.attempt}" + (f" on {job.backend}" if job.backend else "")
@@ -51,6 +54,12 @@ def _facts(job: JobView) -> Iterator[tuple[str, str]]:
         yield "retry of", job.retry_of
     if job.cancel_requested and not job.state.is_terminal:
         yield "cancel", "asked for"
+
+
+def _what(spec: JobSpec) -> str:
+    if spec.application:
+        return spec.application.title
+    return " ".join(spec.argv) if spec.argv else "a script"
 
 
 def _states(moves: list[Transition]) -> Table:
@@ -102,5 +111,5 @@ def _files(job: JobView) -> Table:
 
     rows = table("FILE", "SIZE", "SHA256", right=("SIZE",))
     for file in (*job.outputs, *job.logs):
-        rows.add_row(escape(file.path), size(file.size), file.sha256)
+        rows.add_row(escape(file.at or file.path), size(file.size), file.sha256)
     return rows

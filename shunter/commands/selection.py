@@ -14,14 +14,18 @@ __all__ = ["find_by_name", "find_job_id"]
 
 _ID = re.compile(r"^[a-z]{3}-[0-9a-f]{32}$")
 
+_NUMBER = re.compile(r"^[1-9][0-9]{0,14}$")
+
 _SHOWN = 5
 """How many candidates are named when a name is not enough."""
 
 
 def find_job_id(client: Client, wanted: str) -> str:
-    """Return the identifier of a job: itself, `last`, or the one job of that name."""
+    """Return the identifier of a job: itself, `last`, that of its number, or of the one job of that name."""
     if _ID.match(wanted):
         return wanted
+    if _NUMBER.match(wanted) and (found := _numbered(client, int(wanted))):
+        return found
     return _last(client) if wanted == "last" else _named(client, wanted)
 
 
@@ -33,6 +37,13 @@ def _last(client: Client) -> str:
     if not found:
         raise NotFoundError("you have no job yet")
     return found[0].id
+
+
+def _numbered(client: Client, number: int) -> str | None:
+    from shunter.calls.jobs import JobFilter
+
+    found = client.list_jobs(JobFilter(number=number), limit=1).items
+    return found[0].id if found else None
 
 
 def _named(client: Client, name: str) -> str:

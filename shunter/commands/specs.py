@@ -43,7 +43,7 @@ def to_batch(documents: Sequence[Document], options: Mapping[str, Any]) -> Batch
     else:
         return None
     options = dict(options)
-    if "argv" in options:
+    if "argv" in options or "application" in options:
         raise InvalidError("a file with several jobs says itself what they run")
     named = {"name": options.pop("name")} if "name" in options else {}
     jobs = value["jobs"]
@@ -85,10 +85,11 @@ def pairs(values: Sequence[str], option: str) -> dict[str, str]:
     return found
 
 
-def read_inputs(values: Sequence[str]) -> list[dict[str, str]]:
-    """Read `source[:target]` options."""
+def read_inputs(values: Sequence[str]) -> list[dict[str, Any]]:
+    """Read `source[:target]` options; a source that ends with `/` is a folder."""
     found = []
     for value in values:
         source, colon, target = value.partition(":")
-        found.append({"source": source, "path": target} if colon else {"source": source})
+        one: dict[str, Any] = {"source": source, "path": target} if colon else {"source": source}
+        found.append({**one, "folder": True} if source.endswith("/") else one)
     return found

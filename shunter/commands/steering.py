@@ -1,4 +1,4 @@
-"""`wait`, `cancel`, `start`, `retry`."""
+"""`wait`, `cancel`, `start`, `retry`, `rm`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .printing import emit, emit_line
 from .selection import find_job_id
 from .session import AsJson, Job, session_of
 
-__all__ = ["cancel", "retry", "start", "wait"]
+__all__ = ["cancel", "remove", "retry", "start", "wait"]
 
-_Jobs = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids, names, or `last`.")]
+_Jobs = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids, numbers, names, or `last`.")]
 
 
 def wait(
@@ -54,6 +54,22 @@ def cancel(
             else:
                 what = "is being cancelled" if tasks is None else f"tasks {tasks} are being cancelled"
                 typer.echo(f"{job_id} {found.state if found and found.state.is_terminal else what}")
+
+
+def remove(ctx: typer.Context, jobs: _Jobs, as_json: AsJson = False) -> None:
+    """Have jobs gone, with their outputs and logs; those that have not ended are cancelled.
+
+    What they used stays in the figures, and the event log keeps what happened.
+
+    Example: `shunter rm last`
+    """
+    with session_of(ctx).client() as client:
+        for job_id in [find_job_id(client, job) for job in jobs]:
+            done = client.remove(job_id)
+            if as_json:
+                emit_line({"id": job_id, "status": "removed" if done else "pending"})
+            else:
+                typer.echo(f"{job_id} {'is gone' if done else 'will be gone as soon as the scheduler is back'}")
 
 
 def start(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:

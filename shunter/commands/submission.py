@@ -14,7 +14,7 @@ from .outcomes import ExitCode, leave
 from .printing import emit_line, note
 from .selection import find_job_id
 from .session import AsJson, session_of
-from .wishes import array_of, callback_of, given, outputs_of
+from .wishes import array_of, callback_of, given, labels_of, notify_of, placement_of, program_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,9 @@ def submit(
     ctx: typer.Context,
     argv: wishes.Argv = None,
     file: wishes.File = None,
+    app: wishes.App = None,
     name: wishes.Name = None,
+    unique_name: wishes.UniqueName = False,
     project: wishes.Project = None,
     cpus: wishes.Cpus = None,
     memory: wishes.Memory = None,
@@ -46,7 +48,7 @@ def submit(
     label: wishes.Labels = None,
     retries: wishes.Retries = None,
     image: wishes.Image = None,
-    backend: wishes.Backend = None,
+    backend: wishes.Backends = None,
     array: wishes.Array = None,
     items_from: wishes.ItemsFrom = None,
     max_running: wishes.MaxRunning = None,
@@ -56,6 +58,8 @@ def submit(
     after: wishes.After = None,
     callback: wishes.Callback = None,
     secret: wishes.CallbackSecret = None,
+    mail: wishes.MailOn = None,
+    mail_to: wishes.MailTo = None,
     key: wishes.Key = None,
     wait: wishes.Wait = False,
     follow: wishes.Follow = False,
@@ -65,19 +69,15 @@ def submit(
     """Submit a job, or several.
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
-    Example: `shunter submit -f spec.yaml`, with one spec or several between `---`. Options override the file.
-    Example: `shunter submit -f many.yaml`, with `jobs:`, each with a `key`, `after` others: all are let in, or none.
     """
-    from .specs import pairs, read_inputs
-
-    room = given(cpus=cpus, memory=memory, walltime=walltime, gpus=given(count=gpus, model=gpu_model))
-    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional_outputs))
-    words = given(argv=argv, name=name, project=project, image=image, hold=hold, resources=room, priority=priority)
-    where = given(placement=given(backend=backend), retries=given(max=retries), callback=callback_of(callback, secret))
-    known = given(env=pairs(env or [], "env"), labels=pairs(label or [], "labels"))
-    when = given(array=array_of(array, items_from, max_running), start_at=_moment(start_at), after=after)
+    program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
+    names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
+    room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
+    where = given(resources=room, placement=placement_of(backend), retries=given(max=retries), priority=priority)
+    told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), after=after)
+    when = given(start_at=_moment(start_at), array=array_of(array, items_from, max_running))
     how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**words, **files, **where, **known, **when}, how))
+    raise leave(_submit(ctx, file, {**program, **names, **where, **told, **when}, how))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:
@@ -117,8 +117,8 @@ def _read(file: str | None, options: dict[str, Any]) -> tuple[BatchSpec | None, 
     """Return the batch, or the single jobs, that are meant."""
     from .specs import read_file, to_batch
 
-    if file is None and "argv" not in options:
-        raise typer.BadParameter("say what to run: -f FILE, or a program behind --")
+    if file is None and not {"argv", "application"} & options.keys():
+        raise typer.BadParameter("say what to run: -f FILE, --app APP, or a program behind --")
     documents = read_file(file) if file else []
     batch = to_batch(documents, options)
     return batch, [] if batch else _specs(documents, options)

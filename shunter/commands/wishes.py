@@ -11,9 +11,11 @@ import typer
 
 __all__ = [
     "After",
+    "App",
     "Argv",
     "Array",
     "Backend",
+    "Backends",
     "Callback",
     "CallbackSecret",
     "Cpus",
@@ -29,6 +31,8 @@ __all__ = [
     "ItemsFrom",
     "Key",
     "Labels",
+    "MailOn",
+    "MailTo",
     "MaxRunning",
     "Memory",
     "Name",
@@ -38,34 +42,57 @@ __all__ = [
     "Project",
     "Retries",
     "StartAt",
+    "UniqueName",
     "Wait",
     "Walltime",
     "array_of",
     "callback_of",
     "given",
+    "labels_of",
+    "notify_of",
     "outputs_of",
+    "placement_of",
+    "program_of",
+    "room_of",
 ]
 
 _Words = list[str] | None
 _Text = str | None
 
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
-File = Annotated[_Text, typer.Option("--file", "-f", help="A YAML or JSON spec, or several; `-` is standard input.")]
+File = Annotated[
+    _Text,
+    typer.Option(
+        "--file",
+        "-f",
+        help="YAML or JSON: a spec, several between `---`, or `jobs:`, all let in or none; `-` is standard input.",
+    ),
+]
 Name = Annotated[_Text, typer.Option("--name", "-n", help="A name to find it by.")]
+UniqueName = Annotated[bool, typer.Option("--unique-name", help="No other job of yours may claim the name.")]
 Project = Annotated[_Text, typer.Option("--project", "-p", help="Whom to bill.")]
 Cpus = Annotated[float | None, typer.Option("--cpus", help="Cores.")]
 Memory = Annotated[_Text, typer.Option("--memory", help="For example `512MiB`.")]
 Gpus = Annotated[int | None, typer.Option("--gpus", help="GPUs.")]
 GpuModel = Annotated[_Text, typer.Option("--gpu-model", help="For example `a100`.")]
 Walltime = Annotated[_Text, typer.Option("--walltime", help="The longest it may run: `90s`, `1h30m`.")]
-Inputs = Annotated[_Words, typer.Option("--input", "-i", help="A file of yours to bring: `SOURCE[:TARGET]`.")]
-Outputs = Annotated[_Words, typer.Option("--output", "-o", help="A path or glob to bring home.")]
+App = Annotated[_Text, typer.Option("--app", help="`APP/VERSION/ENTRYPOINT`, of those that `shunter apps` lists.")]
+_INPUT = (
+    "A file of yours to bring: `SOURCE[:TARGET]`; a whole folder where SOURCE ends with `/`. With `--app`: "
+    "`ARGUMENT=FOLDER`; several folders of one argument are laid over each other."
+)
+Inputs = Annotated[_Words, typer.Option("--input", "-i", help=_INPUT)]
+_OUTPUT = "A path or glob to bring home: `PATH[:FOLDER]`, into a folder of yours. With `--app`: `ARGUMENT=FOLDER`."
+Outputs = Annotated[_Words, typer.Option("--output", "-o", help=_OUTPUT)]
 OptionalOutputs = Annotated[_Words, typer.Option("--optional-output", help="The same, but it may be absent.")]
 Env = Annotated[_Words, typer.Option("--env", "-e", help="`NAME=VALUE`.")]
 Labels = Annotated[_Words, typer.Option("--label", "-l", help="`name=value`, to filter by.")]
 Retries = Annotated[int | None, typer.Option("--retries", help="How many more attempts when one fails.")]
 Image = Annotated[_Text, typer.Option("--image", help="A container image, where the backend runs them.")]
 Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; else Shunter chooses.")]
+Backends = Annotated[
+    _Words, typer.Option("--backend", help="A cluster by name; several: the best liked first. Else Shunter chooses.")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
@@ -74,6 +101,11 @@ Callback = Annotated[_Text, typer.Option("--callback", help="A URL to be told of
 CallbackSecret = Annotated[
     Path | None, typer.Option("--callback-secret-file", help="A file with the secret that signs what is sent.")
 ]
+MailOn = Annotated[
+    _Words,
+    typer.Option("--mail", help="Mail you when it is `started`, `held`, `ended`, `succeeded`, `failed`, `canceled`."),
+]
+MailTo = Annotated[_Words, typer.Option("--mail-to", help="Mail there instead; the site must allow the address.")]
 Array = Annotated[_Text, typer.Option("--array", help="Run it many times: `COUNT`, or `FIRST-LAST`.")]
 ItemsFrom = Annotated[
     _Text, typer.Option("--items-from", help="Run it for each line of a file; `-` is standard input.")
@@ -95,9 +127,49 @@ def _is_nothing(value: object) -> bool:
     return value is None or value is False or value in ([], {})
 
 
+def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str, Any]:
+    """Return the resources that the options ask for."""
+    return given(**room, gpus=given(count=gpus, model=gpu_model))
+
+
+def placement_of(backends: Sequence[str] | None) -> dict[str, Any]:
+    """Return where the options have it run: on one backend, or on the first of several that has room."""
+    several = backends or ()
+    return {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
+
+
+def labels_of(labels: Sequence[str] | None) -> dict[str, str]:
+    """Return the labels that the options give."""
+    from .specs import pairs
+
+    return pairs(labels or (), "label")
+
+
+def program_of(
+    argv: _Words, app: str | None, *, inputs: _Words, outputs: _Words, optional: _Words, env: _Words
+) -> dict[str, Any]:
+    """Return what runs, what it is given and what it leaves behind: a program, or an application by its name."""
+    from .calling import call_of
+    from .specs import pairs, read_inputs
+
+    call: dict[str, Any] = {}
+    if app is not None:
+        call, inputs, outputs = call_of(app, inputs or [], outputs or [], env or [])
+        env = None
+    files = given(inputs=read_inputs(inputs or []), outputs=outputs_of(outputs, optional))
+    return {**given(argv=argv, application=call, env=pairs(env or [], "env")), **files}
+
+
 def outputs_of(required: Sequence[str] | None, optional: Sequence[str] | None) -> list[dict[str, Any]]:
     """Return outputs as a spec names them."""
-    return [{"path": path} for path in required or ()] + [{"path": path, "required": False} for path in optional or ()]
+    return [_output(path) for path in required or ()] + [
+        {**_output(path), "required": False} for path in optional or ()
+    ]
+
+
+def _output(text: str) -> dict[str, Any]:
+    path, colon, folder = text.partition(":")
+    return {"path": path, "to": folder} if colon else {"path": path}
 
 
 def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
@@ -105,6 +177,11 @@ def callback_of(url: str | None, secret: Path | None) -> dict[str, Any]:
     from .subscriptions import read_secret
 
     return given(url=url, secret=read_secret(secret))
+
+
+def notify_of(on: Sequence[str] | None, to: Sequence[str] | None) -> dict[str, Any]:
+    """Return the mail that the options ask for, `{}` if they ask for none."""
+    return given(on=list(on or ()), to=list(to or ()))
 
 
 def array_of(array: str | None, items_from: str | None, max_running: int | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,7 +52,8 @@ class Store:
         except BaseException:
             sent.take_back()
             raise
-        return PartDone(number=part.number, etag=response.headers.get("etag", "").strip('"'))
+        etag = response.headers.get("etag", "").strip('"')
+        return PartDone(number=part.number, etag=etag, sha256=sent.sha256)
 
     def get(self, url: str, *, offset: int = 0) -> AbstractContextManager[httpx.Response]:
         """Open a file for reading, from *offset* on."""
@@ -65,11 +67,17 @@ class _Sent:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._bytes = 0
+        self._hash = hashlib.sha256()
 
     def count(self, block: bytes) -> bytes:
         self._meter.add(len(block))
         self._bytes += len(block)
+        self._hash.update(block)
         return block
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
 
     def take_back(self) -> None:
         self._meter.add(-self._bytes)

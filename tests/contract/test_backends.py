@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import pytest_asyncio
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
+from contracts.envelope import Context
 from contracts.errors import UnavailableError
 from contracts.ids import workload_id
+from contracts.leases import Offer
+from contracts.model import now
 from contracts.runs import RunTask, run_name
 from services.chassis.bus import Bus
-from services.chassis.settings import NatsSettings
+from services.chassis.migrations import ensure_schema
+from services.chassis.service import open_frame
+from services.chassis.settings import ChassisSettings, NatsSettings
 from services.scheduler.backends.base import Backend, Cancelled, NativeJob, Observation
 from services.scheduler.backends.local import LocalBackend
+from services.scheduler.backends.pull import PullBackend
+from services.scheduler.pulls.store import see
+from services.scheduler.pulls.workers import Worker
+from services.scheduler.settings import PullSettings
+from services.scheduler.tables import METADATA
 from tests.support.backend import FakeBackend
 from tests.support.runner import FakeRunner, Outcome
 
@@ -40,7 +52,20 @@ async def _local(stack: AsyncExitStack, nats: NatsSettings) -> Backend:
     return LocalBackend(name="local", bus=bus)
 
 
-BACKENDS: dict[str, Make] = {"fake": _fake, "flaky": _flaky, "local": _local}
+async def _pull(stack: AsyncExitStack, nats: NatsSettings) -> Backend:
+    """Return the real one, with one worker that was there a moment ago."""
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="shunter-pull-")))
+    url = f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
+    await ensure_schema("scheduler", url)
+    chassis = ChassisSettings(data=folder, nats=nats)
+    frame = await stack.enter_async_context(open_frame("scheduler", chassis, database_url=url, metadata=METADATA))
+    worker = Worker("ann", "local")
+    async with frame.unit.begin(Context.start("user:ann")) as work:
+        await see(work.connection, "pull", worker, Offer(cpus=4, memory=2**30), now(), asks=True)
+    return PullBackend(name="pull", settings=PullSettings(), unit=frame.unit, bus=frame.bus)
+
+
+BACKENDS: dict[str, Make] = {"fake": _fake, "flaky": _flaky, "local": _local, "pull": _pull}
 
 patiently = retry(retry=retry_if_exception_type(UnavailableError), stop=stop_after_attempt(3))
 """What the workflow does: a bad day is waited for."""

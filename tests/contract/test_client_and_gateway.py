@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
 import pytest
+from pydantic import ByteSize
 
 from contracts.batches import BatchJob, BatchSpec
 from contracts.files import PartDone
 from contracts.grants import Right
 from contracts.schedules import ScheduleSpec
+from contracts.shelves import FolderRuleSpec, Gone
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.subscriptions import DeliveryState, SubscriptionSpec
@@ -24,7 +27,20 @@ from contracts.usage import GroupBy
 from services.gateway.app import create_app
 from services.gateway.factory import Process
 from services.gateway.settings import GatewaySection
-from shunter.calls import batches, files, grants, hooks, jobs, operations, records, schedules, tasks
+from shunter.calls import (
+    batches,
+    bulk,
+    files,
+    folders,
+    grants,
+    hooks,
+    jobs,
+    mail,
+    operations,
+    records,
+    schedules,
+    tasks,
+)
 from shunter.calls.call import Call
 from shunter.feeds import EventFeed, LogFeed
 
@@ -64,6 +80,8 @@ CALLS: dict[str, Call[Any]] = {
     "start": jobs.start_job(JOB),
     "cancel": jobs.cancel_job(JOB),
     "retry": jobs.retry_job(JOB),
+    "remove": jobs.remove_job(JOB),
+    "job of a number": jobs.list_jobs(replace(FILTER, number=7)),
     "cancel tasks": jobs.cancel_job(JOB, tasks="3,7-10"),
     "retry failed tasks": jobs.retry_job(JOB, tasks="failed"),
     "tasks": tasks.list_tasks(JOB, [TaskState.FAILED], cursor="c"),
@@ -99,6 +117,8 @@ CALLS: dict[str, Call[Any]] = {
     ),
     "delivery": hooks.get_delivery(DELIVERY),
     "redeliver": hooks.redeliver(DELIVERY),
+    "mail": mail.get_mail(),
+    "no mail": mail.set_mail(opted_out=True),
     "share a job": grants.share_job(JOB, "user:bob", Right.CONTROL, MOMENT),
     "unshare a job": grants.unshare_job(JOB, "project:vision"),
     "grants on a job": grants.list_job_grants(JOB, cursor="c"),
@@ -109,8 +129,24 @@ CALLS: dict[str, Call[Any]] = {
     "files of another": files.list_files("data/", owner="ada"),
     "open for another": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain", owner="ada"),
     "download of another": files.download_url("data/x", owner="ada"),
+    "zip all": bulk.zip_folder(),
+    "zip a folder": bulk.zip_folder("data/d1", owner="ada"),
+    "form": bulk.open_form("data/d1", owner="ada", most=1000),
     "list files": files.list_files("data/", recursive=False, cursor="c"),
     "delete": files.delete_file("data/x", recursive=True),
+    "folder": folders.get_folder("data", owner="ada"),
+    "make a folder": folders.make_folder("raw"),
+    "move": folders.move_file("data", "old", folder=True, replace=True),
+    "rules": folders.list_rules(owner="ada"),
+    "set a rule": folders.set_rule("data", FolderRuleSpec(quota=ByteSize(10)), owner="ada"),
+    "drop a rule": folders.drop_rule("data", owner="ada"),
+    "usage of storage": folders.get_usage(owner="ada"),
+    "owners": folders.list_owners(cursor="c"),
+    "versions": folders.list_versions("data", list(Gone), owner="ada", cursor="c"),
+    "purge a version": folders.purge_version("0" * 32),
+    "restore a version": folders.restore_version("0" * 32, "data/old"),
+    "restore": folders.restore("data", folder=True),
+    "empty the trash": folders.empty_trash("data"),
     "open": files.open_upload("data/x", size=1, sha256=SHA, content_type="text/plain"),
     "resume an upload": files.resume_upload("ticket"),
     "complete": files.complete_upload("ticket", [PartDone(number=1, etag="e")]),
@@ -120,6 +156,7 @@ CALLS: dict[str, Call[Any]] = {
     "events": records.list_events(EVENTS, since_sequence=3),
     "follow events": EventFeed(EVENTS, since_sequence=3).call(),
     "backends": records.list_backends(),
+    "applications": records.list_applications(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),
     "site health": operations.get_site_health(),

@@ -7,7 +7,9 @@ import inspect
 import pytest
 
 from shunter.asynchronous import AsyncClient
+from shunter.bulk import AsyncBulk, Bulk
 from shunter.client import Client
+from shunter.folders import AsyncFolders, Folders
 from shunter.identity import AsyncIdentity, Identity
 from shunter.operations import AsyncOperations, Operations
 from shunter.sharing import AsyncSharing, Sharing
@@ -39,7 +41,10 @@ def test_each_method_says_the_same_of_itself(name: str) -> None:
         assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
 
 
-@pytest.mark.parametrize(("kind", "twin"), [(Operations, AsyncOperations), (Identity, AsyncIdentity)])
+@pytest.mark.parametrize(
+    ("kind", "twin"),
+    [(Operations, AsyncOperations), (Identity, AsyncIdentity), (Folders, AsyncFolders), (Bulk, AsyncBulk)],
+)
 def test_what_else_they_are_offered_is_the_same_too(kind: type, twin: type) -> None:
     one, other = methods(kind), methods(twin)
     assert {name: item.parameters for name, item in one.items()} == {

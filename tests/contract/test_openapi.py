@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from contracts.batches import Batch, BatchSpec, order_of
 from contracts.documents import read_documents
 from contracts.explanations import Explanation
-from contracts.files import DownloadUrl, UploadPlan
+from contracts.files import DownloadUrl, Folder, FolderRecord, Moved, UploadPlan
 from contracts.grants import Grant
 from contracts.identity import (
     DisableWish,
@@ -37,9 +37,11 @@ from contracts.identity import (
     User,
     UserWish,
 )
+from contracts.mail import MailStanding, MailWish
 from contracts.principals import Principal
 from contracts.queries import BackendView, History
 from contracts.schedules import Schedule, ScheduleRun, ScheduleSpec
+from contracts.shelves import FolderRule, OwnersUsage, Purged, Restored, StorageUsage, Version
 from contracts.spec import JobSpec
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from contracts.tasks import Task
@@ -47,9 +49,11 @@ from contracts.usage import ReplayReport, UsageSummary
 from services.gateway.api import (
     batch_examples,
     examples,
+    folder_examples,
     grant_examples,
     hook_examples,
     identity_examples,
+    mail_examples,
     schedule_examples,
 )
 from services.gateway.api.events import EventPage
@@ -149,6 +153,7 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (Subscription, hook_examples.SUBSCRIPTION),
         (Delivery, hook_examples.DELIVERY),
         (Delivery, hook_examples.PING),
+        (MailStanding, mail_examples.STANDING),
         (User, identity_examples.USER),
         (Project, identity_examples.PROJECT),
         (Member, identity_examples.MEMBER),
@@ -159,6 +164,15 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
         (RootKeys, identity_examples.ROOT_KEYS),
         (KeyPairRecord, identity_examples.KEY),
         (MadeKeyPair, identity_examples.MADE_KEY),
+        (FolderRecord, folder_examples.FOLDER),
+        (Folder, folder_examples.MADE),
+        (Moved, folder_examples.MOVED),
+        (FolderRule, folder_examples.RULE),
+        (OwnersUsage, folder_examples.OWNER),
+        (StorageUsage, folder_examples.USAGE),
+        (Version, folder_examples.VERSION),
+        (Restored, folder_examples.RESTORED),
+        (Purged, folder_examples.PURGED),
         (Grant, grant_examples.GRANT),
         (Grant, grant_examples.FOLDER_GRANT),
     ],
@@ -186,6 +200,11 @@ def test_the_examples_of_batches_can_be_submitted() -> None:
 def test_the_examples_of_schedules_can_be_made(name: str) -> None:
     example = cast(dict[str, Any], schedule_examples.SCHEDULES[name])
     ScheduleSpec.model_validate(example["value"])
+
+
+@pytest.mark.parametrize("name", list(mail_examples.WISHES))
+def test_every_example_of_a_wish_for_mail_is_one(name: str) -> None:
+    MailWish.model_validate(cast(dict[str, Any], mail_examples.WISHES[name])["value"])
 
 
 @pytest.mark.parametrize("name", list(hook_examples.SUBSCRIPTIONS))

@@ -71,6 +71,7 @@ def _things(stack: Stack, operation: str) -> dict[str, str]:
     """Make what a request is about: the owner's, and some of it shared with the guest for reading."""
     owner, admin, number = stack.client(_OWNER), stack.client("admin"), next(_numbers)
     found = {"owner": _OWNER, "folder": f"matrix-{number}", "grantee": f"user:{_GUEST}", "index": "0", "sequence": "1"}
+    found["number"] = "9007199254740990"
     found["path"] = f"{found['folder']}/data.bin"
     job = owner.post("/v1/jobs", json={"argv": ["true"], "hold": True}).raise_for_status().json()["id"]
     owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()
@@ -81,12 +82,20 @@ def _things(stack: Stack, operation: str) -> dict[str, str]:
         owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()
     found["job_id"] = job
     owner.put(f"/v1/files/{found['path']}", content=b"data").raise_for_status()
+    found["version"] = "0" * 32
+    if operation in {"getFolder", "zipFolder"}:
+        found["path"] = found["folder"]
+    if operation == "dropFolderRule":
+        rule = {"quota": "1GB"}
+        owner.put("/v1/folder-rules", params={"folder": found["folder"]}, json=rule).raise_for_status()
     grants = f"/v1/folder-grants/user:{_GUEST}"
     owner.put(grants, params={"folder": found["folder"]}, json={"right": "read"}).raise_for_status()
     batch = {"jobs": [{"key": "a", "argv": ["true"], "hold": True}]}
     found["batch_id"] = owner.post("/v1/batches", json=batch).raise_for_status().json()["id"]
-    schedule = {"name": f"matrix-{number}", "job": {"argv": ["true"]}, "every": "24h"}
-    found["schedule_id"] = owner.post("/v1/schedules", json=schedule).raise_for_status().json()["id"]
+    found["schedule_id"] = f"sch-{'0' * 32}"
+    if "chedule" in operation or operation == "listJobs":  # an owner has a hundred at most
+        schedule = {"name": f"matrix-{number}", "job": {"argv": ["true"]}, "every": "24h"}
+        found["schedule_id"] = owner.post("/v1/schedules", json=schedule).raise_for_status().json()["id"]
     if operation == "resumeSchedule":
         owner.post(f"/v1/schedules/{found['schedule_id']}/pause").raise_for_status()
     found["delivery_id"] = f"dlv-{'0' * 32}"

@@ -10,6 +10,9 @@ import pytest
 
 from tests.faults.drill import Drill
 from tests.support.fault_stack import FaultStack, run_fault_stack
+from tests.support.fixtures import bus, runner
+
+__all__ = ["bus", "runner"]
 
 _numbers = count()
 _HERE = Path(__file__).parent

@@ -38,6 +38,7 @@ from services.chassis.database import make_engine
 from services.chassis.migrations import ensure_schema
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings
+from tests.support.chassis import open_bus
 from tests.support.servers import free_ports
 from tests.support.usage_events import NOON, closing_move, moves_of_a_run, opening_move
 
@@ -66,10 +67,8 @@ def settings(nats: NatsSettings, tmp_path: Path, empty_database: Path) -> Accoun
 @pytest_asyncio.fixture
 async def scheduler(nats: NatsSettings) -> AsyncIterator[Bus]:
     """The one who announces moves."""
-    bus = Bus(nats, "scheduler")
-    await bus.connect()
-    yield bus
-    await bus.stop()
+    async with open_bus(nats, "scheduler") as connected:
+        yield connected
 
 
 @asynccontextmanager

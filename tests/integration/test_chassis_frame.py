@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from itertools import count
 from pathlib import Path
 
 import httpx
+import nats as nats_py
 import pytest
+from nats.js import JetStreamContext
 from sqlalchemy import text
 
 from contracts.errors import InternalError
@@ -18,6 +21,7 @@ from services.chassis.http import serve_http
 from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.service import open_frame
 from services.chassis.settings import ChassisSettings, LogSettings, NatsSettings, Server
+from services.chassis.streams import declare_streams
 from services.scheduler.tables import METADATA
 from tests.support.chassis import open_bus, open_stand
 from tests.support.servers import free_ports
@@ -84,19 +88,23 @@ async def test_readiness_follows_the_dependencies_and_the_drain() -> None:
         assert "python_info" in (await client.get("/metrics")).text
 
 
+async def _listens(port: int) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                return await client.get(f"http://127.0.0.1:{port}/readyz")
+            except httpx.ConnectError:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_service_serves_until_it_is_told_to_stop(nats: NatsSettings, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
     async with open_bus(nats, "gateway") as gateway:
         async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
             serving = asyncio.create_task(frame.serve(Server(port=port)))
-            async with asyncio.timeout(10), httpx.AsyncClient(trust_env=False) as client:
-                while True:
-                    try:
-                        answer = await client.get(f"http://127.0.0.1:{port}/readyz")
-                        break
-                    except httpx.ConnectError:
-                        await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                answer = await _listens(port)
             assert answer.json()["checks"] == {"nats": "ok", "database": "ok"}
             health = await gateway.ask(CheckHealth(), service="scheduler")
             assert (health.service, health.ready) == ("scheduler", True)
@@ -114,6 +122,48 @@ async def test_a_signal_before_readiness_is_a_wish_too(nats: NatsSettings, tmp_p
         await asyncio.sleep(0)  # it has begun to serve, and is far from ready
         os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(20):
+            await serving
+    assert frame.health.draining
+
+
+async def test_a_service_whose_nats_greets_but_does_not_answer_yet_waits_for_it(
+    nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports(1)
+    url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", count(1)
+
+    async def declare_late(jetstream: JetStreamContext) -> None:
+        if next(asked) % 3:
+            raise nats_py.errors.TimeoutError
+        await declare_streams(jetstream)
+
+    monkeypatch.setattr("services.chassis.bus.declare_streams", declare_late)
+    monkeypatch.setattr("services.chassis.service.declare_streams", declare_late)
+    async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
+        serving = asyncio.create_task(frame.serve(Server(port=port)))
+        async with asyncio.timeout(10):
+            await _listens(port)
+        assert next(asked) == 7
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await serving
+
+
+async def test_a_start_that_waits_for_nats_heeds_the_wish_to_stop(
+    nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", asyncio.Event()
+
+    async def never(_jetstream: JetStreamContext) -> None:
+        asked.set()
+        raise nats_py.errors.TimeoutError
+
+    async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
+        monkeypatch.setattr("services.chassis.service.declare_streams", never)
+        serving = asyncio.create_task(frame.serve(Server(port=0)))
+        await asked.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
             await serving
     assert frame.health.draining
 

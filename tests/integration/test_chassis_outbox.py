@@ -16,13 +16,15 @@ from contracts.model import now
 from services.chassis.bus import Bus
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
-from services.chassis.unit import OutboxRow, Work
+from services.chassis.strangers import Strangers
+from services.chassis.unit import OutboxRow, UnitOfWork, Work
 from tests.support.chassis import (
     INBOX,
     NOTES,
     OUTBOX,
     Stand,
     cancel,
+    moved,
     open_bus,
     open_stand,
     read_events,
@@ -145,6 +147,68 @@ async def test_after_a_crash_between_commit_and_saying_each_fact_is_said_once_in
         await again.start({"events": bus.send_row})
         await again.stop()
     assert await _revisions(bus, target) == list(range(1, 31))
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["ahead", "behind"])
+async def test_what_a_crash_left_is_said_though_the_clock_has_jumped_since(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    said, made = [], now() + timedelta(hours=hours)
+    monkeypatch.setattr("contracts.envelope.now", lambda: made)
+    monkeypatch.setattr("services.chassis.relay._SWEEP_EVERY", 0.1)
+
+    async def sink(row: OutboxRow) -> None:
+        said.append(row.id)
+
+    async with stand.unit.begin(ANN) as work:
+        first = work.send(requested())
+    await stand.relay.start({"events": sink})
+    await until(lambda: said == [first])
+    # Of another replica, which has died; ours was running when the clock jumped.
+    other = UnitOfWork(
+        engine=stand.engine, inbox=INBOX, outbox=OUTBOX, source="scheduler", announce=lambda _: None, turn=stand.turn
+    )
+    async with other.begin(ANN) as work:
+        second = work.send(requested())
+    await until(lambda: said == [first, second])
+    await stand.relay.stop()
+
+
+async def test_what_another_replica_has_committed_and_not_said_is_said_first(stand: Stand, bus: Bus) -> None:
+    target, other_thing = workload_id(), workload_id()
+    # It dies right after each commit.
+    dead = UnitOfWork(
+        engine=stand.engine, inbox=INBOX, outbox=OUTBOX, source="scheduler", announce=lambda _: None, turn=stand.turn
+    )
+    await stand.relay.start({"events": bus.send_row})
+    life = [
+        *((stand.unit, moved(target, 1)), (dead, moved(target, 2)), (dead, moved(target, 3))),
+        *((stand.unit, moved(target, 4)), (dead, moved(target, 5))),
+        *((stand.unit, requested(target, revision=5)), (stand.unit, moved(target, 6)), (dead, moved(other_thing, 2))),
+    ]
+    for unit, event in life:
+        async with unit.begin(ANN) as work:
+            work.send(event)
+    await stand.relay.stop()
+    assert await _revisions(bus, target) == [1, 2, 3, 4, 5, 5, 6]
+    assert await _revisions(bus, other_thing) == []
+    assert await stand.relay.count_unsent() == 1
+
+
+async def test_one_replica_alone_asks_nobody(stand: Stand, bus: Bus) -> None:
+    target, strangers = workload_id(), Strangers(stand.engine, OUTBOX)
+    life = [moved(target, 1), moved(target, 2), requested(target, revision=2), moved(target, 3), moved(target, 5)]
+    doubted: list[int] = []
+    for event in life:
+        async with stand.unit.begin(ANN) as work:
+            work.send(event)
+            (row,) = work.rows
+        strangers.note(row)
+        doubted += [event.revision for _ in await strangers.before(row)]
+    # The last one does not follow what was said here: whatever lies unsaid before it is told.
+    assert doubted == [5] * 4
+    strangers.forget(row)
+    assert await strangers.before(row) == []
 
 
 async def test_what_was_said_but_not_written_down_is_not_heard_twice(stand: Stand, bus: Bus) -> None:

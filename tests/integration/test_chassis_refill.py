@@ -39,6 +39,10 @@ async def _wait_for_marks(stand: Stand) -> None:
             await asyncio.sleep(0.05)
 
 
+def _refill(stand: Stand, bus: Bus) -> Refill:
+    return Refill(engine=stand.engine, outbox=OUTBOX, turn=stand.turn, bus=bus, announce=stand.relay.announce)
+
+
 async def _healed(bus: Bus, refill: Refill) -> int:
     """Look as a service does that has been reconnected."""
     async with asyncio.timeout(20):
@@ -59,7 +63,7 @@ async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path,
             open_bus(server.settings, "scheduler") as bus,
             open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand,
         ):
-            refill = Refill(engine=stand.engine, outbox=OUTBOX, turn=stand.turn, bus=bus)
+            refill = _refill(stand, bus)
             await stand.relay.start({"events": bus.send_row})
             await _say(stand, 5)
             await _until_logged(bus, 5)
@@ -83,6 +87,29 @@ async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path,
             await again.relay.stop()
             found = await _present(bus)
         assert found == [1, 2, 3, 4, 5]
+    finally:
+        await server.kill()
+
+
+async def test_a_relay_that_is_at_work_says_at_once_what_the_log_lost(tmp_path: Path) -> None:
+    server = NatsProcess(tmp_path)
+    await server.start()
+    try:
+        async with (
+            open_bus(server.settings, "scheduler") as bus,
+            open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand,
+        ):
+            await stand.relay.start({"events": bus.send_row})
+            await _say(stand, 5)
+            await _wait_for_marks(stand)
+            await server.kill()
+            shutil.rmtree(tmp_path / "nats" / "jetstream")
+            await server.start()
+            assert await _healed(bus, _refill(stand, bus)) == 5
+            async with asyncio.timeout(5):
+                assert await _until_logged(bus, 5) == [1, 2, 3, 4, 5]
+            await stand.relay.stop()
+            assert await stand.relay.count_unsent() == 0
     finally:
         await server.kill()
 

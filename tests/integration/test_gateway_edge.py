@@ -5,34 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from services.chassis.settings import NatsSettings
-from tests.support.gateway import Site, Stand, as_user, run_gateway, run_site, run_stand
+from tests.support.gateway import Site, as_user, run_gateway, run_site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADA = as_user("ada")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand"), max_body=1000) as found:
-        yield found
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    return {"max_body": 1000}
 
 
 async def test_nobody_comes_in_without_a_token_where_local_mode_is_off(client: httpx.AsyncClient) -> None:
@@ -52,6 +41,7 @@ async def test_a_token_says_who_asks(client: httpx.AsyncClient) -> None:
         "token": None,
         "projects": {"vision": "member"},
         "roles": [],
+        "email": None,
     }
 
 
@@ -163,6 +153,8 @@ async def test_usage_backends_and_replay_are_asked_of_their_owners(site: Site, c
     assert [str(word) for word in site.asked[-1].group_by] == ["owner", "day", "backend"]  # type: ignore[attr-defined]
     assert (await client.post("/v1/audit/replay", headers=ADA)).json()["equal"] is True
     assert (await client.get("/v1/backends", headers=ADA)).json()["items"][0]["backend"] == "local"
+    offered = (await client.get("/v1/applications", headers=ADA)).json()["applications"]
+    assert offered["decode"]["v1"]["train"]["app"] == {"cmd": ["true"], "env": ["SEED"]}
 
 
 async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient) -> None:

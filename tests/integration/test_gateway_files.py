@@ -8,14 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from contracts.commands import SubmitWorkload
 from contracts.ids import workload_id
 from contracts.principals import Principal
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
-from tests.support.gateway import Site, Stand, as_user, run_stand
+from tests.support.gateway import Site, as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,20 +22,9 @@ ADA, EVE, AUD = as_user("ada"), as_user("eve"), as_user("aud")
 DATA = bytes(range(256)) * 10_000
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand"), max_body=1000) as found:
-        yield found
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    return {"max_body": 1000}
 
 
 async def test_a_file_goes_up_in_parts_and_comes_back(site: Site, client: httpx.AsyncClient) -> None:

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from contracts.ids import workload_id_from
 from contracts.states import WorkloadState
 from services.chassis.settings import NatsSettings
-from tests.support.gateway import Site, Stand, as_user, run_gateway, run_site, run_stand
+from tests.support.gateway import Site, as_user, run_gateway, run_site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADA, BOB, EVE = as_user("ada"), as_user("bob"), as_user("eve")
 TRUE = {"argv": ["true"], "name": "nothing"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand")) as found:
-        yield found
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
 
 
 async def _submit(client: httpx.AsyncClient, **headers: str) -> Any:

@@ -6,13 +6,11 @@ import asyncio
 import base64
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from httpx_sse import aconnect_sse
 
 from contracts.ids import workload_id
@@ -20,7 +18,7 @@ from contracts.model import now
 from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Workload
-from tests.support.gateway import Site, Stand, as_user, run_gateway, run_stand
+from tests.support.gateway import Site, Stand, as_user, run_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,22 +73,6 @@ async def _follow(client: httpx.AsyncClient, job_id: str, seen: Followed, *, eve
             count += 1
             if count == events:
                 return
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand")) as found:
-        yield found
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
 
 
 async def _print_all(site: Site, job_id: str, data: bytes, size: int, stream: str = "stdout", attempt: int = 1) -> None:

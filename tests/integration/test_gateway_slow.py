@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from services.chassis.service import serve_http
 from services.chassis.settings import Server
 from services.gateway.app import create_app
-from tests.support.gateway import TOKENS, Stand, run_stand
+from tests.support.gateway import TOKENS, Stand
 from tests.support.servers import free_ports
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("slow"), body_wait=0.2) as found:
-        yield found
+@pytest.fixture(scope="module")
+def special() -> dict[str, Any]:
+    return {"body_wait": 0.2}
 
 
 async def _say(port: int | None, *pieces: str) -> bytes:

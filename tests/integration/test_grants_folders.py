@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from nats.js.errors import NotFoundError as NoMessageError
 
 from contracts.envelope import Envelope
@@ -24,36 +22,15 @@ from contracts.spec import Input
 from contracts.subjects import subject_of
 from services.chassis.bus import Bus
 from services.storage.rights import folders_of, within
-from services.storage.settings import StorageSettings
-from tests.support.servers import S3, run_nats
 from tests.support.sharing import Sharer
-from tests.support.storage import ADMIN, User, fetch, put_part, run_storage, storage_settings
+from tests.support.storage import ADMIN, User, fetch, put_part
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has users of its own."""
-    folder = tmp_path_factory.mktemp("storage")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
 @pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
-
-
-@pytest.fixture
-def bob(bus: Bus) -> User:
-    return User(bus)
+def bob(storage_bus: Bus) -> User:
+    return User(storage_bus)
 
 
 def _sharer(user: User) -> Sharer:
@@ -104,10 +81,10 @@ async def test_a_shared_folder_is_read_and_nothing_beside_it(ada: User, bob: Use
     assert await _sharer(bob).received_folders() == ["data"]
 
 
-async def test_a_stranger_sees_nothing(ada: User, bob: User, bus: Bus) -> None:
+async def test_a_stranger_sees_nothing(ada: User, bob: User) -> None:
     await ada.put("data/a", b"a")
     await _sharer(ada).share_folder("data", _word(bob))
-    eve = User(bus)
+    eve = User(ada.bus)
     with pytest.raises(NotFoundError):
         await _paths(eve, ada, "data/")
     with pytest.raises(NotFoundError):
@@ -170,12 +147,12 @@ async def test_folders_in_folders_are_listed_once(ada: User, bob: User) -> None:
     assert await _paths(bob, ada, "a", recursive=False) == ["a.b/", "a/"]
 
 
-async def test_the_owner_sees_who_was_let_in_and_admins_help(ada: User, bob: User, bus: Bus) -> None:
+async def test_the_owner_sees_who_was_let_in_and_admins_help(ada: User, bob: User) -> None:
     sharer = _sharer(ada)
     first = await sharer.share_folder("data", _word(bob))
     assert (first.resource, first.created_by) == ("folder:data", _name(ada))
     assert await sharer.share_folder("data/", _word(bob)) == first
-    await Sharer(bus, ADMIN).share_folder("data", "project:optics", owner=_name(ada))
+    await Sharer(ada.bus, ADMIN).share_folder("data", "project:optics", owner=_name(ada))
     await sharer.share_folder("other", "token:t1", Right.CONTROL)
     on_data = {grant.grantee: grant.created_by for grant in await sharer.grants_on_folder("data")}
     assert on_data == {_word(bob): _name(ada), "project:optics": "root"}
@@ -185,7 +162,7 @@ async def test_the_owner_sees_who_was_let_in_and_admins_help(ada: User, bob: Use
     await sharer.unshare_folder("data", _word(bob))
     gone = FolderUnshared(owner=_name(ada), path="data", grant=first, at=now())
     for event, about in ((shared, "other"), (gone, "data")):
-        envelope = await _last(bus, event)
+        envelope = await _last(ada.bus, event)
         assert (envelope.owner, envelope.data["path"], envelope.actor) == (_name(ada), about, f"user:{_name(ada)}")
 
 
@@ -197,16 +174,16 @@ async def _last(bus: Bus, event: Event) -> Envelope:
             await asyncio.sleep(0.01)
 
 
-async def test_a_token_and_a_project_are_let_in(ada: User, bus: Bus) -> None:
+async def test_a_token_and_a_project_are_let_in(ada: User) -> None:
     await ada.put("data/a", b"a")
     await _sharer(ada).share_folder("data", "token:t1")
     await _sharer(ada).share_folder("data", "project:optics")
     robot = Principal(subject="robot", token="t1")
     member = Principal.model_validate({"subject": "may", "projects": {"optics": "member"}})
     for who in (robot, member):
-        assert (await User(bus, who).get("data/a", _name(ada))).path == "data/a"
+        assert (await User(ada.bus, who).get("data/a", _name(ada))).path == "data/a"
     with pytest.raises(NotFoundError):
-        await User(bus, Principal(subject="robot", token="t2")).get("data/a", _name(ada))
+        await User(ada.bus, Principal(subject="robot", token="t2")).get("data/a", _name(ada))
 
 
 async def test_a_job_s_inputs_are_its_owner_s_own_files(ada: User, bob: User) -> None:

@@ -39,22 +39,6 @@ def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSett
 
 
 @pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
-
-
-@pytest_asyncio.fixture
 async def ada(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
     async with run_scheduler(settings):
         yield User(bus, ADA)

@@ -16,15 +16,14 @@ from contracts.model import now
 from contracts.spec import JobSpec
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
+from tests.support.chassis import open_bus
 from tests.support.gateway import as_user, run_gateway, run_site
 
 
 @pytest_asyncio.fixture
 async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "scheduler")
-    await bus.connect()
-    yield bus
-    await bus.stop()
+    async with open_bus(nats, "scheduler") as connected:
+        yield connected
 
 
 @pytest_asyncio.fixture

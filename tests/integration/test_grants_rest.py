@@ -213,7 +213,11 @@ async def test_a_listener_hears_of_what_is_shared_and_no_more_once_it_is_not(sit
         await site.ask("ada", "PUT", "/v1/folder-grants/user:eve?folder=heard", json={})
         await site.ask("ada", "PUT", "/v1/folder-grants/user:zoe?folder=heard", json={})
         await site.keep("ada", "heard/a", b"a")
+        await site.keep("ada", "heard/c", b"c")
         await site.keep("ada", "unheard/a", b"a")
+        # The other name is the owner's affair.
+        await site.ask("ada", "POST", "/v1/moves", json={"path": "heard/a", "to": "unheard/b"})
+        await site.ask("ada", "POST", "/v1/moves", json={"path": "heard", "to": "unheard/c", "folder": True})
         running = await site.running("ada")
         await site.share("ada", running, "project:vision")
         await site.share("ada", running, "user:eve")
@@ -233,8 +237,8 @@ async def test_a_listener_hears_of_what_is_shared_and_no_more_once_it_is_not(sit
         ("folder.unshared", "heard"),
     ]
     result = f"jobs/{running}/outputs/result"
-    assert {path for kind, path in said if kind == "file.stored"} == {"heard/a", result}
-    assert [path for _, path in files.said()] == ["heard/a", result]
+    assert {path for kind, path in said if kind == "file.stored"} == {"heard/a", "heard/c", result}
+    assert [path for _, path in files.said()] == ["heard/a", "heard/c", result]
     assert [kind for kind, about in said if about == running][-1] == "workload.unshared"
     assert [kind for kind, about in said if about == running].count("workload.shared") == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
 from contracts.model import now
@@ -19,27 +17,11 @@ from contracts.signing import BODY_HEADER, sign
 from services.chassis.settings import NatsSettings
 from services.gateway.settings import StaticUser
 from shunter.signing import KeyPairAuth
-from tests.support.gateway import Site, Stand, as_user, identity_settings, run_gateway, run_stand
+from tests.support.gateway import Site, as_user, identity_settings, run_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADA, BOB, AUD, ROOT = (as_user(name) for name in ("ada", "bob", "aud", "root"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
 
 
 async def _make(client: httpx.AsyncClient, headers: dict[str, str]) -> Any:

@@ -12,34 +12,17 @@ from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from httpx_sse import aconnect_sse
 
 from contracts.states import WorkloadState
 from services.chassis.settings import NatsSettings
 from tests.support.biscuits import bearer, mint, narrow
-from tests.support.gateway import Site, Stand, as_user, identity_settings, run_gateway, run_stand
+from tests.support.gateway import Site, Stand, as_user, identity_settings, run_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADA, BOB, EVE, AUD, ROOT = (as_user(name) for name in ("ada", "bob", "eve", "aud", "root"))
 PASSWORD = "a password long enough"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
 
 
 def basic(name: str, password: str) -> dict[str, str]:

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
 from biscuit_auth import KeyPair, PublicKey
 
 from tests.support.biscuits import bearer, forge, mint, narrow
-from tests.support.gateway import Site, Stand, as_user, run_stand
+from tests.support.gateway import Site, Stand, as_user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ADA, BOB, EVE, AUD, ROOT = (as_user(name) for name in ("ada", "bob", "eve", "aud", "root"))
 TRUE = {"argv": ["true"]}
 _LATER = "2999-01-01T00:00:00Z"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    async with run_stand(tmp_path_factory.mktemp("stand")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(stand: Stand) -> httpx.AsyncClient:
-    return stand.client
-
-
-@pytest.fixture
-def site(stand: Stand) -> Site:
-    return stand.site.forget()
 
 
 @pytest.fixture

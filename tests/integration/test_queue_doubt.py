@@ -1,4 +1,4 @@
-"""What got lost between memory and table goes all the same, though nothing else happens that makes anybody look."""
+"""What got lost between memory and table goes all the same, though nothing else has anybody look."""
 
 from __future__ import annotations
 

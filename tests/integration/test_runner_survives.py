@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest_asyncio
@@ -56,6 +59,31 @@ async def test_a_new_runner_adopts_what_a_killed_one_ran(nats: NatsSettings, des
         assert sorted(set(numbers)) == list(range(1, max(numbers) + 1))
 
 
+async def test_what_is_adopted_after_the_clock_was_set_ahead_has_not_run_longer_for_that(
+    nats: NatsSettings, desk: Desk, tmp_path: Path
+) -> None:
+    task = a_task("sh", "-c", "while [ ! -e go ]; do sleep 0.05; done", walltime=600.0)
+    folder = tmp_path / "runs" / f"{task.workload_id}.1"
+    with runner_process(nats, tmp_path / "runs") as start:
+        first = start()
+        await desk.give(task)
+        await desk.until(task, StepName.RUNNING)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        line, _, process = (folder / "start.json").read_text().partition("\n")
+        noted = json.loads(line)
+        an_hour_ago = datetime.fromisoformat(noted["started_at"]) - timedelta(hours=1)
+        (folder / "start.json").write_text(json.dumps(noted | {"started_at": an_hour_ago.isoformat()}) + f"\n{process}")
+        start()
+        assert (await desk.control("observe", task)).known
+        await asyncio.sleep(0.3)
+        (folder / "work" / "go").touch()
+        done = await desk.until(task, StepName.DONE)
+    assert (done.reason, done.exit_code) == (Reason.EXITED, 0)
+    assert done.usage
+    assert done.usage.wall_seconds < 600
+
+
 async def test_output_goes_on_where_the_killed_runner_stopped(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
     task = a_task("sh", "-c", "seq 1000; while [ ! -e go ]; do sleep 0.05; done; seq 1000; sleep 300")
     with runner_process(nats, tmp_path / "runs") as start:
@@ -63,14 +91,14 @@ async def test_output_goes_on_where_the_killed_runner_stopped(nats: NatsSettings
         await desk.give(task)
         expected = b"".join(b"%d\n" % number for number in range(1, 1001))
         await desk.until(task, StepName.RUNNING)
-        while (await desk.log(task, "stdout"))[0] != expected:
-            pass
+        while (await desk.log(task, "stdout"))[0] != expected:  # noqa: ASYNC110 (of another process)
+            await asyncio.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait()
         (tmp_path / "runs" / f"{task.workload_id}.1" / "work" / "go").touch()
         start()
-        while (await desk.log(task, "stdout"))[0] != expected * 2:
-            pass
+        while (await desk.log(task, "stdout"))[0] != expected * 2:  # noqa: ASYNC110 (of another process)
+            await asyncio.sleep(0.05)
         await desk.control("cancel", task)
         await desk.until(task, StepName.EXITED)
         assert _living(task) == 0

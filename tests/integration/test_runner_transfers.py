@@ -13,6 +13,7 @@ from contracts.runs import StepName
 from contracts.spec import Output
 from contracts.states import Reason
 from services.chassis.settings import NatsSettings
+from services.scheduler.runner.census import Census
 from tests.support.run_storage import RunStorage, run_storage
 from tests.support.runners import Desk, a_task, open_desk, running
 from tests.support.servers import S3
@@ -51,10 +52,54 @@ async def test_an_input_that_is_not_what_was_submitted_stops_the_run(
         done = await desk.run(a_task("true", inputs=[storage.add("a.txt", b"hello", sha256="0" * 64)]))
         capacity = (await desk.control("capacity")).capacity
     assert done.reason is Reason.STAGING
-    assert "input a.txt" in done.message
+    assert done.message.startswith("changed: input a.txt")
     assert done.usage
     assert capacity
     assert capacity.cpus_free == 4
+
+
+async def test_an_input_whose_bytes_are_kept_no_more_was_changed(
+    nats: NatsSettings, desk: Desk, storage: RunStorage, tmp_path: Path
+) -> None:
+    gone = storage.add("data/a.txt", b"hello").model_copy(update={"key": "in/gone", "source": "mine/a.txt"})
+    async with running(nats, tmp_path / "runs"):
+        done = await desk.run(a_task("true", inputs=[storage.add("b", b"b"), gone]))
+    assert done.reason is Reason.STAGING
+    assert done.message.startswith("changed: input data/a.txt (mine/a.txt)")
+
+
+@pytest.mark.parametrize("files", ["auto", "replace"])
+async def test_the_program_of_an_application_finds_its_folder_at_files(
+    nats: NatsSettings, desk: Desk, storage: RunStorage, tmp_path: Path, files: str
+) -> None:
+    script = 'mkdir /files/model; cat /files/data/* "$MORE" >/files/model/all; cd /; ls "$SHUNTER_FILES"; exit 0'
+    task = a_task(
+        script=script,
+        files="/files",
+        env={"MORE": "/files/more"},
+        inputs=[storage.add("data/b", b"2"), storage.add("data/a", b"1"), storage.add("more", b"3")],
+        outputs=[Output(path="model", to="artifact/first"), Output(path="none", required=False)],
+    )
+    async with running(nats, tmp_path / "runs", files=files):
+        done = await desk.run(task)
+        log, _ = await desk.log(task, "stdout")
+    assert (done.reason, done.message) == (Reason.EXITED, "")
+    assert log == b"data\nmodel\nmore\n"
+    assert [(file.path, file.at) for file in done.outputs] == [("outputs/model/all", "artifact/first/model/all")]
+    assert storage.read("outputs/model/all") == b"123"
+    assert storage.elsewhere == {"outputs/model/all": "artifact/first"}
+    (running_step,) = [step for step in desk.steps(task) if step.step is StepName.RUNNING]
+    assert running_step.message.startswith("/files ")
+    assert files == "auto" or "replaced" in running_step.message
+
+
+@pytest.mark.usefixtures("storage")
+async def test_a_program_behind_a_mount_is_ended_like_any_other(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
+    task = a_task(script="echo here; sleep 1000 & wait", files="/files", walltime=1.0)
+    async with running(nats, tmp_path / "runs"):
+        done = await desk.run(task)
+    assert done.reason is Reason.WALLTIME
+    assert not list(Census().members(f"{task.workload_id}.1"))
 
 
 async def test_outputs_are_brought_home_by_pattern(

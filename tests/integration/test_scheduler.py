@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError
+from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, UnavailableError
 from contracts.ids import workload_id
+from contracts.runs import RunReport, RunTask
 from contracts.states import Reason, WorkloadState
-from services.chassis.bus import Bus
+from services.chassis.bus import Bus, Delivery
 from services.chassis.settings import NatsSettings
+from services.scheduler.backends.base import NativeJob, Observation
+from services.scheduler.backends.local import LocalBackend
+from services.scheduler.reports import ReportService
 from services.scheduler.settings import SchedulerSettings
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import EVE, User, run_scheduler, scheduler_settings
@@ -25,28 +28,6 @@ S = WorkloadState
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=0.3)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
-
-
-@pytest_asyncio.fixture
-async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
-    async with run_scheduler(settings):
-        yield User(bus)
 
 
 async def test_a_job_runs_to_its_end(user: User) -> None:
@@ -181,6 +162,41 @@ async def test_an_attempt_that_its_backend_forgot_is_lost_and_runs_again(user: U
     assert closed == [(1, S.FINISHING), (2, S.FINISHING)]
 
 
+@pytest.fixture
+def missed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once the backend was asked twice for an attempt of which it knows nothing."""
+    observe, missed, misses = LocalBackend.observe, asyncio.Event(), count(1)
+
+    async def note(backend: LocalBackend, job: NativeJob) -> Observation | None:
+        found = await observe(backend, job)
+        if found is None and next(misses) == 2:
+            missed.set()
+        return found
+
+    monkeypatch.setattr(LocalBackend, "observe", note)
+    return missed
+
+
+async def test_an_attempt_that_is_handed_over_late_is_not_lost(
+    user: User, runner: FakeRunner, missed: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_over = LocalBackend.submit
+
+    async def hand_over_late(backend: LocalBackend, task: RunTask) -> None:
+        if not missed.is_set():
+            raise UnavailableError("NATS does not answer")
+        await hand_over(backend, task)
+
+    monkeypatch.setattr(LocalBackend, "submit", hand_over_late)
+    runner.decide = lambda _: Outcome(exit_code=None)
+    job = await user.submit()
+    await user.until(job.id, S.RUNNING)
+    await asyncio.sleep(0.5)
+    await runner.report(runner.running[f"{job.id}.1"], *runner.end_of(Outcome()))
+    ended = await user.until(job.id)
+    assert (ended.state, ended.attempt, len(runner.tasks)) == (S.SUCCEEDED, 1, 1)
+
+
 async def test_a_restarted_scheduler_goes_on_with_jobs_in_flight(
     settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
@@ -196,3 +212,24 @@ async def test_a_restarted_scheduler_goes_on_with_jobs_in_flight(
         assert (await user.until(job.id)).state is S.SUCCEEDED
         assert (await user.until((await user.submit()).id)).state is S.SUCCEEDED
     assert len(runner.tasks) == 2
+
+
+async def test_a_job_whose_end_was_not_read_yet_is_not_lost_though_its_runner_has_forgotten_it(
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, missed: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, user = ReportService.take, User(bus)
+    runner.decide = lambda _: Outcome(exit_code=None)
+    async with run_scheduler(settings):
+        job = await user.submit()
+        await user.until(job.id, S.RUNNING)
+    await runner.report(runner.running.pop(f"{job.id}.1"), *runner.end_of(Outcome()))
+
+    async def read_late(reports: ReportService, report: RunReport, delivery: Delivery) -> None:
+        await missed.wait()
+        await asyncio.sleep(0.2)
+        await read(reports, report, delivery)
+
+    monkeypatch.setattr(ReportService, "take", read_late)
+    async with run_scheduler(settings):
+        ended = await user.until(job.id)
+    assert (ended.state, ended.attempt, len(runner.tasks)) == (S.SUCCEEDED, 1, 1)

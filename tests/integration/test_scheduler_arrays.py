@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.model import now
@@ -27,28 +25,6 @@ W = WorkloadState
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=0.5)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
-
-
-@pytest_asyncio.fixture
-async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
-    async with run_scheduler(settings):
-        yield User(bus)
 
 
 def _bundles(runner: FakeRunner) -> list[str]:

@@ -22,7 +22,7 @@ from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import Limits, QueueSettings, SchedulerSettings
 from tests.support.runner import FakeRunner, Outcome
-from tests.support.scheduler import BOB, EVE, User, run_scheduler, scheduler_settings
+from tests.support.scheduler import BOB, EVE, User, freezing, run_scheduler, scheduler_settings
 
 S = WorkloadState
 WHOLE: dict[str, Any] = {"resources": {"cpus": 4}}
@@ -40,25 +40,11 @@ def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSett
 
 
 @pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
 async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
     runner = FakeRunner(nats, decide=lambda task: Outcome(exit_code=None if task.job_name == "long" else 0))
     await runner.start()
     yield runner
     await runner.stop()
-
-
-@pytest_asyncio.fixture
-async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> AsyncIterator[User]:
-    async with run_scheduler(settings):
-        yield User(bus)
 
 
 async def _run_long(user: User, **spec: Any) -> str:
@@ -156,12 +142,8 @@ async def storage(nats: NatsSettings) -> AsyncIterator[None]:
             raise InvalidError.of("inputs.0.source", f"{item.source} does not exist")
         return Frozen(inputs=[FrozenInput(source=item.source, target=item.target, key="k", size=1, sha256="0" * 64)])
 
-    bus = Bus(nats, "storage")
-    await bus.connect()
-    bus.answer_queries({FreezeInputs: freeze})
-    await bus.start()
-    yield
-    await bus.stop()
+    async with freezing(nats, freeze):
+        yield
 
 
 @pytest.mark.usefixtures("storage")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,22 +43,6 @@ S = WorkloadState
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=60, compare=0.2, settled=0.0)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
 
 
 @pytest_asyncio.fixture

@@ -24,7 +24,7 @@ from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from tests.support.runner import FakeRunner
-from tests.support.scheduler import ADA, EVE, User, run_scheduler, scheduler_settings
+from tests.support.scheduler import ADA, EVE, User, freezing, run_scheduler, scheduler_settings
 
 S = WorkloadState
 _LEAD = Principal(subject="lead", projects={"demo": Level.ADMIN})
@@ -33,14 +33,6 @@ _LEAD = Principal(subject="lead", projects={"demo": Level.ADMIN})
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=60, compare=0.2, settled=0.0)
-
-
-@pytest_asyncio.fixture
-async def bus(nats: NatsSettings) -> AsyncIterator[Bus]:
-    bus = Bus(nats, "test")
-    await bus.connect()
-    yield bus
-    await bus.stop()
 
 
 @pytest_asyncio.fixture
@@ -57,20 +49,8 @@ async def storage(nats: NatsSettings) -> AsyncIterator[None]:
         ]
         return Frozen(inputs=found)
 
-    bus = Bus(nats, "storage")
-    await bus.connect()
-    bus.answer_queries({FreezeInputs: freeze})
-    await bus.start()
-    yield
-    await bus.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
+    async with freezing(nats, freeze):
+        yield
 
 
 async def _start(bus: Bus, job: str, *inputs: Input, who: Principal = ADA) -> Workload:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from contracts.commands import CompleteUpload, DeleteFile
 from contracts.envelope import Context
@@ -17,10 +14,8 @@ from contracts.model import now
 from contracts.queries import DownloadFile, DownloadRunInputs, FreezeInputs, Frozen, OpenRunUpload
 from contracts.runs import FrozenInput
 from contracts.spec import Input
-from services.chassis.bus import Bus
 from services.storage.settings import StorageSettings
 from services.storage.store import StoredFile, put_file
-from tests.support.servers import S3, run_nats
 from tests.support.storage import (
     ADMIN,
     EVE,
@@ -29,9 +24,7 @@ from tests.support.storage import (
     fetch,
     opened,
     put_part,
-    run_storage,
     run_ticket,
-    storage_settings,
     sweeper,
 )
 
@@ -39,25 +32,6 @@ JOB = workload_id()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has a user of its own."""
-    folder = tmp_path_factory.mktemp("storage")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
 
 
 async def _freeze(user: User, *inputs: Input) -> list[FrozenInput]:
@@ -102,14 +76,14 @@ async def test_files_of_others_do_not_exist(ada: User) -> None:
 # --- bytes that outlive their name --------------------------------------------------------------------------------
 
 
-async def test_overwritten_bytes_stay_for_running_jobs_until_the_sweep(ada: User, settings: StorageSettings) -> None:
+async def test_overwritten_bytes_stay_for_running_jobs_until_the_sweep(ada: User, stored: StorageSettings) -> None:
     await ada.put("in.txt", b"old")
     frozen = await _freeze(ada, Input(source="in.txt"))
     new = await ada.put("in.txt", b"new")
     assert new.key != frozen[0].key
     assert await ada.get("in.txt") == new
 
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects).sweep()
         assert await _run_downloads(ada, frozen) == {"in.txt": b"old"}
         assert (await sweeper(unit, objects, retention=0).sweep()).objects
@@ -117,14 +91,14 @@ async def test_overwritten_bytes_stay_for_running_jobs_until_the_sweep(ada: User
         assert await objects.exists(new.key)
 
 
-async def test_a_deleted_file_is_gone_with_its_bytes_after_the_sweep(ada: User, settings: StorageSettings) -> None:
+async def test_a_deleted_file_is_gone_with_its_bytes_after_the_sweep(ada: User, stored: StorageSettings) -> None:
     record = await ada.put("a.txt", b"x")
     assert await ada.delete("a.txt") == 1
     with pytest.raises(NotFoundError):
         await ada.get("a.txt")
     (event,) = await ada.events(FileDeleted)
     assert (event.owner, event.path, event.key) == (ada.principal.subject, "a.txt", record.key)
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         assert await objects.exists(record.key)
         await sweeper(unit, objects, retention=0).sweep()
         assert not await objects.exists(record.key)
@@ -160,10 +134,10 @@ async def test_users_delete_what_their_jobs_left(ada: User) -> None:
     assert await ada.delete(f"jobs/{JOB}", recursive=True) == 1
 
 
-async def test_a_very_large_folder_is_deleted_in_several_steps(ada: User, settings: StorageSettings) -> None:
+async def test_a_very_large_folder_is_deleted_in_several_steps(ada: User, stored: StorageSettings) -> None:
     """Rows are made by hand: only the deletion is of interest."""
     owner = ada.principal.subject
-    async with opened(settings) as (unit, _), unit.begin(Context.start("service:test")) as work:
+    async with opened(stored) as (unit, _), unit.begin(Context.start("service:test")) as work:
         for number in range(1001):
             file = StoredFile(owner, f"d/{number}", f"{owner}/{number}", 0, "0" * 64, "text/plain", None, now())
             await put_file(work.connection, file, "test")
@@ -203,6 +177,45 @@ async def test_inputs_are_frozen_with_place_and_checksum(ada: User) -> None:
         ("one", "1b", one.key, 1, one.sha256),
     ]
     assert await _run_downloads(ada, frozen) == {"in/2": b"22", "one": b"1", "1b": b"1"}
+
+
+async def test_folders_are_frozen_file_by_file_the_later_over_the_earlier(ada: User) -> None:
+    one, two = await ada.put("d1/a", b"1"), await ada.put("d1/deep/b", b"2")
+    await ada.put("d10/a", b"no part of d1")
+    three = await ada.put("d2/a", b"3")
+    folders = [Input(source=name, path="data", folder=True) for name in ("d1", "d2")]
+    frozen = await _freeze(ada, *folders, Input(source="d1/a", path="single"))
+    assert {item.target: item.key for item in frozen} == {
+        "data/a": three.key,
+        "data/deep/b": two.key,
+        "single": one.key,
+    }
+    assert await _run_downloads(ada, frozen) == {"data/a": b"3", "data/deep/b": b"2", "single": b"1"}
+    # What comes into the folder afterwards is no part of it.
+    await ada.put("d1/late", b"4")
+    assert len(frozen) == 3
+
+
+async def test_a_file_is_no_folder_and_a_beginning_of_a_name_is_none_either(ada: User) -> None:
+    await ada.put("d/file", b"1")
+    for number, source in enumerate(("d/file", "d/fil", "nowhere")):
+        inputs = [Input(source="d", folder=True)] * number + [Input(source=source, path="x", folder=True)]
+        with pytest.raises(InvalidError) as refusal:
+            await _freeze(ada, *inputs)
+        assert refusal.value.errors[0].field == f"inputs.{number}.source"
+
+
+async def test_an_output_goes_into_the_folder_that_its_job_names(ada: User) -> None:
+    ticket = run_ticket(ada.principal.subject, JOB, folders=["artifact/first"])
+    content = b"weights"
+    question = OpenRunUpload(
+        ticket=ticket, path="outputs/model/w", to="artifact/first", size=len(content), sha256=digest_of(content)
+    )
+    plan: UploadPlan = await ada.ask(question)
+    stored = await ada.complete(plan, [await put_part(part, content) for part in plan.parts])
+    assert stored.path == "artifact/first/model/w"
+    with pytest.raises(InvalidError):
+        await ada.ask(question.model_copy(update={"to": "artifact"}))
 
 
 async def test_a_missing_input_is_named_by_its_place(ada: User) -> None:

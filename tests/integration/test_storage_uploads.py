@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from contracts.commands import CompleteUpload
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from contracts.events import FileStored
 from contracts.queries import DownloadFile
-from services.chassis.bus import Bus
 from services.storage.objects import Objects, StoredPart
 from services.storage.settings import StorageSettings
-from tests.support.servers import S3, run_nats
 from tests.support.storage import (
     EVE,
     PART,
@@ -27,8 +23,6 @@ from tests.support.storage import (
     key_in,
     opened,
     put_part,
-    run_storage,
-    storage_settings,
     sweeper,
 )
 
@@ -36,25 +30,6 @@ BIG = os.urandom(2 * PART + 1000)
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> AsyncIterator[StorageSettings]:
-    """One service for all tests of the module; each has a user of its own."""
-    folder = tmp_path_factory.mktemp("storage")
-    async with run_nats(folder) as nats:
-        yield storage_settings(folder, nats, s3)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bus(settings: StorageSettings) -> AsyncIterator[Bus]:
-    async with run_storage(settings) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(bus: Bus) -> User:
-    return User(bus)
 
 
 async def _download(user: User, path: str) -> bytes:
@@ -119,7 +94,7 @@ async def test_nobody_else_takes_up_an_upload(ada: User) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"other bytes", b"more bytes than were announced"], ids=["checksum", "size"])
-async def test_wrong_bytes_are_refused_and_nothing_is_left(ada: User, settings: StorageSettings, sent: bytes) -> None:
+async def test_wrong_bytes_are_refused_and_nothing_is_left(ada: User, stored: StorageSettings, sent: bytes) -> None:
     plan = await ada.open("a.txt", b"right bytes", sha256=digest_of(b"right bytes"))
     wrong = plan.parts[0].model_copy(update={"size": len(sent)})
     with pytest.raises(InvalidError):
@@ -128,7 +103,7 @@ async def test_wrong_bytes_are_refused_and_nothing_is_left(ada: User, settings: 
     with pytest.raises(NotFoundError):
         await ada.get("a.txt")
     assert await ada.events(FileStored, 0) == []
-    async with opened(settings) as (_, objects):
+    async with opened(stored) as (_, objects):
         assert not await objects.exists(key_in(plan.parts[0].url))
     if len(sent) == len(b"right bytes"):
         with pytest.raises(ConflictError):
@@ -169,10 +144,10 @@ async def test_two_completions_at_once_make_one_file_and_one_event(ada: User) ->
     assert len(await ada.events(FileStored)) == 1
 
 
-async def test_a_completion_goes_on_after_a_crash_behind_the_assembly(ada: User, settings: StorageSettings) -> None:
+async def test_a_completion_goes_on_after_a_crash_behind_the_assembly(ada: User, stored: StorageSettings) -> None:
     plan = await ada.open("a.txt", b"kept")
     done = await put_part(plan.parts[0], b"kept")
-    async with opened(settings) as (_, objects):
+    async with opened(stored) as (_, objects):
         await _assemble(objects, plan.parts[0].url, done.etag)
 
     assert (await ada.resume(plan.ticket)).parts == []
@@ -202,10 +177,10 @@ async def test_users_do_not_write_where_jobs_write(ada: User) -> None:
         assert [error.field for error in refusal.value.errors] == ["path"]
 
 
-async def test_an_abandoned_upload_is_dropped_by_the_sweep(ada: User, settings: StorageSettings) -> None:
+async def test_an_abandoned_upload_is_dropped_by_the_sweep(ada: User, stored: StorageSettings) -> None:
     plan = await ada.open("big.bin", BIG, expires=60)
     await put_part(plan.parts[0], BIG)
-    async with opened(settings) as (unit, objects):
+    async with opened(stored) as (unit, objects):
         await sweeper(unit, objects).sweep()
         assert len((await ada.resume(plan.ticket)).done) == 1
         assert (await sweeper(unit, objects, abandoned_after=-7200).sweep()).uploads

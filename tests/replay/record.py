@@ -67,6 +67,14 @@ async def _is_interrupted_and_runs_again(user: User, runner: FakeRunner) -> str:
     return job.id
 
 
+async def _is_lost_and_runs_again(user: User, runner: FakeRunner) -> str:
+    runner.decide = lambda task: Outcome(exit_code=None if task.attempt == 1 else 0)
+    job = await user.submit()
+    await user.until(job.id, WorkloadState.RUNNING)
+    runner.running.clear()
+    return job.id
+
+
 async def _is_an_array_of_which_tasks_fail(user: User, runner: FakeRunner) -> str:
     runner.decide_task = lambda task, index: int(index == 3 and not (task.bundle and task.bundle.attempts))
     return (await user.submit(array={"count": 40}, retries={"max": 1, "backoff": 0.1})).id
@@ -89,6 +97,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _is_held_and_started,
     _is_held_and_canceled,
     _is_interrupted_and_runs_again,
+    _is_lost_and_runs_again,
     _is_an_array_of_which_tasks_fail,
     _is_an_array_of_which_some_are_canceled,
 )
@@ -109,7 +118,7 @@ async def main(release: str, only: str = "") -> None:
     """Run every scenario whose name holds *only* on real servers and write its history."""
     folder = Path(tempfile.mkdtemp())
     async with run_nats(folder) as nats, run_temporal(folder) as temporal:
-        settings = scheduler_settings(folder, nats, temporal)
+        settings = scheduler_settings(folder, nats, temporal, every=0.1, silence=0.5)
         bus, runner = Bus(nats, "record"), FakeRunner(nats)
         await bus.connect()
         await runner.start()

@@ -16,7 +16,7 @@ class FakeBackend(Backend):
     """Holds attempts until they are cancelled or finished; *flaky* fails every other call."""
 
     kind = "fake"
-    capabilities = frozenset({Capability.GPUS})
+    capabilities = frozenset({Capability.ARRAYS, Capability.GPUS})
 
     def __init__(self, name: str = "fake", *, cpus: float = 8, cpus_free: float = 8, flaky: bool = False) -> None:
         self.name = name

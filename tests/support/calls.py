@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
@@ -22,6 +23,8 @@ from services.scheduler.workflows.words import (
     JobResult,
     Move,
     Submitted,
+    Withdrawal,
+    Withdrawn,
 )
 
 __all__ = ["Act", "Calls", "Handle", "live_long"]
@@ -33,28 +36,65 @@ Act = Callable[[Handle, AttemptRef], Awaitable[None]]
 class Calls(JobCalls):
     """Notes what is asked of it; *on_submit* says what happens to each attempt."""
 
-    def __init__(self, on_submit: Act, *, gone: bool = True, refuse: str = "") -> None:
+    def __init__(
+        self,
+        on_submit: Act,
+        *,
+        gone: bool = True,
+        refuse: str = "",
+        on_look_up: Act | None = None,
+        lost: bool = True,
+        withdrawals: Sequence[Withdrawal] = (),
+    ) -> None:
+        """Take *on_submit* for each attempt; it lies patiently while there are *withdrawals* left to answer with."""
         self._on_submit = on_submit
+        self._on_look_up = on_look_up
+        self._lost = lost
+        self._withdrawals = list(withdrawals)
+        self.refs: list[AttemptRef] = []
         self._gone = gone
         self._refuse = refuse
         self.handle: Handle | None = None
         self.attempts: list[int] = []
         self.cancels = 0
+        self.look_ups: list[int] = []
         self.moves: list[Move] = []
+
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.submit_attempt, self.cancel_attempt, self.withdraw_attempt, self.look_up_attempt, self.move]
 
     @activity.defn
     async def submit_attempt(self, ref: AttemptRef) -> Submitted:
         self.attempts.append(ref.attempt)
+        self.refs.append(ref)
         if self._refuse:
             return Submitted(backend=None, message=self._refuse)
         assert self.handle is not None
         await self._on_submit(self.handle, ref)
-        return Submitted(backend="test")
+        return Submitted(backend=f"test-{ref.attempt}", patience=20.0 if self._withdrawals else None)
+
+    @activity.defn
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        outcome = self._withdrawals.pop(0)
+        assert self.handle is not None
+        if outcome is Withdrawal.ENDING:
+            await self.handle.signal(JobWorkflow.ended, AttemptEnd(attempt=ref.attempt, reason=Reason.CANCELED))
+        if outcome is Withdrawal.BEGUN:
+            await self._on_submit(self.handle, ref)
+        return Withdrawn(outcome=outcome)
 
     @activity.defn
     async def cancel_attempt(self, ref: AttemptRef) -> Ending:  # noqa: ARG002
         self.cancels += 1
         return Ending(gone=self._gone or self.cancels > 1)
+
+    @activity.defn
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        self.look_ups.append(ref.attempt)
+        if self._on_look_up and self.handle is not None:
+            await self._on_look_up(self.handle, ref)
+        return Ending(gone=self._lost)
 
     @activity.defn
     async def move(self, move: Move) -> None:
@@ -75,7 +115,7 @@ async def live_long(client: Client) -> tuple[JobResult, Calls, list[WorkflowHist
         client,
         task_queue=name,
         workflows=[JobWorkflow],
-        activities=[calls.submit_attempt, calls.cancel_attempt, calls.move],
+        activities=calls.all,
         workflow_runner=workflow_runner(),
     ):
         calls.handle = client.get_workflow_handle_for(JobWorkflow.run, name)

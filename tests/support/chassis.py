@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.commands import CancelWorkload
 from contracts.envelope import Context, Envelope
-from contracts.events import WorkloadCancelRequested
+from contracts.events import WorkloadCancelRequested, WorkloadMoved
 from contracts.ids import workload_id
 from contracts.model import now
 from contracts.principals import Principal
+from contracts.states import Reason, WorkloadState
 from contracts.subjects import subject_of
 from deploy.local import servers
 from services.chassis.bus import Bus
@@ -37,6 +38,7 @@ __all__ = [
     "Stand",
     "cancel",
     "left",
+    "moved",
     "open_bus",
     "open_stand",
     "read_events",
@@ -121,6 +123,13 @@ def cancel(target: str | None = None, *, subject: str = "ann", message: str = ""
 def requested(target: str | None = None, *, revision: int = 1) -> WorkloadCancelRequested:
     """Build a small event."""
     return WorkloadCancelRequested(workload_id=target or workload_id(), owner="ann", revision=revision, at=now())
+
+
+def moved(target: str, revision: int) -> WorkloadMoved:
+    """Build an event that makes a revision."""
+    states = {"old": WorkloadState.QUEUED, "new": WorkloadState.RUNNING}
+    more = {"attempt": 1, "reason": Reason.STARTED, "at": now()}
+    return WorkloadMoved(workload_id=target, owner="ann", revision=revision, **states, **more)
 
 
 async def send(bus: Bus, command: CancelWorkload) -> str:

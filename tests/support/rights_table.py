@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = ["OPEN", "ROWS", "Row"]
 
-OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys"})
+OPEN = frozenset({"healthz", "readyz", "metrics", "login", "getLoginMethods", "getTokenKeys", "showOptOut", "optOut"})
 """Routes that ask nobody who they are."""
 
 
@@ -50,6 +50,7 @@ ROWS: dict[str, Row] = {
     "startJob": Row(202, _NO_SUCH, 403),
     "cancelJob": Row(200, _NO_SUCH, 403),
     "retryJob": Row(409, _NO_SUCH, 403),
+    "removeJob": Row(204, _NO_SUCH, 403),
     "listTasks": Row(200, _NO_SUCH, 200),
     "getTask": Row(200, _NO_SUCH, 200),
     "getTaskLogs": Row(200, _NO_SUCH, 200),
@@ -80,9 +81,24 @@ ROWS: dict[str, Row] = {
     "headFile": Row(200, _NO_SUCH, 200, query="owner={owner}"),
     "putFile": Row(201, _NO_SUCH, 403, query="owner={owner}", body=b"more"),
     "deleteFile": Row(204, _NO_SUCH),
+    "getFolder": Row(200, _NO_SUCH, 200, query="owner={owner}"),
+    "makeFolder": Row(201, 201),
+    "moveFile": Row(200, _NO_SUCH, body={"path": "{path}", "to": "{folder}/moved"}),
+    "listFolderRules": Row(200, _NO_SUCH, query="owner={owner}"),
+    "setFolderRule": Row(200, _NO_SUCH, query="owner={owner}&folder={folder}", body={"quota": "1GB"}),
+    "dropFolderRule": Row(204, _NO_SUCH, query="owner={owner}&folder={folder}"),
+    "getStorageUsage": Row(200, _NO_SUCH, query="owner={owner}"),
+    "listStorageOwners": Row(200, 403, by="admin"),
+    "listVersions": Row(200, _NO_SUCH, query="owner={owner}"),
+    "purgeVersion": Row(404, _NO_SUCH),
+    "restoreFile": Row(404, _NO_SUCH, body={"path": "{path}"}),
+    "emptyTrash": Row(200, 200, query="path={folder}"),
     "openUpload": Row(200, _NO_SUCH, 403, body={"path": "{path}", "size": 4, "owner": "{owner}"}),
     "resumeUpload": Row(403, 403, body={"ticket": "forged"}),
     "completeUpload": Row(403, 403, body={"ticket": "forged", "parts": [{"number": 1, "etag": "x"}]}),
+    "zipFiles": Row(200, _NO_SUCH, 200, query="owner={owner}"),
+    "zipFolder": Row(200, _NO_SUCH, 200, query="owner={owner}"),
+    "openForm": Row(200, _NO_SUCH, 403, body={"folder": "{path}", "owner": "{owner}"}),
     "presignDownload": Row(200, _NO_SUCH, 200, body={"path": "{path}", "owner": "{owner}"}),
     "listFolderGrants": Row(200, _NO_SUCH, 200, query="owner={owner}&folder={folder}"),
     "getFolderGrant": Row(200, _NO_SUCH, 200, query="owner={owner}&folder={folder}"),
@@ -93,8 +109,17 @@ ROWS: dict[str, Row] = {
     "getUsage": Row(200, 200),
     "getEvents": Row(200, 200),
     "listBackends": Row(200, 200),
+    "listApplications": Row(200, 200),
     "whoami": Row(200, 200),
     # webhooks
+    # work for outside workers: who is none gets nothing, and no lease is known to whom it was not given
+    "takeLeases": Row(403, 403, body={"backend": "pull", "worker": "box", "offer": {"memory": 1}}),
+    "getLease": Row(_NO_SUCH, _NO_SUCH),
+    "reportLease": Row(_NO_SUCH, _NO_SUCH, body={"steps": [{"step": "alive", "at": "2030-01-31T18:00:00Z"}]}),
+    "presignLeaseInputs": Row(_NO_SUCH, _NO_SUCH, body={"targets": ["a"]}),
+    "openLeaseUpload": Row(_NO_SUCH, _NO_SUCH, body={"path": "outputs/a", "size": 1, "sha256": "0" * 64}),
+    "completeLeaseUpload": Row(_NO_SUCH, _NO_SUCH, body={"ticket": "forged"}),
+    "printLeaseLogs": Row(_NO_SUCH, _NO_SUCH, body={"stream": "stdout", "offset": 0}),
     "createSubscription": Row(201, 201, body=_SUBSCRIPTION),
     "listSubscriptions": Row(200, 200),
     "getSubscription": Row(200, _NO_SUCH),
@@ -106,6 +131,9 @@ ROWS: dict[str, Row] = {
     "listDeliveries": Row(200, 200),
     "getDelivery": Row(404, _NO_SUCH),
     "redeliver": Row(404, _NO_SUCH),
+    # mail
+    "getMail": Row(200, 200),
+    "putMail": Row(200, 200, body={"opted_out": False}),
     # identity
     "listUsers": Row(200, 200),
     "getUser": Row(200, _NO_SUCH),

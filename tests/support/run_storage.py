@@ -36,6 +36,8 @@ class RunStorage:
     def __init__(self, s3: S3) -> None:
         self.bucket = f"test-{message_id()}"
         self.stored: dict[str, FileRecord] = {}
+        self.elsewhere: dict[str, str] = {}
+        """The folders into which some of it was to go."""
         self.away = 0
         """How many questions go unanswered first."""
         self.refuses = ""
@@ -111,6 +113,8 @@ class RunStorage:
             path=asked.path, owner="ada", size=asked.size, sha256=asked.sha256, created_at=now(), key=key
         )
         self.stored[asked.path] = record
+        if asked.to is not None:
+            self.elsewhere[asked.path] = asked.to
         return record
 
 

@@ -7,7 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from contracts.commands import (
     CancelWorkload,
     Command,
     HoldWorkload,
+    RemoveWorkload,
     RetryWorkload,
     StartWorkload,
     SubmitWorkload,
@@ -27,7 +28,17 @@ from contracts.errors import UnavailableError
 from contracts.explanations import Explanation
 from contracts.ids import workload_id
 from contracts.principals import Level, Principal, Role
-from contracts.queries import ExplainWorkload, GetHistory, GetWorkload, History, ListTasks, TaskPage
+from contracts.queries import (
+    ExplainWorkload,
+    FindWorkload,
+    FreezeInputs,
+    Frozen,
+    GetHistory,
+    GetWorkload,
+    History,
+    ListTasks,
+    TaskPage,
+)
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from contracts.tasks import Task, TaskState
@@ -38,7 +49,9 @@ from services.chassis.settings import NatsSettings, Server
 from services.scheduler.main import main
 from services.scheduler.settings import SchedulerSection, SchedulerSettings, TemporalSettings, Watch
 
-__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "run_scheduler", "scheduler_settings"]
+from .chassis import open_bus
+
+__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "freezing", "run_scheduler", "scheduler_settings"]
 
 ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
 BOB = Principal(subject="bob", projects={"demo": Level.MEMBER})
@@ -88,6 +101,15 @@ async def _copy_schema(settings: SchedulerSettings) -> None:
     shutil.copy(template, target)
 
 
+@asynccontextmanager
+async def freezing(nats: NatsSettings, freeze: Callable[[FreezeInputs], Awaitable[Frozen]]) -> AsyncIterator[None]:
+    """Answer for storage when the scheduler asks for a job's inputs."""
+    async with open_bus(nats, "storage") as bus:
+        bus.answer_queries({FreezeInputs: freeze})
+        await bus.start()
+        yield
+
+
 class User:
     """Somebody who sends what the gateway would send."""
 
@@ -113,6 +135,16 @@ class User:
     async def cancel(self, job: str) -> Workload:
         """Cancel a job."""
         answer: Workload = await self.order(CancelWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def remove(self, job: str) -> Workload:
+        """Have a job gone."""
+        answer: Workload = await self.order(RemoveWorkload(workload_id=job, principal=self._principal))
+        return answer
+
+    async def find(self, number: int) -> Workload:
+        """Look at the job of a number."""
+        answer: Workload = await self._bus.ask(FindWorkload(principal=self._principal, number=number))
         return answer
 
     async def hold(self, job: str) -> Workload:

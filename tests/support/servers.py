@@ -28,7 +28,7 @@ def free_ports(count: int, *, below: int = 22_000) -> list[int]:
     """Return free ports below the ephemeral range, with their neighbours 10000 above free too."""
     found: list[int] = []
     with ExitStack() as held:
-        for port in range(12_000 + os.getpid() * 37 % 8000, below):
+        for port in range(12_000 + os.getpid() * 1009 % 8000, below):
             try:
                 for number in (port, port + 10_000):
                     listener = held.enter_context(socket.socket())

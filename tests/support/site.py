@@ -13,10 +13,13 @@ from urllib.parse import quote
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from contracts.catalog import AppPart, Catalog, Entrypoint, Handler
+from contracts.command import Command
 from contracts.commands import (
+    COMMANDS,
     CancelWorkload,
     CompleteUpload,
     DeleteFile,
@@ -30,7 +33,7 @@ from contracts.errors import ConflictError, ForbiddenError, InvalidError, Mismat
 from contracts.events import Event, WorkloadMoved
 from contracts.explanations import Explanation, Why
 from contracts.files import Deleted, DownloadUrl, FileRecord, Folder, Part, UploadPlan
-from contracts.grants import FolderGrants, FoldersSharedWith, GrantPage, WorkloadsSharedWith
+from contracts.grants import FoldersSharedWith, GrantPage, WorkloadsSharedWith
 from contracts.model import now
 from contracts.queries import (
     QUERIES,
@@ -44,6 +47,7 @@ from contracts.queries import (
     GetWorkload,
     Health,
     History,
+    ListApplications,
     ListBackends,
     ListFiles,
     ListWorkloads,
@@ -57,9 +61,11 @@ from contracts.queries import (
 from contracts.runs import LogChunk
 from contracts.states import Reason, WorkloadState
 from contracts.subjects import log_subject, subject_of
+from contracts.transfers import DownloadFolder, FolderContent, FormUpload, OpenForm, StoredAt
 from contracts.usage import ReplayReport, UsageFigures, UsageRow, UsageSummary
 from contracts.workloads import OutputFile, Transition, Workload
-from services.chassis.bus import Bus, Delivery, QueryHandler
+from services.chassis.answers import Written
+from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.http import serve_http
 from services.chassis.policy import owner_or_self, require_visible
 from services.chassis.settings import NatsSettings, Server
@@ -82,6 +88,9 @@ class Site:
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[BaseModel] = field(default_factory=list)
     part_size: int = 1 << 20
+    folder_page: int = 2
+    breaks: int = 0
+    """How often the store breaks off in the middle of its next answers."""
 
     # --- the scheduler ----------------------------------------------------------------------------------------
 
@@ -188,6 +197,10 @@ class Site:
     async def backends(self, _query: ListBackends) -> list[BackendView]:
         return [BackendView(backend="local", kind="local", healthy=True, cpus=2.0)]
 
+    async def applications(self, _query: ListApplications) -> Catalog:
+        train = Entrypoint(app=AppPart(cmd=["true"], env=["SEED"]), handler=Handler(files_down={"data_ids": "data"}))
+        return Catalog(applications={"decode": {"v1": {"train": train}}}, sha256="0" * 64, loaded_at=now())
+
     async def move(self, job_id: str, state: WorkloadState, **more: object) -> Workload:
         """Move a job and say so, as the scheduler does."""
         old = self.workloads[job_id]
@@ -258,6 +271,29 @@ class Site:
         url = f"{self.store_url}/{quote(record.key)}"
         return DownloadUrl(url=url, size=record.size, sha256=record.sha256, expires_at=now() + timedelta(hours=1))
 
+    async def download_folder(self, query: DownloadFolder) -> FolderContent:
+        owner = owner_or_self(query.principal, query.owner)
+        below = f"{query.path}/" if query.path else ""
+        mine = sorted(path for whose, path in self.files if whose == owner and path.startswith(below))
+        if below and not mine:
+            raise NotFoundError(f"the folder {query.path} does not exist")
+        after = [path for path in mine if path > (query.cursor or "")]
+        page = [self.files[owner, path] for path in after[: self.folder_page]]
+        items = [StoredAt(file=record, url=f"{self.store_url}/{quote(record.key)}") for record in page]
+        more = len(after) > len(page)
+        return FolderContent(items=items, next_cursor=page[-1].path if more else None)
+
+    async def open_form(self, query: OpenForm) -> FormUpload:
+        owner = owner_or_self(query.principal, query.owner)
+        fields = {"key": f"forms/{owner}/${{filename}}"}
+        return FormUpload(
+            url=self.store_url,
+            fields=fields,
+            folder=query.folder,
+            most=query.most,
+            expires_at=now() + timedelta(seconds=query.expires),
+        )
+
     async def open_upload(self, query: OpenUpload) -> UploadPlan:
         self.asked.append(query)
         ticket = f"{query.principal.subject}|{query.path}|{query.size}"
@@ -294,6 +330,9 @@ class Site:
         if wanted := request.headers.get("range"):
             first, last = wanted.removeprefix("bytes=").split("-")
             return Response(data[int(first) : int(last) + 1], 206)
+        if self.breaks:
+            self.breaks -= 1
+            return StreamingResponse(_break_off(data), headers={"Content-Length": str(len(data))})
         return Response(data, media_type="text/html")
 
     async def usage(self, query: SumUsage) -> UsageSummary:
@@ -313,6 +352,7 @@ class Site:
         """Begin anew, so that many tests can share one site."""
         for memory in (self.workloads, self.hashes, self.files, self.objects, self.asked):
             memory.clear()
+        self.breaks = 0
         return self
 
     async def start_scheduler(self, *, commands: bool = True) -> None:
@@ -320,6 +360,7 @@ class Site:
         if commands:
             self.scheduler.handle_commands(
                 {
+                    **_unknown_commands("scheduler"),
                     SubmitWorkload: self.submit,
                     CancelWorkload: self.cancel,
                     HoldWorkload: self.hold,
@@ -327,36 +368,46 @@ class Site:
                     RetryWorkload: self.retry,
                 }
             )
-        none = {kind: _has_none for kind in QUERIES if kind.service == "scheduler"}
         played: dict[type[Query], QueryHandler] = {
             GetWorkload: self.get,
             GetHistory: self.history,
             ExplainWorkload: self.explain,
             ListWorkloads: self.page,
             ListBackends: self.backends,
+            ListApplications: self.applications,
             WorkloadsSharedWith: _shares_nothing,
             CheckHealth: _well("scheduler"),
         }
-        self.scheduler.answer_queries({**none, **played})
+        self.scheduler.answer_queries({**_unknown_queries("scheduler"), **played})
         await self.scheduler.start()
 
     async def start_others(self) -> None:
         """Begin to answer as storage and accounting."""
-        self.storage.handle_commands({CompleteUpload: self.complete, DeleteFile: self.delete})
+        self.storage.handle_commands(
+            {**_unknown_commands("storage"), CompleteUpload: self.complete, DeleteFile: self.delete}
+        )
         self.storage.answer_queries(
             {
+                **_unknown_queries("storage"),
                 GetFile: self.file,
                 ListFiles: self.list_files,
                 DownloadFile: self.download,
+                DownloadFolder: self.download_folder,
+                OpenForm: self.open_form,
                 OpenUpload: self.open_upload,
                 ResumeUpload: self.resume,
-                FolderGrants: _has_none,
                 FoldersSharedWith: _shares_nothing,
                 CheckHealth: _well("storage"),
             }
         )
         self.accounting.answer_queries({SumUsage: self.usage, ReplayLog: self.replay, CheckHealth: _well("accounting")})
         await asyncio.gather(self.storage.start(), self.accounting.start())
+
+
+async def _break_off(data: bytes) -> AsyncIterator[bytes]:
+    """Give half of the bytes, and fail; the server drops the connection then."""
+    yield data[: len(data) // 2]
+    raise ConnectionResetError("the store is tired")
 
 
 def _read_ticket(ticket: str) -> list[str]:
@@ -367,6 +418,18 @@ def _read_ticket(ticket: str) -> list[str]:
 
 
 async def _has_none(_query: Query) -> None:
+    raise NotFoundError("this site knows jobs only")
+
+
+def _unknown_queries(service: str) -> dict[type[Query], QueryHandler]:
+    return {kind: _has_none for kind in QUERIES if kind.service == service}
+
+
+def _unknown_commands(service: str) -> dict[type[Command], CommandHandler]:
+    return {kind: _does_none for kind in COMMANDS if kind.service == service}
+
+
+async def _does_none(_command: Command, _delivery: Delivery) -> Written:
     raise NotFoundError("this site knows jobs only")
 
 

@@ -33,7 +33,7 @@ def shunter() -> str:
 
 def free_base() -> int:
     """Return the first of sixteen free ports in a row, those 10000 above being free too."""
-    for base in range(11_200 + os.getpid() * 16 % 8_000, 22_000, _SPAN):
+    for base in range(11_200 + os.getpid() * 496 % 8_000, 22_000, _SPAN):
         with ExitStack() as held:
             try:
                 for port in [*range(base, base + _SPAN), *range(base + 10_007, base + 10_012)]:

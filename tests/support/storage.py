@@ -8,23 +8,27 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import SecretStr
+from pydantic import ByteSize, SecretStr
 
 from contracts.commands import Command, CompleteUpload, DeleteFile
 from contracts.envelope import Context, Envelope
 from contracts.errors import UnavailableError
-from contracts.files import Deleted, FileRecord, Part, PartDone, UploadPlan
+from contracts.events import FileDeleted, FileStored
+from contracts.file_commands import MakeFolder, MoveFile, RestoreFile, RestoreVersion, SetFolderRule
+from contracts.file_queries import GetFolder, GetStorageUsage, ListVersions
+from contracts.files import Deleted, FileRecord, Folder, FolderRecord, Moved, Part, PartDone, UploadPlan
 from contracts.model import Message
 from contracts.principals import Principal, Role
 from contracts.queries import CheckHealth, FilePage, GetFile, ListFiles, OpenUpload, Query, ResumeUpload
 from contracts.runs import RunTicket
+from contracts.shelves import FolderRule, FolderRuleSpec, Restored, StorageUsage, Version, VersionPage
 from contracts.subjects import event_subject, subject_of
 from services.chassis.bus import Bus
 from services.chassis.database import make_engine
@@ -34,10 +38,12 @@ from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork, turn_for
 from services.storage.main import main
 from services.storage.objects import Objects
-from services.storage.settings import S3Settings, StorageSection, StorageSettings
+from services.storage.settings import ObjectSettings, S3Settings, StorageSection, StorageSettings
+from services.storage.stored import Reason
+from services.storage.stores import make_objects
 from services.storage.sweep import Sweeper
 from services.storage.tables import INBOX, OUTBOX
-from tests.support.servers import S3
+from tests.support.servers import S3, free_ports
 
 __all__ = [
     "ADMIN",
@@ -46,6 +52,7 @@ __all__ = [
     "User",
     "digest_of",
     "fetch",
+    "folder_settings",
     "key_in",
     "opened",
     "put_part",
@@ -81,8 +88,18 @@ def storage_settings(folder: Path, nats: NatsSettings, s3: S3, **section: Any) -
         data=folder,
         nats=nats,
         ticket_key=_KEY,
-        storage=StorageSection(health=Server(port=0), s3=store, bucket=_BUCKET, part_size=PART, **section),
+        storage=StorageSection(
+            **{"health": Server(port=0), "s3": store, "bucket": _BUCKET, "part_size": PART, **section}
+        ),
     )
+
+
+def folder_settings(folder: Path, nats: NatsSettings, **section: Any) -> StorageSettings:
+    """Return settings for a storage service that keeps bytes in a folder, and serves them itself."""
+    (port,) = free_ports(1)
+    kind = ObjectSettings(kind="folder", public_url=f"http://127.0.0.1:{port}", keep_free=ByteSize(0))
+    section = {"health": Server(port=port), "objects": kind, **section}
+    return storage_settings(folder, nats, S3("127.0.0.1:9", "", ""), **section)
 
 
 @asynccontextmanager
@@ -130,7 +147,7 @@ def _copy_once(template: Path, target: Path) -> None:
 async def opened(settings: StorageSettings) -> AsyncIterator[tuple[UnitOfWork, Objects]]:
     """Open the service's database and bucket beside it, to look and to meddle."""
     engine = make_engine(settings.database_url)
-    objects = Objects(settings.storage.s3, settings.storage.bucket)
+    objects = make_objects(settings)
     unit = UnitOfWork(
         engine=engine,
         inbox=INBOX,
@@ -146,13 +163,21 @@ async def opened(settings: StorageSettings) -> AsyncIterator[tuple[UnitOfWork, O
         await engine.dispose()
 
 
-def sweeper(unit: UnitOfWork, objects: Objects, *, retention: float = 3600, abandoned_after: float = 3600) -> Sweeper:
+def sweeper(
+    unit: UnitOfWork,
+    objects: Objects,
+    *,
+    retention: float = 3600,
+    abandoned_after: float = 3600,
+    expire: dict[str, timedelta] | None = None,
+) -> Sweeper:
     """Return a sweeper; with 0 all that is older is due, with less even what is not."""
     return Sweeper(
         unit=unit,
         objects=objects,
-        retention=timedelta(seconds=retention),
+        kept=dict.fromkeys(Reason, timedelta(seconds=retention)),
         abandoned_after=timedelta(seconds=abandoned_after),
+        expire=expire,
     )
 
 
@@ -203,11 +228,60 @@ class User:
         page: FilePage = await self.ask(ListFiles(principal=self.principal, **query))
         return page
 
-    async def delete(self, path: str, *, recursive: bool = False) -> int:
+    async def delete(self, path: str, *, recursive: bool = False, forever: bool = False) -> int:
         """Delete a file or a folder."""
-        command = DeleteFile(principal=self.principal, path=path, recursive=recursive)
+        command = DeleteFile(principal=self.principal, path=path, recursive=recursive, forever=forever)
         answer: Deleted = await self.order(command, Deleted)
         return answer.deleted
+
+    async def make(self, path: str) -> str:
+        """Make a folder."""
+        made: Folder = await self.order(MakeFolder(principal=self.principal, path=path), Folder)
+        return made.path
+
+    async def move(self, path: str, to: str, **more: bool) -> Moved:
+        """Give a file or a folder another name."""
+        moved: Moved = await self.order(MoveFile(principal=self.principal, path=path, to=to, **more), Moved)
+        return moved
+
+    async def folder(self, path: str, owner: str | None = None) -> FolderRecord:
+        """Look what a folder holds."""
+        found: FolderRecord = await self.ask(GetFolder(principal=self.principal, path=path, owner=owner))
+        return found
+
+    async def usage(self) -> StorageUsage:
+        """Look what all files come to."""
+        found: StorageUsage = await self.ask(GetStorageUsage(principal=self.principal))
+        return found
+
+    async def versions(self, **query: Any) -> list[Version]:
+        """List what files were before."""
+        page: VersionPage = await self.ask(ListVersions(principal=self.principal, **query))
+        return page.items
+
+    async def rule(self, path: str | None, **more: Any) -> FolderRule:
+        """Say what holds for a folder."""
+        owner, by = self.principal.subject, ADMIN if path is None else self.principal
+        command = SetFolderRule(principal=by, owner=owner, path=path, rule=FolderRuleSpec(**more))
+        rule: FolderRule = await self.order(command, FolderRule)
+        return rule
+
+    async def restore(self, path: str, *, folder: bool = False) -> int:
+        """Bring back what is in the trash."""
+        command = RestoreFile(principal=self.principal, path=path, folder=folder)
+        found: Restored = await self.order(command, Restored)
+        return found.restored
+
+    async def bring(self, version: Version, to: str | None = None) -> str:
+        """Let a file be as it was."""
+        command = RestoreVersion(principal=self.principal, which=version.id, to=to)
+        found: Restored = await self.order(command, Restored)
+        return found.path
+
+    async def names(self, prefix: str = "", *, recursive: bool = True) -> list[str]:
+        """List files and folders, by path."""
+        page = await self.page(prefix=prefix, recursive=recursive, limit=1000)
+        return sorted([file.path for file in page.items] + [folder.path for folder in page.folders])
 
     async def redeliver(self, command: Command, times: int = 2) -> None:
         """Have the stream bring one and the same command several times, and wait until nothing is left of it."""
@@ -235,7 +309,8 @@ class User:
     async def _events(self, kind: type[_M], subject: str) -> list[_M]:
         jetstream = self.bus.jetstream
         subjects = (await jetstream.stream_info("EVENTS", subjects_filter=subject)).state.subjects or {}
-        assert set(subjects.values()) <= {1}, "every file has a subject of its own, and one event"
+        if kind in {FileStored, FileDeleted}:
+            assert set(subjects.values()) <= {1}, "every file has a subject of its own, and one event"
         found = [Envelope.from_bytes((await jetstream.get_last_msg("EVENTS", one)).data or b"") for one in subjects]
         return [envelope.unwrap(kind) for envelope in found if envelope.owner == self.principal.subject]
 
@@ -259,6 +334,7 @@ async def fetch(url: str) -> httpx.Response:
         return await http.get(url)
 
 
-def run_ticket(owner: str, workload_id: str, attempt: int = 1) -> str:
+def run_ticket(owner: str, workload_id: str, attempt: int = 1, *, folders: Sequence[str] = ()) -> str:
     """Return the ticket that the scheduler gives a runner."""
-    return Tickets(_KEY, RunTicket).issue(RunTicket(owner=owner, workload_id=workload_id, attempt=attempt))
+    ticket = RunTicket(owner=owner, workload_id=workload_id, attempt=attempt, folders=list(folders))
+    return Tickets(_KEY, RunTicket).issue(ticket)

@@ -19,17 +19,20 @@ from tests.support.terminal import Terminal
 
 COMMANDS = [
     *("up", "down", "service", "gateway", "backup", "restore"),
-    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry"),
+    *("submit", "ps", "show", "history", "tasks", "logs", "wait", "cancel", "start", "retry", "rm"),
     *("hold", "release", "explain"),
+    *("mail", "mail show", "mail on", "mail off"),
     *("batch", "batch list", "batch show", "batch cancel"),
     *("schedule", "schedule create", "schedule list", "schedule show", "schedule pause", "schedule resume"),
     *("schedule trigger", "schedule rm"),
     *("subscriptions", "subscriptions ls", "subscriptions add", "subscriptions rm", "subscriptions pause"),
     *("subscriptions resume", "subscriptions test", "deliveries", "deliveries ls", "deliveries redeliver"),
-    *("files", "files ls", "files put", "files get", "files rm"),
+    *("files", "files ls", "files put", "files get", "files form", "files zip", "files rm"),
+    *("files mkdir", "files mv", "files versions", "files trash", "files restore", "files empty-trash"),
+    *("files usage", "files limits", "files limit", "files unlimit"),
     *("share", "unshare", "shares"),
     *("usage", "audit", "audit tail", "audit replay", "audit export"),
-    *("login", "logout", "backends", "whoami", "doctor", "version"),
+    *("login", "logout", "backends", "apps", "whoami", "doctor", "version", "worker", "worker pull"),
     *("parked", "parked list", "parked show", "parked resend", "parked drop"),
     *("token", "token mint", "token narrow", "token list", "token revoke", "token inspect", "token keys"),
     *("keys", "keys make", "keys list", "keys rm"),
@@ -39,7 +42,7 @@ COMMANDS = [
 ]
 
 GROUPS = {"files", "audit", "parked", "schedule", "batch", "token", "keys", "users", "projects"}
-GROUPS |= {"subscriptions", "deliveries"}
+GROUPS |= {"subscriptions", "deliveries", "mail", "worker"}
 
 WITHOUT_JSON = {"down", "service", "gateway"}
 
@@ -168,6 +171,7 @@ READERS: dict[str, Callable[[FakeServer], FakeServer]] = {
     "files rm x": lambda server: server.on("DELETE", "/v1/files/x", httpx.Response(204)),
     "usage": lambda server: server.on("GET", "/v1/usage", {"rows": [], "total": {}}),
     "backends": lambda server: server.on("GET", "/v1/backends", {"items": []}),
+    "apps": lambda server: server.on("GET", "/v1/applications", {"applications": {}}),
     "whoami": lambda server: server.on("GET", "/v1/whoami", {"subject": "ada"}),
     "version": lambda server: server.on("GET", "/readyz", {"version": "1"}),
     "doctor": lambda server: server.on("GET", "/readyz", httpx.ConnectError("refused")),

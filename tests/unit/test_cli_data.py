@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.rest import JOB_ID, FakeServer, problem
+from tests.support.rest import JOB_ID, FakeServer, Stream, problem
 from tests.support.terminal import Terminal
 
 DATA = b"0123456789"
@@ -246,6 +248,23 @@ def test_this_machine_can_run_the_stack(terminal: Terminal) -> None:
     assert terminal.server.requests == []
 
 
+def test_applications_say_what_they_take(terminal: Terminal) -> None:
+    train = {
+        "app": {"cmd": ["train"], "env": ["SEED"]},
+        "handler": {"files_down": {"data_ids": "data"}, "files_up": {"artifact": "model"}},
+        "aws_resources": {"hardware": {"MEMORY": 8000, "VCPU": 4, "GPU": 1}, "timeout": 18000},
+    }
+    bare = {"app": {"cmd": ["true"]}, "handler": {}}
+    applications = {"decode": {"v1": {"train": train}}, "other": {"v1": {"run": bare}}}
+    fault = {"line": 7, "field": "x", "message": "there is no such field"}
+    terminal.server.on("GET", "/v1/applications", {"applications": applications, "faults": [fault]})
+    shown = terminal.run("apps")
+    for word in ("decode/v1/train", "data_ids", "artifact", "SEED", "4", "5h", "other/v1/run"):
+        assert word in shown.out
+    assert "Line 7: there is no such field" in shown.err
+    assert "other/v1/run" not in terminal.run("apps", "decode").out
+
+
 def test_backends_say_what_is_free(terminal: Terminal) -> None:
     local = {
         "backend": "local",
@@ -265,3 +284,48 @@ def test_the_version_is_said_even_if_no_server_answers(terminal: Terminal) -> No
     ended = terminal.run("version")
     assert ended.code == 0
     assert "does not answer" in ended.out
+
+
+def _zip(**files: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def test_a_folder_is_fetched_as_a_zip(terminal: Terminal, tmp_path: Path) -> None:
+    packed = _zip(a=DATA)
+    terminal.server.on("GET", "/v1/zip/data/d1", httpx.Response(200, stream=Stream(packed[:9], packed[9:])))
+    ended = terminal.run("files", "zip", "data/d1/", str(tmp_path), "--json")
+    assert ended.json() == {"path": str(tmp_path / "d1.zip"), "size": len(packed)}
+    assert (tmp_path / "d1.zip").read_bytes() == packed
+
+
+def test_a_zip_without_its_end_takes_no_place(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.server.on("GET", "/v1/zip", httpx.Response(200, stream=Stream(_zip(a=DATA)[:40])))
+    assert terminal.run("files", "zip", "/", str(tmp_path / "all.zip")).code != 0
+    assert list(tmp_path.glob("all.zip*")) == []
+
+
+FORM = {
+    "url": "http://s3.example/files",
+    "fields": {"key": "_forms/1/${filename}", "policy": 'a"b'},
+    "folder": "data/<d1>",
+    "most": 1000,
+    "expires_at": "2026-11-20T10:00:00Z",
+}
+
+
+def test_a_form_is_shown_and_written_as_a_page(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.server.on("POST", "/v1/uploads/form", FORM)
+    ended = terminal.run("files", "form", "data/d1", "--most", "1000", "--html", str(tmp_path / "up.html"))
+    assert ended.code == 0, ended.err
+    assert b'"most":1000' in terminal.server.requests[0].content
+    page = (tmp_path / "up.html").read_text()
+    assert 'action="http://s3.example/files"' in page
+    assert 'value="a&quot;b"' in page
+    assert "<d1>" not in page
+    assert (tmp_path / "up.html").stat().st_mode & 0o077 == 0
+    shown = terminal.run("files", "form", "data/d1").out
+    assert "_forms/1/${filename}" in shown

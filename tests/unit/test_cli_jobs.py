@@ -36,6 +36,42 @@ def logs(state: str = "succeeded") -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream(*chunks))
 
 
+def test_an_application_and_its_arguments_become_a_spec(terminal: Terminal) -> None:
+    options = (
+        *("--app", "decode/v0_10_1/train", "--input", "data_ids=data/d1", "--input", "data_ids=data/d2"),
+        *("--input", "config_id=config/c", "--input", "notes.txt", "--output", "artifact=artifact/first"),
+        *("--output", "extra:results/x", "--env", "SEED=7", "--walltime", "1h"),
+    )
+    ended = terminal.run("submit", *options)
+    assert ended.code == 0, ended.err
+    assert sent(terminal) == {
+        "application": {
+            "application": "decode",
+            "version": "v0_10_1",
+            "entrypoint": "train",
+            "inputs": {"data_ids": ["data/d1", "data/d2"], "config_id": ["config/c"]},
+            "outputs": {"artifact": "artifact/first"},
+            "env": {"SEED": "7"},
+            "asked": ["walltime"],
+        },
+        "inputs": [{"source": "notes.txt"}],
+        "outputs": [{"path": "extra", "to": "results/x"}],
+        "resources": {"walltime": 3600.0},
+    }
+
+
+@pytest.mark.parametrize("app", ["decode", "decode/v1", "decode//train", "a/b/c/d"])
+def test_an_application_has_three_names(terminal: Terminal, app: str) -> None:
+    ended = terminal.run("submit", "--app", app)
+    assert ended.code == 2
+    assert "APP/VERSION/ENTRYPOINT" in ended.err
+
+
+def test_a_source_that_ends_with_a_slash_is_a_folder(terminal: Terminal) -> None:
+    terminal.run("submit", "--input", "data/d1/:in", "--", "true")
+    assert sent(terminal)["inputs"] == [{"source": "data/d1", "path": "in", "folder": True}]
+
+
 def test_a_command_line_becomes_a_spec(terminal: Terminal) -> None:
     options = (
         *("--name", "train", "--project", "p", "--cpus", "2", "--memory", "1GiB", "--gpus", "1", "--gpu-model", "a100"),
@@ -230,6 +266,12 @@ def test_a_name_finds_its_job_if_it_is_the_only_one(terminal: Terminal) -> None:
     assert JOB_ID in twice.err
     assert other["id"] in twice.err
     assert terminal.run("retry", "train").code == 4
+
+
+def test_a_number_finds_its_job_and_rm_has_it_gone(terminal: Terminal) -> None:
+    terminal.server.on("GET", "/v1/jobs", {"items": [job(number=12)]}).on("DELETE", JOB, httpx.Response(204))
+    assert terminal.run("rm", "12").out == f"{JOB_ID} is gone\n"
+    assert terminal.server.requests[0].url.params["number"] == "12"
 
 
 def test_show_says_all_about_a_job(terminal: Terminal) -> None:

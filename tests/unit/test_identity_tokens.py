@@ -55,6 +55,16 @@ def test_a_token_says_who_was_asked_for_and_in_which_order() -> None:
         assert passport.caveats.narrow(passport.principal, GET).roles == frozenset()
 
 
+def test_a_token_keeps_the_address_that_its_owner_came_with() -> None:
+    register = Register()
+    passport = _way(register).passport_of(_token(_way(), ADA.model_copy(update={"email": "ada@example.org"})))
+    assert passport
+    assert passport.caveats
+    assert passport.caveats.narrow(passport.principal, GET).email == "ada@example.org"
+    register.take(Known(entries={"ada": Entry(email="ada@written.org")}))
+    assert register.admit(passport).principal.email == "ada@written.org"
+
+
 def test_old_root_keys_are_taken_until_they_are_removed() -> None:
     old, both, new = _way(k1=ONE), _way(k1=ONE, k2=TWO), _way(k2=TWO)
     before, after = _token(old), _token(both)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from contracts.states import Reason, WorkloadState
 from deploy.local.servers import SEARCH_ATTRIBUTES, find_binary
 from services.scheduler.worker import workflow_runner
 from services.scheduler.workflows.job import JobWorkflow, backoff_before
-from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Cancellation, JobInput
+from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Cancellation, JobInput, Withdrawal
 from tests.support.calls import Act, Calls, Handle
 
 
@@ -43,7 +44,7 @@ async def _running(environment: WorkflowEnvironment, calls: Calls, **job: object
         environment.client,
         task_queue=name,
         workflows=[JobWorkflow],
-        activities=[calls.submit_attempt, calls.cancel_attempt, calls.move],
+        activities=calls.all,
         workflow_runner=workflow_runner(),
     ):
         calls.handle = environment.client.get_workflow_handle_for(JobWorkflow.run, name)
@@ -92,6 +93,23 @@ async def test_lost_attempts_cost_no_retry_but_not_for_ever(environment: Workflo
         result = await handle.result()
     assert result.state is WorkloadState.LOST
     assert len(calls.attempts) == 6
+
+
+async def test_what_was_not_found_before_it_was_handed_over_is_looked_up_and_not_lost(
+    environment: WorkflowEnvironment,
+) -> None:
+    early: list[int] = []
+
+    async def hand_over_late(handle: Handle, ref: AttemptRef) -> None:
+        await _ends(Reason.LOST)(handle, ref)
+        await _ends(Reason.LOST)(handle, ref)
+        await asyncio.sleep(0.3)
+        early.extend(calls.look_ups)
+
+    calls = Calls(hand_over_late, lost=False, on_look_up=_ends(SUCCESS))
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts, early, calls.look_ups) == (WorkloadState.SUCCEEDED, [1], [], [1])
 
 
 async def test_an_interrupted_attempt_runs_again_at_once(environment: WorkflowEnvironment) -> None:
@@ -200,3 +218,42 @@ async def test_a_held_job_does_nothing_until_it_is_started(environment: Workflow
 async def test_the_backoff_doubles_up_to_an_hour() -> None:
     assert [backoff_before(attempt, 5.0) for attempt in (2, 3, 4)] == [5.0, 10.0, 20.0]
     assert backoff_before(60, 5.0) == 3600.0
+
+
+async def test_what_no_backend_begins_with_goes_from_one_to_the_next_and_costs_no_retry(
+    environment: WorkflowEnvironment,
+) -> None:
+    async def end_the_third(handle: Handle, ref: AttemptRef) -> None:
+        if ref.attempt == 3:
+            await _ends(SUCCESS)(handle, ref)
+
+    calls = Calls(end_the_third, withdrawals=[Withdrawal.GONE, Withdrawal.ENDING])
+    async with _running(environment, calls, continue_after=1) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts, calls.cancels) == (WorkloadState.SUCCEEDED, [1, 2, 3], 0)
+    assert [ref.tried for ref in calls.refs] == [[], ["test-1"], ["test-1", "test-2"]]
+    assert "did not begin with it in 20 s" in calls.refs[1].message
+
+
+async def test_what_was_begun_after_all_or_has_no_better_place_stays(environment: WorkflowEnvironment) -> None:
+    seen: list[int] = []
+
+    async def end_when_begun(handle: Handle, ref: AttemptRef) -> None:
+        seen.append(ref.attempt)
+        if len(seen) == 2:
+            await _ends(SUCCESS)(handle, ref)
+
+    calls = Calls(end_when_begun, withdrawals=[Withdrawal.STAYS, Withdrawal.STAYS, Withdrawal.BEGUN])
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts) == (WorkloadState.SUCCEEDED, [1])
+
+
+async def test_a_cancel_ends_the_patience(environment: WorkflowEnvironment) -> None:
+    async def cancel(handle: Handle, _ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="enough"))
+
+    calls = Calls(cancel, withdrawals=[Withdrawal.GONE])
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts, calls.cancels) == (WorkloadState.CANCELED, [1], 1)

@@ -128,3 +128,26 @@ def test_issuers_whose_users_could_be_confused_are_refused() -> None:
     ):
         with pytest.raises(ValidationError):
             IdentitySettings.model_validate({"issuers": [_issuer(), clash]})
+
+
+@pytest.mark.parametrize(
+    ("claims", "email"),
+    [
+        ({"email": "ada@example.org"}, "ada@example.org"),
+        ({"email": "ada@example.org", "email_verified": True}, "ada@example.org"),
+        ({"email": "ada@example.org", "email_verified": "true"}, "ada@example.org"),
+        ({"email": "ada@example.org", "email_verified": False}, None),
+        ({"email": "ada@example.org", "email_verified": "false"}, None),
+        ({"email": "ada@example.org", "email_verified": ["x"]}, None),
+        ({"email": "no address"}, None),
+        ({"email": ["ada@example.org"]}, None),
+        ({}, None),
+    ],
+)
+def test_an_address_is_taken_that_somebody_has_checked(claims: dict[str, Any], email: str | None) -> None:
+    assert _read(claims).email == email
+    assert _read(claims, email=None).email is None
+
+
+def test_an_address_may_stand_in_another_claim() -> None:
+    assert _read({"contact": {"mail": "ada@example.org"}}, email="contact.mail").email == "ada@example.org"

@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import InvalidError
 from contracts.spec import JobSpec
 from services.scheduler.backends.registry import Backends
-from services.scheduler.placement import choose, require_possible
+from services.scheduler.placement import choose, next_after, require_possible
 from tests.support.backend import FakeBackend
 
 
@@ -45,3 +45,45 @@ async def test_an_unknown_backend_is_refused_with_the_names_there_are() -> None:
 
 async def test_a_backend_that_does_not_answer_may_still_be_asked_to_queue() -> None:
     assert (await choose(_spec(), Backends([FakeBackend(flaky=True)]))).name == "fake"
+
+
+async def test_of_several_that_were_named_the_first_that_answers_is_taken() -> None:
+    backends = Backends([FakeBackend("large"), FakeBackend("away", flaky=True), FakeBackend("second")])
+    spec = _spec(placement={"backends": ["away", "second", "large"]})
+    assert await require_possible(spec, backends) == ["away", "second", "large"]
+    assert (await choose(spec, backends)).name == "second"
+    assert (await choose(spec, backends, ["second"])).name == "large"
+
+
+async def test_what_was_not_begun_goes_to_the_next_that_answers() -> None:
+    backends = Backends([FakeBackend("first"), FakeBackend("away", flaky=True), FakeBackend("small", cpus=1)])
+    spec = _spec(placement={"backends": ["first", "away", "small"], "patience": 5})
+    found = await next_after(spec, backends, "first")
+    assert found is not None
+    assert found.name == "small"
+    assert await next_after(spec, backends, "first", ["small"]) is None
+    assert await next_after(spec, backends, "small") is None
+    wide = _spec(placement={"backends": ["first", "small"], "patience": 5}, resources={"cpus": 2})
+    assert await next_after(wide, backends, "first") is None
+
+
+async def test_a_backend_on_request_is_for_those_that_name_it() -> None:
+    outside = FakeBackend("outside", cpus_free=99)
+    outside.on_request = True
+    backends = Backends([FakeBackend("own"), outside])
+    assert await require_possible(_spec(), backends) == ["own"]
+    assert (await choose(_spec(placement={"backend": "outside"}), backends)).name == "outside"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"resources": {"gpus": {"count": 0, "architecture": "ampere"}}}, "resources.gpus.architecture"),
+        ({"placement": {"environment": "cloud"}}, "placement.environment"),
+        ({"placement": {"backends": ["fake", "nowhere"]}}, "placement.backends.1"),
+    ],
+)
+async def test_what_no_backend_knows_is_refused(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        await require_possible(_spec(**change), Backends([FakeBackend()]))
+    assert [error.field for error in caught.value.errors] == [field]

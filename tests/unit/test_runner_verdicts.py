@@ -25,7 +25,8 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def _attempt(folder: RunFolder) -> Attempt:
-    means = SimpleNamespace(link=None, carrier=None, census=None, gpus=None, section=RunnerSection(work=folder.path))
+    section = RunnerSection(work=folder.path)
+    means = SimpleNamespace(link=None, carrier=None, census=None, gpus=None, section=section, views=None)
     return Attempt(task=TASK, folder=folder, means=cast(Any, means), release=lambda _: None)
 
 

@@ -8,7 +8,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import ProtocolError
 
 from contracts.errors import InternalError, InvalidError, NotFoundError, ShunterError, UnavailableError
-from services.storage.faults import s3_translated
+from services.storage.faults_s3 import s3_translated
 
 
 def _s3(code: str, status: int = 400) -> S3Error:

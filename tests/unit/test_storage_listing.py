@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidError
+from contracts.files import Folder
 from contracts.queries import FilePage
 from services.storage.listing import Fetch, Listing, list_page, successor
-from services.storage.store import StoredFile
+from services.storage.stored import StoredFile
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = st.text(alphabet="ab-0é\U0010fffd", min_size=1, max_size=2)
@@ -23,13 +24,13 @@ def _file(path: str) -> StoredFile:
 
 
 def _shelf(paths: set[str], asked: list[int] | None = None) -> Fetch:
-    """Give files as the database does."""
+    """Give files, and as folders what ends with `/`, as the database does."""
 
-    async def fetch(start: str, end: str | None, limit: int) -> list[StoredFile]:
+    async def fetch(start: str, end: str | None, limit: int) -> list[StoredFile | Folder]:
         if asked is not None:
             asked.append(limit)
         found = sorted(path for path in paths if path >= start and (end is None or path < end))
-        return [_file(path) for path in found[:limit]]
+        return [Folder(path=path) if path.endswith("/") else _file(path) for path in found[:limit]]
 
     return fetch
 
@@ -55,6 +56,25 @@ async def test_pages_hold_everything_once(paths: set[str], prefix: str, limit: i
     assert folders == sorted({prefix + path[len(prefix) :].partition("/")[0] + "/" for path in deeper})
     assert all(len(page.items) + len(page.folders) == limit for page in pages[:-1])
     assert len(pages[-1].items) + len(pages[-1].folders) <= limit
+
+
+@given(
+    st.sets(PATHS, max_size=8),
+    st.sets(PATHS.map(lambda path: f"{path}/"), max_size=8),
+    st.sampled_from(["", "a", "a/", "b/a/"]),
+    st.integers(1, 4),
+)
+async def test_folders_that_were_made_are_listed_once_beside_the_files(
+    paths: set[str], made: set[str], prefix: str, limit: int
+) -> None:
+    every = {path for path in paths | (made - {prefix}) if path.startswith(prefix)}
+    for recursive in (True, False):
+        pages = await _pages(paths | made, prefix, limit, recursive=recursive)
+        shown = [folder.path for page in pages for folder in page.folders]
+        deeper = {prefix + path[len(prefix) :].partition("/")[0] + "/" for path in every if "/" in path[len(prefix) :]}
+        assert shown == sorted(every & made if recursive else deeper)
+        files = [file.path for page in pages for file in page.items]
+        assert files == sorted(path for path in every - made if recursive or "/" not in path[len(prefix) :])
 
 
 @given(PATHS, PATHS)

@@ -65,6 +65,27 @@ SPECS: dict[str, Example] = {
             "outputs": [{"path": "result-{index}.json"}],
         },
     ),
+    "application": Example(
+        summary="An application of the site",
+        value={
+            "name": "first-model",
+            "application": {
+                "application": "decode",
+                "version": "v0_10_1",
+                "entrypoint": "train",
+                "inputs": {"config_id": ["config/c1"], "data_ids": ["data/d1", "data/d2"]},
+                "outputs": {"artifact": "artifact/first-model"},
+            },
+        },
+    ),
+    "folder": Example(
+        summary="A whole folder comes, and what is made of it goes where it belongs",
+        value={
+            "argv": ["python", "data/fit.py"],
+            "inputs": [{"source": "data/beads", "path": "data", "folder": True}],
+            "outputs": [{"path": "model", "to": "artifact/beads"}],
+        },
+    ),
     "told": Example(
         summary="Somebody is told of its end",
         value={
@@ -77,6 +98,27 @@ SPECS: dict[str, Example] = {
         },
     ),
     "held": Example(summary="Wait for a start", value={"argv": ["true"], "hold": True, "labels": {"team": "vision"}}),
+}
+
+APPLICATIONS: dict[str, Any] = {
+    "applications": {
+        "decode": {
+            "v0_10_1": {
+                "train": {
+                    "app": {"cmd": ["/docker/entrypoint.sh", "--train", "--model_path=/files/model"], "env": []},
+                    "handler": {
+                        "image_url": "registry.example.org/decode:v0_10_1",
+                        "files_down": {"config_id": "config", "data_ids": "data", "artifact_ids": "artifact"},
+                        "files_up": {"log": "log", "artifact": "model"},
+                    },
+                    "aws_resources": {"hardware": {"MEMORY": 8000, "VCPU": 4, "GPU": 1}, "timeout": 18000},
+                }
+            }
+        }
+    },
+    "sha256": _SHA,
+    "loaded_at": _ACCEPTED,
+    "faults": [],
 }
 
 CANCEL: dict[str, Example] = {
@@ -209,6 +251,14 @@ DOWNLOAD: dict[str, Any] = {
     "url": "http://s3.example/shunter/ada/…?X-Amz-Signature=…",
     "size": 1048576,
     "sha256": _SHA,
+    "expires_at": _ENDED,
+}
+
+FORM: dict[str, Any] = {
+    "url": "http://s3.example/shunter",
+    "fields": {"key": "forms/0193e7a4c2d87b1e9f5a3c6d8e0f1a2b/${filename}", "policy": "eyJleHBpcmF0aW9u…"},
+    "folder": "data/d1",
+    "most": 5368709120,
     "expires_at": _ENDED,
 }
 

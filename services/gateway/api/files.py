@@ -73,7 +73,7 @@ async def get_file(
     if_range: Annotated[str | None, Header(alias="If-Range")] = None,
 ) -> Response:
     url = await services.files().url(path, owner)
-    return await answer_file(services.transfer(), url, path, wanted=range_, condition=if_none_match, if_range=if_range)
+    return await answer_file(services.streams(), url, path, wanted=range_, condition=if_none_match, if_range=if_range)
 
 
 @router.head(
@@ -129,10 +129,11 @@ async def put_file(
     size = _size_of(request)
     if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         raise InvalidError.of("X-Content-SHA256", "must be 64 hexadecimal digits in lower case")
-    files = services.files()
-    if if_none_match is not None and if_none_match.strip() == "*" and await files.exists(path, owner):
+    if if_none_match is not None and if_none_match.strip() == "*" and await services.files().exists(path, owner):
         raise HTTPException(412, f"{path} exists")
-    record = await files.put(path, request.stream(), size=size, sha256=sha256, content_type=content_type, owner=owner)
+    record = await services.streams().put_stream(
+        path, request.stream(), size=size, sha256=sha256, content_type=content_type, owner=owner
+    )
     headers = {"Location": quote(request.url.path), "ETag": sha256_tag(record.sha256)}
     return json_answer(FileView.of(record), status=201, headers=headers)
 
@@ -152,8 +153,9 @@ async def delete_file(
     path: FileAt,
     services: Services,
     recursive: Annotated[bool, Query(description="Whether a folder may be meant.")] = False,
+    forever: Annotated[bool, Query(description="Whether nobody can bring it back from the trash.")] = False,
 ) -> Response:
-    done = await services.files().delete(path, recursive=recursive)
+    done = await services.files().delete(path, recursive=recursive, forever=forever)
     return Response(status_code=204 if done else 202)
 
 

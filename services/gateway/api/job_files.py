@@ -62,4 +62,4 @@ async def get_job_file(
     url: DownloadUrl = await services.archive().url(workload, path)
     if presign:
         return json_answer(url)
-    return await answer_file(services.transfer(), url, path, wanted=range_, condition=if_none_match, if_range=if_range)
+    return await answer_file(services.streams(), url, path, wanted=range_, condition=if_none_match, if_range=if_range)

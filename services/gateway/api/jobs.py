@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
 from contracts.explanations import Explanation
+from contracts.numbers import MOST_NUMBER
 from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
@@ -30,6 +31,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
+_SAME = {200: ("The key was used before, for the same request: this is its job.", JobView)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
 
@@ -44,6 +46,8 @@ BatchFilter = Annotated[
 SharedFilter = Annotated[
     bool | None, Query(description="Only those that others share with you, or only the others; by default both.")
 ]
+
+NumberFilter = Annotated[int | None, Query(ge=1, le=MOST_NUMBER, description="Only the job of this number.")]
 
 UntilWord = Annotated[
     str,
@@ -69,7 +73,7 @@ UntilWord = Annotated[
         TooLargeError,
         example=examples.JOB,
         status=201,
-        more={200: ("The key was used before, for the same request: this is its job.", JobView), **_PENDING},
+        more={**_SAME, **_PENDING},
     ),
 )
 async def post_job(request: Request, services: Services) -> Response:
@@ -103,6 +107,7 @@ async def list_jobs(
     schedule: ScheduleFilter = None,
     batch: BatchFilter = None,
     shared: SharedFilter = None,
+    number: NumberFilter = None,
 ) -> Response:
     page = await services.jobs().page(
         limit=limit,
@@ -118,6 +123,7 @@ async def list_jobs(
         schedule_id=schedule,
         batch_id=batch,
         shared=shared,
+        number=number,
     )
     headers = next_link(request, page.next_cursor)
     return Response(page.with_links(services.linker), headers=headers, media_type="application/json")
@@ -145,6 +151,22 @@ async def get_job(
     if matches(if_none_match, tag := revision_tag(record.revision, record.batch)):
         return Response(status_code=304, headers={"ETag": tag})
     return _show(record, services.linker)
+
+
+@router.delete(
+    "/{job_id}",
+    summary="Remove a job",
+    operation_id="removeJob",
+    description="One that has not ended is cancelled. It is gone for everybody at once, and its name is free; its "
+    "outputs and logs follow, and whatever its runner still brings is refused. Usage and the event log keep it.",
+    status_code=204,
+    response_class=Response,
+    responses=answers(NotFoundError, more=_PENDING),
+)
+async def remove_job(job_id: JobId, services: Services) -> Response:
+    if await services.jobs().remove(job_id):
+        return Response(status_code=204)
+    return _pending(job_id, services.linker, {})
 
 
 @router.get(
@@ -236,7 +258,9 @@ async def cancel_job(
     operation_id="retryJob",
     status_code=201,
     response_model=JobView,
-    responses=answers(NotFoundError, ConflictError, MismatchError, example=examples.JOB, status=201, more=_PENDING),
+    responses=answers(
+        NotFoundError, ConflictError, MismatchError, example=examples.JOB, status=201, more={**_SAME, **_PENDING}
+    ),
 )
 async def retry_job(
     job_id: JobId,

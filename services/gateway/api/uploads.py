@@ -10,13 +10,14 @@ from contracts.errors import ConflictError, NotFoundError, OverQuotaError
 from contracts.files import DownloadUrl, PartDone, Sha256, UploadPlan
 from contracts.model import Model
 from contracts.spec import FilePath
+from contracts.transfers import LARGEST_FORM, FolderPath, FormUpload
 
 from . import examples
 from .answers import answers, json_answer
 from .context import Services
 from .views import FileView
 
-__all__ = ["CompletedUpload", "NewDownload", "NewUpload", "Ticket", "router"]
+__all__ = ["CompletedUpload", "NewDownload", "NewForm", "NewUpload", "Ticket", "router"]
 
 router = APIRouter(prefix="/v1", tags=["transfers"])
 
@@ -45,6 +46,18 @@ class CompletedUpload(Ticket):
     parts: list[PartDone] = Field(default=[], max_length=10_000)
 
 
+class NewForm(Model):
+    """A folder into which files shall come from a browser."""
+
+    folder: FolderPath = Field(default="", examples=["data/d1"])
+    owner: str | None = Field(default=None, max_length=256)
+    """Who shares the folder; by default it is the caller's own."""
+    most: int = Field(default=LARGEST_FORM, ge=1, le=LARGEST_FORM)
+    """Bytes that one file may have."""
+    expires: float = Field(default=600.0, gt=0, le=7 * 86400, allow_inf_nan=False)
+    """Seconds that the form is good for."""
+
+
 class NewDownload(Model):
     """A file that shall be fetched."""
 
@@ -58,11 +71,17 @@ class NewDownload(Model):
     "/uploads",
     summary="Begin an upload",
     operation_id="openUpload",
+    description=(
+        "A plan without parts says that the caller has a file of this checksum already: complete it, nothing need be "
+        "sent. What a quota has no room for is refused here, and so is what is on its way besides."
+    ),
     response_model=UploadPlan,
     responses=answers(NotFoundError, ConflictError, OverQuotaError, example=examples.PLAN),
 )
 async def open_upload(upload: NewUpload, services: Services) -> Response:
-    plan = await services.files().plan(upload.path, upload.size, upload.sha256, upload.content_type, upload.owner)
+    plan = await services.files().plan(
+        upload.path, upload.size, upload.sha256, upload.content_type, upload.owner, reuse=True
+    )
     return json_answer(plan)
 
 
@@ -88,6 +107,23 @@ async def resume_upload(upload: Ticket, services: Services) -> Response:
 async def complete_upload(upload: CompletedUpload, services: Services) -> Response:
     record = await services.files().complete(upload.ticket, upload.parts)
     return json_answer(FileView.of(record), status=201)
+
+
+@router.post(
+    "/uploads/form",
+    summary="Get a form by which a browser uploads files into a folder",
+    operation_id="openForm",
+    description=(
+        "POST each file to `url` as `multipart/form-data`: first the `fields` as they are, then the file in a field "
+        "`file`. It appears in the folder under the name that the browser gives it, checked, as soon as anybody looks. "
+        "The form can be used for many files, until it expires."
+    ),
+    response_model=FormUpload,
+    responses=answers(NotFoundError, OverQuotaError, example=examples.FORM),
+)
+async def open_form(form: NewForm, services: Services) -> Response:
+    found = await services.streams().form_upload(form.folder, owner=form.owner, expires=form.expires, most=form.most)
+    return json_answer(found)
 
 
 @router.post(

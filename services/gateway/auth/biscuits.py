@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import HTTPConnection
 
 from contracts.errors import ForbiddenError, UnauthenticatedError
+from contracts.mail import known_address
 from contracts.model import now
 from contracts.principals import Level, Principal, Role
 from services.gateway.identity.register import Register
@@ -219,6 +220,7 @@ def _read_authority(biscuit: Biscuit) -> tuple[Principal, frozenset[Role]] | Non
         issuer=issuers[0][0],
         projects={name: Level(level) for level, name in lines},
         roles=frozenset(Role(found[0]) for found in terms("found($r) <- role($r)")),
+        email=next((known_address(found[0]) for found in terms("found($e) <- email($e)")), None),
     )
     return principal, frozenset(Role(found[0]) for found in terms("found($r) <- use($r)"))
 

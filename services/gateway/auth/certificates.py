@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
 from contracts.errors import ForbiddenError, UnauthenticatedError
+from contracts.mail import known_address
 from contracts.principals import Principal
 from services.chassis.peers import Certificate, peer_of
 from services.gateway.settings import CertificateSettings, StaticUser
@@ -46,7 +47,10 @@ class Certificates(Authenticator):
         # The handshake has looked at it; a connection may be kept for longer than it is valid.
         if self._clock() >= certificate.valid_until.timestamp():
             raise UnauthenticatedError("the certificate has expired")
-        return Passport(self._principal(self._subject(certificate)), "certificate", expires_at=certificate.valid_until)
+        principal = self._principal(self._subject(certificate))
+        if principal.email is None and len(certificate.emails) == 1:
+            principal = principal.model_copy(update={"email": known_address(certificate.emails[0])})
+        return Passport(principal, "certificate", expires_at=certificate.valid_until)
 
     def _subject(self, certificate: Certificate) -> str:
         place = self._settings.user

@@ -101,5 +101,8 @@ def _authority(principal: Principal, scopes: TokenScopes) -> tuple[str, dict[str
             lines.append("projects({projects});")
             values["projects"] = "\n".join(f"{level.value} {name}" for name, level in principal.projects.items())
         lines += [f'role("{role.value}");' for role in sorted(principal.roles)]
+        if principal.email:
+            lines.append("email({email});")
+            values["email"] = principal.email
     lines += [f'use("{role.value}");' for role in sorted(scopes.roles)]
     return "\n".join(lines), dict(values)

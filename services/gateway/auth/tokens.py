@@ -46,4 +46,4 @@ class StaticTokens(Authenticator):
 
 def principal_of(user: StaticUser) -> Principal:
     """Return somebody of the settings."""
-    return Principal(subject=user.subject, issuer="static", projects=user.projects, roles=user.roles)
+    return Principal(subject=user.subject, issuer="static", projects=user.projects, roles=user.roles, email=user.email)

@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 from services.gateway.factory import Process
 
+from .decode.dialect import make_decode
+from .decode_worker.dialect import make_decode_worker
 from .dialect import Dialect
 from .psik.dialect import make_psik
 
 __all__ = ["DIALECTS", "make_dialects"]
 
-DIALECTS: dict[str, Callable[[Process], Dialect]] = {"psik": make_psik}
+DIALECTS: dict[str, Callable[[Process], Dialect]] = {
+    "psik": make_psik,
+    "decode": make_decode,
+    "decode_worker": make_decode_worker,
+}
 """Makes each, by its name."""
 
 
@@ -19,4 +25,4 @@ def make_dialects(process: Process, *, only: str | None = None) -> dict[str, Dia
     """Return the dialects by where they are mounted; *only* one has the whole port."""
     if only is not None:
         return {"": DIALECTS[only](process)}
-    return {f"/{name}": make(process) for name, make in DIALECTS.items()}
+    return {f"/{name.replace('_', '-')}": make(process) for name, make in DIALECTS.items()}

@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from contracts.envelope import Context
 from contracts.errors import ShunterError
 from contracts.model import now
-from contracts.principals import Principal
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
@@ -26,10 +25,11 @@ from services.gateway.auth.passwords import Passwords
 from services.gateway.auth.roots import open_secrets
 from services.gateway.auth.sealing import Sealer
 from services.gateway.auth.signer import Signer
+from services.gateway.auth.tokens import principal_of
 from services.gateway.settings import IdentitySettings
 
 from .credentials import forget_expired
-from .register import STATIC, Register
+from .register import Register
 from .store import read_known
 
 __all__ = ["Identity"]
@@ -56,10 +56,7 @@ class Identity:
         secrets = open_secrets(settings, data)
         self.settings = settings
         self.unit = unit
-        self.register = Register(
-            Principal(subject=user.subject, issuer=STATIC, projects=user.projects, roles=user.roles)
-            for user in settings.users
-        )
+        self.register = Register(principal_of(user) for user in settings.users)
         self.sealer = Sealer(secrets.seals)
         self.signer = Signer(secrets)
         self.biscuits = Biscuits(self.signer, self.register)

@@ -29,6 +29,8 @@ class Entry:
     projects: tuple[tuple[str, Level], ...] = ()
     revision: int = 0
     """Grows with each change of the row, a new password included."""
+    email: str | None = None
+    """Where mail to them goes, if mail can be sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class Register:
             raise UnauthenticatedError("this user is known here no more")
         return found
 
+    def is_static(self, subject: str) -> bool:
+        """Say whether the settings name somebody."""
+        return subject in self._static
+
     def named(self, subject: str) -> Principal:
         """Return somebody whom this site itself vouches for, by a password."""
         return self._static.get(subject) or Principal(subject=subject, issuer=OURS)
@@ -125,6 +131,7 @@ def _with(principal: Principal, entry: Entry) -> Principal:
         if projects.get(name) is not Level.ADMIN:
             projects[name] = level
     roles = principal.roles | entry.roles
-    if projects == principal.projects and roles == principal.roles:
+    email = entry.email or principal.email
+    if projects == principal.projects and roles == principal.roles and email == principal.email:
         return principal
-    return principal.model_copy(update={"projects": projects, "roles": roles})
+    return principal.model_copy(update={"projects": projects, "roles": roles, "email": email})

@@ -11,6 +11,7 @@ from sqlalchemy import Row, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.identity import Member, Project, User, UserWish
+from contracts.mail import known_address
 from contracts.principals import Level, Role
 from services.chassis.unit import upsert_for
 from services.gateway.tables import KEY_PAIRS, MEMBERSHIPS, PROJECTS, REVOCATIONS, USERS
@@ -41,9 +42,15 @@ async def read_known(connection: AsyncConnection, at: datetime) -> Known:
     memberships = select(MEMBERSHIPS).order_by(MEMBERSHIPS.c.subject, MEMBERSHIPS.c.at, MEMBERSHIPS.c.project)
     for row in await connection.execute(memberships):
         projects[row.subject].append((row.project, Level(row.level)))
-    columns = (USERS.c.subject, USERS.c.disabled, USERS.c.roles, USERS.c.revision)
+    columns = (USERS.c.subject, USERS.c.disabled, USERS.c.roles, USERS.c.revision, USERS.c.email)
     entries = {
-        row.subject: Entry(row.disabled, _roles(row.roles), tuple(projects.pop(row.subject, ())), row.revision)
+        row.subject: Entry(
+            row.disabled,
+            _roles(row.roles),
+            tuple(projects.pop(row.subject, ())),
+            row.revision,
+            known_address(row.email),
+        )
         for row in await connection.execute(select(*columns))
     }
     entries |= {subject: Entry(projects=tuple(found)) for subject, found in projects.items()}

@@ -76,11 +76,13 @@ async def mint(
     return MintedToken(**dict(record), token=token)
 
 
-async def login(identity: Identity, context: Context, username: str, password: str) -> MintedToken:
-    """Give a token with all of a user's power for their name and password."""
+async def login(
+    identity: Identity, context: Context, username: str, password: str, *, lifetime: timedelta | None = None
+) -> MintedToken:
+    """Give a token with all of a user's power for their name and password; *lifetime* is the settings' by default."""
     passport = identity.register.admit(await identity.passwords.check(username, password))
     scopes = TokenScopes(roles=passport.principal.roles)
-    wish = TokenWish(name="login", lifetime=identity.settings.login_lifetime, scopes=scopes)
+    wish = TokenWish(name="login", lifetime=lifetime or identity.settings.login_lifetime, scopes=scopes)
     return await mint(identity, context, passport.claimed or passport.principal, wish)
 
 

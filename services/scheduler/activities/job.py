@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from temporalio import activity
 
-from contracts.errors import InternalError, RefusedError
+from contracts.errors import InternalError, RefusedError, ShunterError
 from contracts.model import now
 from contracts.runs import FrozenInput, RunTask, RunTicket
 from contracts.states import HOLDS_ROOM, Reason, WorkloadState, may_move
@@ -17,19 +18,27 @@ from services.scheduler.backends.base import Backend, Cancelled, NativeJob
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
 from services.scheduler.journey import Journey
-from services.scheduler.placement import choose
+from services.scheduler.placement import choose, later_than, next_after
 from services.scheduler.records import Record, to_workload
 from services.scheduler.store import find, open_journey
-from services.scheduler.tasks import make_task
+from services.scheduler.tasks import make_task, ticket_of
 from services.scheduler.vigils import Vigils
 from services.scheduler.workflows.calls import JobCalls
-from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted
+from services.scheduler.workflows.words import AttemptRef, Ending, Move, Submitted, Withdrawal, Withdrawn
 
 from .errors import translated_for_temporal
 
 __all__ = ["JobActivities"]
 
 FreezeRest = Callable[[Record], Awaitable[list[FrozenInput]]]
+
+log = structlog.get_logger(__name__)
+
+_WITHDRAWN = {
+    None: Withdrawal.BEGUN,
+    Cancelled.GONE: Withdrawal.GONE,
+    Cancelled.ENDING: Withdrawal.ENDING,
+}
 
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
@@ -60,29 +69,47 @@ class JobActivities(JobCalls):
         if (state := WorkloadState(row["state"])).is_terminal:
             return Submitted(backend=row["backend"], message=row["message"], over=state)
         if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
-            return Submitted(backend=row["backend"])  # an earlier try got further than it knew
+            return self._submitted(row, ref)  # an earlier try got further than it knew
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
             backend = self._backends.require(row["backend"])
         else:
             try:
-                if len(row["inputs"]) < len(row["spec"]["inputs"]) and row["spec"].get("after"):
+                if row["spec"].get("after") and row["spec"]["inputs"]:
                     row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
                 # A backend that was configured away since it was chosen is none.
                 chosen = self._backends.get(ref.backend) if ref.backend else None
-                backend = chosen or await choose(to_workload(row).spec, self._backends)
+                backend = chosen or await choose(to_workload(row).spec, self._backends, ref.tried)
             except RefusedError as refusal:
                 return Submitted(backend=None, message=refusal.detail)
             row = await self._queue(ref, backend, row["inputs"])
+        return await self._hand_over(row, backend, ref)
+
+    async def _hand_over(self, row: Record, backend: Backend, ref: AttemptRef) -> Submitted:
+        """Hand an attempt over that is recorded; where a short job may end at once, wait a moment for that."""
         if row["tasks"] is not None:  # the tasks of an array are handed out by calls of their own
-            return Submitted(backend=backend.name)
+            return self._submitted(row, ref)
+        if not backend.is_prompt:
+            await backend.submit(self._task(row))
+            return self._submitted(row, ref)
         with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
             if end := await self._vigils.wait(vigil):
-                return Submitted(backend=backend.name, end=end)
+                return self._submitted(row, ref).model_copy(update={"end": end})
         # Its end may have been committed by a database that died before it said so.
         row = await self._row(ref.workload_id)
         state = WorkloadState(row["state"])
-        return Submitted(backend=backend.name, message=row["message"], over=state if state.is_terminal else None)
+        over = {"over": state, "message": row["message"]} if state.is_terminal else {}
+        return self._submitted(row, ref).model_copy(update=over)
+
+    def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Say where an attempt is, and how long it may lie there."""
+        backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
+        later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
+        return Submitted(
+            backend=row["backend"],
+            patience=wish.get("patience") if later else None,
+            lost_attempts=backend.lost_attempts if backend else None,
+        )
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
@@ -105,8 +132,7 @@ class JobActivities(JobCalls):
             return journey.row
 
     def _task(self, row: Record) -> RunTask:
-        ticket = RunTicket(owner=row["owner"], project=row["project"], workload_id=row["id"], attempt=row["attempt"])
-        return make_task(row, ticket=self._tickets.issue(ticket))
+        return make_task(row, ticket=self._tickets.issue(ticket_of(row, row["attempt"])))
 
     @activity.defn
     @translated_for_temporal
@@ -116,6 +142,34 @@ class JobActivities(JobCalls):
         backend = self._backends.require(row["backend"])
         native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
         return Ending(gone=await backend.cancel(native) is Cancelled.GONE)
+
+    @activity.defn
+    @translated_for_temporal
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over; where nobody can say, it has not."""
+        row = await self._row(ref.workload_id)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        try:
+            gone = await self._backends.require(row["backend"]).observe(native) is None
+        except ShunterError as error:
+            # The watch will doubt it again.
+            log.warning("attempt.not_looked_up", workload=ref.workload_id, attempt=ref.attempt, detail=error.detail)
+            return Ending(gone=False)
+        log.warning("attempt.lost" if gone else "attempt.found", workload=ref.workload_id, attempt=ref.attempt)
+        return Ending(gone=gone)
+
+    @activity.defn
+    @translated_for_temporal
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        """Take an attempt back that was not begun, if another backend would have it."""
+        row = await self._row(ref.workload_id)
+        if row["attempt"] != ref.attempt or row["state"] != WorkloadState.QUEUED:
+            return Withdrawn(outcome=Withdrawal.BEGUN)
+        backend = self._backends.require(row["backend"])
+        if await next_after(to_workload(row).spec, self._backends, backend.name, ref.tried) is None:
+            return Withdrawn(outcome=Withdrawal.STAYS)
+        native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
+        return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
 
     @activity.defn
     @translated_for_temporal

@@ -11,7 +11,7 @@ from contracts.ranges import Ranges
 from contracts.runs import RunBundle, RunTask, RunTicket
 from services.chassis.tickets import Tickets
 from services.scheduler.records import Record, to_workload
-from services.scheduler.tasks import make_task
+from services.scheduler.tasks import make_task, ticket_of
 
 from . import store
 from .keeping import Keeping
@@ -29,8 +29,7 @@ class Packing:
     async def task(self, connection: AsyncConnection, row: Record, bundle: Any) -> RunTask:
         """Return the message for one bundle."""
         number: int = bundle["bundle"]
-        ticket = RunTicket(owner=row["owner"], project=row["project"], workload_id=row["id"], attempt=number)
-        task = make_task({**row, "attempt": number}, ticket=self._tickets.issue(ticket))
+        task = make_task({**row, "attempt": number}, ticket=self._tickets.issue(ticket_of(row, number)))
         return task.model_copy(update={"bundle": await self._bundle(connection, row, bundle)})
 
     async def _bundle(self, connection: AsyncConnection, row: Record, bundle: Any) -> RunBundle:

@@ -14,6 +14,11 @@ __all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Obser
 class Capability(StrEnum):
     """What only some backends can do; placement reads it."""
 
+    ARCHITECTURES = "architectures"
+    """It knows which architecture its GPUs have."""
+    ARRAYS = "arrays"
+    ENVIRONMENTS = "environments"
+    """Its machines are of several sorts."""
     GPUS = "gpus"
     IMAGES = "images"
     MULTI_NODE = "multi-node"
@@ -76,6 +81,16 @@ class Backend(ABC):
     name: str
     kind: str
     capabilities: frozenset[Capability] = frozenset()
+    is_prompt: bool = False
+    """Whether a short job may end within moments of its submission, so that it is worth a short wait."""
+    on_request: bool = False
+    """Whether only those jobs go there that name it."""
+    is_patient: bool = False
+    """Whether its queue takes whatever comes, and as much as comes: the machine for it may turn up later."""
+    lost_attempts: int | None = None
+    """How many attempts of a job may get lost here, if that is not what it is elsewhere."""
+    is_near: bool = False
+    """Whether asking it for its room costs so little that it is asked every time."""
 
     @abstractmethod
     async def submit(self, task: RunTask) -> None:
@@ -91,6 +106,10 @@ class Backend(ABC):
     @abstractmethod
     async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:
         """End the attempt with its whole process tree; of a bundle *tasks* alone, where it can still be divided."""
+
+    async def take_back(self, job: NativeJob) -> Cancelled | None:
+        """End an attempt unless it has begun, which is None; another backend is to have it."""
+        return await self.cancel(job)
 
     @abstractmethod
     async def capacity(self) -> Capacity:

@@ -32,7 +32,8 @@ class LocalBackend(Backend):
     """Runners on this machine (or any that reach NATS), one queue for all of them."""
 
     kind = "local"
-    capabilities = frozenset({Capability.GPUS})
+    capabilities = frozenset({Capability.ARRAYS, Capability.GPUS})
+    is_prompt = True
 
     def __init__(self, *, name: str, bus: Bus) -> None:
         self.name = name

@@ -9,10 +9,12 @@ from time import monotonic
 
 from contracts.errors import ShunterError, UnavailableError
 from services.chassis.bus import Bus
+from services.chassis.unit import UnitOfWork
 from services.scheduler.settings import BackendSettings
 
 from .base import Backend, Capacity
 from .local import LocalBackend
+from .pull import PullBackend
 
 __all__ = ["Backends", "Standing", "make_backends"]
 
@@ -63,14 +65,15 @@ class Backends:
         heard = self._heard.get(name)
         return heard[2] if heard else ""
 
-    async def standings(self) -> list[Standing]:
-        """Ask every backend, all at once; what was heard a moment ago is not asked again."""
-        return list(await asyncio.gather(*(self.standing(backend) for backend in self._backends.values())))
+    async def standings(self, *, of_all: bool = True) -> list[Standing]:
+        """Ask every backend, or those that need not be named, all at once; fresh news are not asked for again."""
+        asked = [backend for backend in self._backends.values() if of_all or not backend.on_request]
+        return list(await asyncio.gather(*(self.standing(backend) for backend in asked)))
 
     async def standing(self, backend: Backend) -> Standing:
         """Return what is known of one backend. Old news is returned at once and renewed behind the scenes."""
         heard = self._heard.get(backend.name)
-        if heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
+        if backend.is_near or heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
             await self._hear(backend)
         elif monotonic() - heard[0] > _FRESH and backend.name not in self._asking:
             task = asyncio.create_task(self._hear(backend))
@@ -88,6 +91,12 @@ class Backends:
             self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
 
 
-def make_backends(settings: Iterable[BackendSettings], bus: Bus) -> Backends:
+def make_backends(settings: Iterable[BackendSettings], bus: Bus, unit: UnitOfWork) -> Backends:
     """Make the backends that the site configured."""
-    return Backends(LocalBackend(name=item.name, bus=bus) for item in settings)
+    return Backends(_make(item, bus, unit) for item in settings)
+
+
+def _make(settings: BackendSettings, bus: Bus, unit: UnitOfWork) -> Backend:
+    if settings.kind == "pull":
+        return PullBackend(name=settings.name, settings=settings.pull, unit=unit, bus=bus)
+    return LocalBackend(name=settings.name, bus=bus)

@@ -25,11 +25,13 @@ from contracts.events import (
     WorkloadAccepted,
     WorkloadCancelRequested,
     WorkloadMoved,
+    WorkloadRemoved,
     WorkloadShared,
     WorkloadTasksMoved,
     WorkloadUnshared,
 )
 from contracts.hook_events import SubscriptionChanged, SubscriptionCreated, SubscriptionDeleted
+from contracts.mail_events import MailRefused, MailSent, MailWished
 from contracts.model import now
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
@@ -37,12 +39,12 @@ from services.chassis.errors import translated
 from services.chassis.unit import EVENT_SINK, UnitOfWork, Work, upsert_for
 from services.scheduler.tables import METADATA
 
-from . import others, subscriptions, tasks, workloads
+from . import mail, others, subscriptions, tasks, workloads
 
 __all__ = ["catch_up"]
 
 _STREAM = "EVENTS"
-_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule", "subscription")]
+_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule", "subscription", "mail")]
 _MARGIN = timedelta(minutes=10)
 """Clocks differ, and what was said last need not have been made last."""
 _BATCH = 500
@@ -54,6 +56,7 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     WorkloadMoved: workloads.move,
     WorkloadAccepted: workloads.accept,
     WorkloadCancelRequested: workloads.request_cancel,
+    WorkloadRemoved: workloads.remove,
     WorkloadTasksMoved: tasks.move,
     WorkloadShared: others.share,
     WorkloadUnshared: others.unshare,
@@ -65,6 +68,9 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     SubscriptionCreated: subscriptions.create,
     SubscriptionChanged: subscriptions.change,
     SubscriptionDeleted: subscriptions.delete,
+    MailWished: mail.wish,
+    MailRefused: mail.refuse,
+    MailSent: mail.note_sent,
 }
 
 log = structlog.get_logger(__name__)

@@ -102,7 +102,7 @@ class QueueAgreement:
         try:
             return await require_possible(spec, self._backends)
         except RefusedError:
-            return [spec.placement.backend] if spec.placement.backend else self._backends.names
+            return spec.placement.named or self._backends.names
 
     async def _tell_ends(self) -> None:
         """Say once more which of those have ended that somebody waits for."""

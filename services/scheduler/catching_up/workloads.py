@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.events import WorkloadAccepted, WorkloadCancelRequested, WorkloadMoved
+from contracts.events import WorkloadAccepted, WorkloadCancelRequested, WorkloadMoved, WorkloadRemoved
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.states import Reason, WorkloadState
@@ -18,11 +18,12 @@ from services.scheduler.arrays.store import end_bundles
 from services.scheduler.entrance import Arrival, enroll
 from services.scheduler.queue.dependencies import cause_of, look_up
 from services.scheduler.records import Record, to_workload, with_inputs
+from services.scheduler.removing import mark_removed
 from services.scheduler.schedules.words import ended, fire_message
 from services.scheduler.store import find
 from services.scheduler.tables import METADATA, transitions, workloads
 
-__all__ = ["accept", "move", "request_cancel"]
+__all__ = ["accept", "move", "remove", "request_cancel"]
 
 _INBOX = METADATA.tables["inbox"]
 
@@ -39,13 +40,14 @@ async def accept(work: Work, event: WorkloadAccepted) -> None:
         workload_id=event.workload_id,
         principal=Principal(subject=event.owner),
         owner=event.owner,
-        admitted=admitted_before(event.spec, event.inputs, event.items_of),
+        admitted=admitted_before(event.spec, event.inputs, event.items_of, event.shared_inputs),
         kind=event.kind,
         request_hash=event.request_hash,
         retry_of=event.retry_of,
         schedule_id=event.schedule_id,
         batch_id=event.batch_id,
         at=event.at,
+        number=event.number,
     )
     await enroll(work.connection, [arrival])
     if event.schedule_id:
@@ -58,6 +60,11 @@ async def request_cancel(work: Work, event: WorkloadCancelRequested) -> None:
     """Note that somebody wants its end."""
     statement = update(workloads).where(workloads.c.id == event.workload_id).values(cancel_requested=True)
     await work.connection.execute(statement)
+
+
+async def remove(work: Work, event: WorkloadRemoved) -> None:
+    """Have a workload gone."""
+    await mark_removed(work.connection, event.workload_id, event.at)
 
 
 async def move(work: Work, event: WorkloadMoved) -> None:
@@ -102,6 +109,7 @@ def _after(row: Record, event: WorkloadMoved) -> dict[str, Any]:
         "state": event.new.value,
         "reason": event.reason.value,
         "message": event.message,
+        "phase": "",
         "revision": event.revision,
         "updated_at": event.at,
         "attempt": event.attempt,

@@ -152,7 +152,7 @@ class Dispatcher:
         stage = Stage.of(held=ticket.held, unmet=ticket.unmet, not_before=ticket.not_before, moment=moment)
         at_once = stage is Stage.READY and not again and not self._lanes
         if at_once and self.limit_on(key, ticket.demand) is None:
-            backend = self.rooms.choose(key.backends, ticket.demand)
+            backend = self.rooms.choose(key, ticket.demand)
             if backend is not None:
                 self.books.charge(ticket.id, Charge(key.owner, key.project, backend, ticket.demand))
                 _start(work, Going(ticket.id, key, backend, ticket.start))
@@ -293,14 +293,15 @@ class Dispatcher:
 
     async def _let_go(self, work: Work) -> None:
         """Let go whoever there is room for, the first in rank first; whom there is no room for keeps it for itself."""
-        if not self.rooms.is_any:
+        wanted = self._lanes.backends
+        if not self.rooms.is_any(wanted):
             return
         moment, whole = self._clock(), self.rooms.whole
         going: list[Going] = []
         heap = [self._placed(lane, moment, whole) for lane in await self._filled(work.connection)]
         heapq.heapify(heap)
         full: set[str] = set()
-        while heap and not full.issuperset(self._backends.names):
+        while heap and not full.issuperset(wanted):
             lane = heapq.heappop(heap)[-1]
             if not lane.window:
                 continue  # others have let its last go meanwhile
@@ -343,8 +344,7 @@ class Dispatcher:
         if self.limit_on(lane.key, demand):
             lane.served = moment  # it is held up by its own limit, not by others
             return None
-        free = [name for name in lane.key.backends if name not in full]
-        backend = self.rooms.choose(free, demand)
+        backend = self.rooms.choose(lane.key, demand, full)
         if backend is None:
             full.update(lane.key.backends)
         return backend

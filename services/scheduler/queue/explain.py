@@ -209,7 +209,9 @@ def _why_time(not_before: datetime) -> _Found:
 
 async def _why_dependency(connection: AsyncConnection, workload_id: str, who: Principal) -> _Found:
     statement = (
-        select(dependencies.c.outcome, *(workloads.c[name] for name in ("id", "owner", "project", "state")))
+        select(
+            dependencies.c.outcome, *(workloads.c[name] for name in ("id", "owner", "project", "state", "removed_at"))
+        )
         .join(workloads, workloads.c.id == dependencies.c.awaits)
         .where(dependencies.c.workload_id == workload_id)
         .order_by(workloads.c.seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class LaneKey:
     priority: int
     backends: tuple[str, ...]
     """Where they may go."""
+    ordered: bool = False
+    """Whether the first of these is liked best; else it is the one with most room."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,6 +100,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[LaneKey, Lane] = {}
+        self._backends: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self._lanes)
@@ -108,9 +112,15 @@ class Lanes:
         """Return all lanes."""
         return list(self._lanes.values())
 
+    @property
+    def backends(self) -> list[str]:
+        """Return where anybody could go."""
+        return [name for name, lanes in self._backends.items() if lanes]
+
     def clear(self) -> None:
         """Forget everything."""
         self._lanes.clear()
+        self._backends.clear()
 
     def knows(self, key: LaneKey, workload_id: str) -> bool:
         """Say whether an entry has its place, or will be found in the table."""
@@ -122,13 +132,15 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
+            self._backends.update(key.backends)
         lane.more = lane.more or more
         return lane
 
     def close_if_empty(self, lane: Lane) -> None:
         """Forget a lane in which nobody waits."""
-        if lane.is_empty:
-            self._lanes.pop(lane.key, None)
+        if lane.is_empty and lane.key in self._lanes:
+            del self._lanes[lane.key]
+            self._backends.subtract(lane.key.backends)
 
     def remove(self, key: LaneKey, workload_id: str) -> None:
         """Forget an entry."""

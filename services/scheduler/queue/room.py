@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from math import ceil
 
 from services.scheduler.backends.base import Capacity
@@ -11,6 +11,7 @@ from services.scheduler.settings import QueueSettings
 
 from .books import Books, Pace
 from .demand import NOTHING, Demand
+from .lanes import LaneKey
 
 __all__ = ["Rooms", "ahead_of"]
 
@@ -47,22 +48,30 @@ class Rooms:
                 total = total.plus(_room(capacity))
         return total
 
-    def choose(self, names: Iterable[str], demand: Demand) -> str | None:
-        """Return the backend that takes a workload now, the one with most free cores first; none if all are full."""
-        possible = [name for name in names if self._takes(name, demand)]
+    def choose(self, key: LaneKey, demand: Demand, full: Container[str] = ()) -> str | None:
+        """Return the backend that takes a workload of a lane now: the one that is liked best, or has most free cores.
+
+        None if all are full; those in *full* are known to be.
+        """
+        possible = [name for name in key.backends if name not in full and self._takes(name, demand, key)]
+        if key.ordered:
+            return possible[0] if possible else None
         return max(possible, key=lambda name: self.free(name).cpus, default=None)
 
-    @property
-    def is_any(self) -> bool:
-        """Say whether any backend could take even the smallest workload; if not, nobody need be looked at."""
-        return any(self._takes(name, _SMALLEST) for name in self._backends.names)
+    def is_any(self, names: Iterable[str]) -> bool:
+        """Say whether any of these could take even the smallest workload; if not, nobody need be looked at."""
+        return any(self._takes(name, _SMALLEST) for name in names)
 
     def free(self, name: str) -> Demand:
         """Return what nobody was given; less than nothing where more was given than there is room."""
         capacity = self._backends.capacity_of(name)
         return (_room(capacity) if capacity else NOTHING).minus(self._books.of_backend(name))
 
-    def _takes(self, name: str, demand: Demand) -> bool:
+    def _takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
+        backend = self._backends.get(name)
+        if backend is not None and backend.is_patient:
+            # Where it could go elsewhere, it does not go where nobody is there to take it.
+            return not self._backends.trouble_of(name) or key is None or len(key.backends) == 1
         capacity = self._backends.capacity_of(name)
         unstarted = self._books.unstarted(name)
         if capacity is None:

@@ -84,9 +84,21 @@ class Ticket:
     not_before: datetime | None = None
 
 
+_NEXT = ">"
+"""Between names that are in the order of preference; no name holds it."""
+
+
 def key_of(row: Record) -> LaneKey:
     """Return the lane of a row."""
-    return LaneKey(row["owner"], row["project"], row["priority"], tuple(row["backends"].split(",")))
+    names, ordered = row["backends"], _NEXT in row["backends"]
+    return LaneKey(
+        row["owner"], row["project"], row["priority"], tuple(names.split(_NEXT if ordered else ",")), ordered
+    )
+
+
+def _named(key: LaneKey) -> str:
+    """Return the backends of a lane as its rows have them."""
+    return (_NEXT if key.ordered else ",").join(key.backends)
 
 
 def entry_of(row: Record) -> Entry:
@@ -103,7 +115,7 @@ async def put(connection: AsyncConnection, ticket: Ticket, stage: Stage, moment:
         "owner": key.owner,
         "project": key.project,
         "priority": key.priority,
-        "backends": ",".join(key.backends),
+        "backends": _named(key),
         "tasks": demand.tasks,
         "cpus": demand.cpus,
         "memory": demand.memory,
@@ -149,7 +161,7 @@ async def first_of(connection: AsyncConnection, key: LaneKey) -> list[Record]:
             waiting.c.owner == key.owner,
             waiting.c.project == key.project,
             waiting.c.priority == key.priority,
-            waiting.c.backends == ",".join(key.backends),
+            waiting.c.backends == _named(key),
         )
         .order_by(waiting.c.seq)
         .limit(WINDOW + 1)

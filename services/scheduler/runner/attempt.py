@@ -15,7 +15,7 @@ from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 
-from .census import start_of
+from .census import age_of, start_of
 from .environment import environment
 from .finishing import Finishing
 from .journal import ProcessName, RunFolder, Start, Verdict
@@ -26,6 +26,7 @@ from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
 from .reports import Reports
 from .sampling import Meter
 from .system import boot_id
+from .views import View
 from .watch import watch
 
 __all__ = ["Attempt"]
@@ -60,6 +61,7 @@ class Attempt:
         self._carrier = means.carrier
         self._census = means.census
         self._gpus = means.gpus
+        self._views = means.views
         self._section = section
         self._release = release
         self._grace = section.grace
@@ -162,8 +164,9 @@ class Attempt:
         if self._verdict:
             return self._early(Usage(wall_seconds=(now() - began).total_seconds()))
         start = Start(boot=boot_id(), started_at=now(), allocation=allocation)
+        view = await self._views.of(self.task.files, self._folder)
         self._folder.write_start(start)
-        return await self._follow(start, self._spawn(start))
+        return await self._follow(start, self._spawn(start, view), message=view.message if view else "")
 
     def _has_ended(self) -> bool:
         """Say whether the program has ended, whether or not we have come to it."""
@@ -192,7 +195,7 @@ class Attempt:
         transfer = self._carrier.transfer(self.task)
         await transfer.fetch(self.task.inputs, self._folder.work, self._folder.temporary)
 
-    def _spawn(self, start: Start) -> Child | None:
+    def _spawn(self, start: Start, view: View | None) -> Child | None:
         """Start the program; one that cannot be started has ended with the code that shells give."""
         section, task = self._section, self.task
         env = environment(
@@ -204,7 +207,9 @@ class Attempt:
             has_gpus=bool(self._gpus.list()),
         )
         try:
-            if task.script is not None:
+            if view:
+                argv, env = view.words(task.argv, task.script, env, own=task.env)
+            elif task.script is not None:
                 argv = self._folder.write_script(task.script)
             else:
                 argv = find_program(task.argv or [""], env["PATH"], self._folder.work)
@@ -229,15 +234,16 @@ class Attempt:
             return Child(self._folder, pid, ours=False) if pid else None
         return None
 
-    async def _follow(self, start: Start, child: Child | None, *, resume: bool = False) -> Step:
+    async def _follow(self, start: Start, child: Child | None, *, resume: bool = False, message: str = "") -> Step:
         """See a started run to its end."""
         allocation = start.allocation
         if child:
             self._census.roots[self.name] = child.pid
-        self._meter = Meter(started_at=start.started_at, gpus=self._gpus, indices=allocation.gpu_indices)
+        age = age_of(child.pid) if child and resume else None
+        self._meter = Meter(started_at=start.started_at, age=age, gpus=self._gpus, indices=allocation.gpu_indices)
         self._live.start(resume=resume)
-        self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation))
-        ended = await self._wait(child, start) if child else read_exit(self._folder)
+        self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
+        ended = await self._wait(child, self._meter.elapsed) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
         if not self._census.is_clean():
             await end_tree(self._census, self.name, _LEFTOVER_GRACE)
@@ -248,13 +254,15 @@ class Attempt:
         self._reports.say(Step(step=StepName.EXITED, at=ended_at, exit_code=ended.code, usage=usage))
         return await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
 
-    async def _wait(self, child: Child, start: Start) -> Exit:
+    async def _wait(self, child: Child, age: float) -> Exit:
         """Wait for the process, or end it."""
         waiting = asyncio.create_task(child.wait())
         watching = asyncio.create_task(self._watch())
-        remaining = self.task.walltime - (now() - start.started_at).total_seconds()
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, remaining), self.end, Reason.WALLTIME, f"it ran longer than {self.task.walltime:g} s"
+            max(0.0, self.task.walltime - age),
+            self.end,
+            Reason.WALLTIME,
+            f"it ran longer than {self.task.walltime:g} s",
         )
         try:
             await self._unless_ended(waiting)

@@ -13,6 +13,7 @@ from contracts.tasks import TaskState
 
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask
+from .census import age_of
 from .journal import RunFolder
 from .means import Means
 from .process import Child
@@ -69,7 +70,8 @@ def recover(*, task: RunTask, folder: RunFolder, files: BundleFolder, means: Mea
             found.pending.append(key)
             continue
         at = datetime.fromtimestamp(start.at if start else run.path.stat().st_mtime, UTC)
-        began = BundleTask(key=key, folder=run, means=means, allocation=_room(task, start, means), started_at=at)
+        room, age = _room(task, start, means), age_of(child.pid) if child else None
+        began = BundleTask(key=key, folder=run, means=means, allocation=room, started_at=at, age=age)
         found.running.append(Recovered(began, child, key[0] in canceled))
     return found
 

@@ -28,7 +28,14 @@ class BundleTask:
     """A task from the moment it has room until its process has ended."""
 
     def __init__(
-        self, *, key: Key, folder: RunFolder, means: Means, allocation: Allocation, started_at: datetime
+        self,
+        *,
+        key: Key,
+        folder: RunFolder,
+        means: Means,
+        allocation: Allocation,
+        started_at: datetime,
+        age: float | None = None,
     ) -> None:
         self.key = key
         self.folder = folder
@@ -38,7 +45,7 @@ class BundleTask:
         self.is_told = False
         """Whether it was reported to be running."""
         self._means = means
-        self._meter = Meter(started_at=started_at, gpus=means.gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices)
         self._child: Child | None = None
         self._waiting: asyncio.Task[Exit] | None = None
         self._ending: asyncio.Task[None] | None = None

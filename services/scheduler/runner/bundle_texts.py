@@ -96,4 +96,4 @@ class BundleTexts:
     def outputs(self, index: int) -> list[Output]:
         """Return what this task is to leave behind."""
         item = self._items.get(index)
-        return [Output(path=fill(output.path, index, item), required=output.required) for output in self._task.outputs]
+        return [output.model_copy(update={"path": fill(output.path, index, item)}) for output in self._task.outputs]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["MARKER", "Census", "Member", "Proc", "start_of"]
+__all__ = ["MARKER", "Census", "Member", "Proc", "age_of", "start_of"]
 
 MARKER = "SHUNTER_RUN"
 """The environment variable that every process of a run inherits, however far it strays."""
@@ -43,6 +43,12 @@ def start_of(pid: int) -> int | None:
     """Return when a process started, or None if there is no living one."""
     proc = _read_stat(pid)
     return proc.started if proc else None
+
+
+def age_of(pid: int) -> float | None:
+    """Return for how many seconds a process has been living, by a clock that nobody sets, or None if it does not."""
+    started = start_of(pid)
+    return None if started is None else max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started * _TICK)
 
 
 def _read_stat(pid: int) -> Proc | None:

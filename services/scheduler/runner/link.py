@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
 from pydantic import TypeAdapter
 
 from contracts.commands import Command
@@ -20,6 +22,7 @@ from contracts.envelope import Context, Envelope
 from contracts.errors import UnavailableError, error_of
 from contracts.ids import message_id
 from contracts.queries import Query, Reply
+from contracts.runs import LogChunk
 from contracts.subjects import control_subject, query_subject, subject_of
 
 from .settings import NatsSettings
@@ -32,6 +35,8 @@ _PUBLISH_TIMEOUT = 5.0
 _AGAIN = 1.0
 """Seconds before another try to connect after one that ended in an unforeseen way."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+_OFFSET = re.compile(r"[0-9]{1,15}")
 
 AWAY = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 """What NATS and its streams raise while they are away."""
@@ -130,6 +135,19 @@ class Link:
                 tries += 1
             else:
                 return
+
+    async def published(self, subject: str) -> int:
+        """Ask the stream of outputs how far an earlier runner came with one."""
+        while True:
+            try:
+                last: RawStreamMsg = await self.jetstream.get_last_msg("LOGS", subject)
+            except nats.js.errors.NotFoundError:
+                return 0
+            except AWAY:
+                await asyncio.sleep(0.5)
+            else:
+                text = (last.headers or {}).get(LogChunk.OFFSET, "")
+                return (int(text) if _OFFSET.fullmatch(text) else 0) + len(last.data or b"")
 
     async def ask(self, query: Query, *, timeout: float = 10.0) -> Any:
         """Ask the owner of some data; raises what it refuses with, `UnavailableError` when nobody answers."""

@@ -19,7 +19,7 @@ from .settings import RunnerSettings
 if TYPE_CHECKING:
     from .gpus import Gpus
 
-__all__ = ["main", "run", "serve"]
+__all__ = ["alone_in", "main", "run", "serve"]
 
 _TAKE_OVER = 10.0
 """Seconds that an earlier runner on the same folder has to go."""
@@ -68,7 +68,7 @@ async def serve(
     if alone:
         return_memory()
     link = Link(settings.nats, section.name)
-    with _alone_in(settings.work):
+    with alone_in(settings.work):
         journal = Journal(settings.work)
         runner = Runner(link=link, journal=journal, room=room, census=census, gpus=found, section=section)
         control = Control(runner=runner, name=section.name, node=node)
@@ -85,7 +85,7 @@ async def serve(
 
 
 @contextmanager
-def _alone_in(work: Path) -> Iterator[None]:
+def alone_in(work: Path) -> Iterator[None]:
     """Hold the folder of the runs: two runners in one would adopt each other's processes."""
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -11,6 +11,7 @@ from .census import Census
 from .gpus import Gpus
 from .link import Link
 from .settings import RunnerSection
+from .views import Views
 
 __all__ = ["Means"]
 
@@ -24,5 +25,6 @@ class Means:
     census: Census
     gpus: Gpus
     section: RunnerSection
+    views: Views
     spare: deque[Path] = field(default_factory=deque)
     """Empty folders for tasks to come."""

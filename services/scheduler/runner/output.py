@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-
-import nats.js.errors
-from nats.js.api import RawStreamMsg
 
 from contracts.runs import LogChunk
 from contracts.subjects import log_subject
 
-from .link import AWAY, Link
+from .link import Link
 
 __all__ = ["LiveOutput", "cut"]
 
@@ -22,8 +18,6 @@ _CHUNK = 256 * 1024
 """Bytes of a message at most."""
 _FASTEST, _SLOWEST = 0.02, 0.25
 """Seconds between looks at the files, while they grow and while they do not."""
-
-_OFFSET = re.compile(r"[0-9]{1,15}")
 
 
 def cut(data: bytes, *, full: bool) -> int:
@@ -103,7 +97,7 @@ class LiveOutput:
     async def _follow(self, *, resume: bool) -> None:
         if resume:
             for tail in self._tails:
-                tail.offset = await self._published(tail.stream)
+                tail.offset = await self._link.published(log_subject(self._workload_id, self._attempt, tail.stream))
         pause = _FASTEST
         while not self._ended.is_set():
             grew = await self._publish(final=False)
@@ -138,17 +132,3 @@ class LiveOutput:
             f"{self._name}-{tail.stream}-{mark}",
             {LogChunk.OFFSET: str(tail.offset), **headers},
         )
-
-    async def _published(self, stream: str) -> int:
-        """Ask the stream itself how far an earlier runner came."""
-        subject = log_subject(self._workload_id, self._attempt, stream)
-        while True:
-            try:
-                last: RawStreamMsg = await self._link.jetstream.get_last_msg("LOGS", subject)
-            except nats.js.errors.NotFoundError:
-                return 0
-            except AWAY:
-                await asyncio.sleep(0.5)
-            else:
-                text = (last.headers or {}).get(LogChunk.OFFSET, "")
-                return (int(text) if _OFFSET.fullmatch(text) else 0) + len(last.data or b"")

@@ -20,6 +20,13 @@ class Delivery:
     source: Path
     path: str
     """Below the job's folder."""
+    to: str | None = None
+    """The folder of the owner's that takes the place of `outputs`."""
+
+    @property
+    def at(self) -> str | None:
+        """Return where it comes to lie in the owner's files, if that is not in the job's folder."""
+        return None if self.to is None else f"{self.to}/{self.path.partition('/')[2]}"
 
 
 def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery], list[str]]:
@@ -31,7 +38,7 @@ def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery],
         files = [path for path in _matches(work, output.path) if _lies_in(path, home)]
         for path in files:
             name = f"outputs/{path.relative_to(work)}"
-            found[name] = Delivery(path, name)
+            found[name] = Delivery(path, name, output.to)
         if output.required and not files:
             missing.append(output.path)
     return list(found.values()), missing

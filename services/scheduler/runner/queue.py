@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,7 +22,7 @@ from contracts.subjects import subject_of, task_subject
 
 from .link import AWAY, Link
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "TaskQueue"]
 
 _STREAM = "TASKS"
 _WAIT = 30.0
@@ -36,7 +37,32 @@ _AGAIN = 0.5
 log = structlog.get_logger(__name__)
 
 
-class Queue:
+class TaskQueue(ABC):
+    """Where a runner's tasks come from."""
+
+    @property
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Say whether tasks can come."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to take."""
+
+    @abstractmethod
+    def want(self, more: bool) -> None:
+        """Say whether another task is welcome now."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Take no more; what was sent to us meanwhile goes back."""
+
+    @abstractmethod
+    async def withdraw(self, workload_id: str, attempt: int) -> RunTask | None:
+        """Take one certain task out of the queue, if it is still there."""
+
+
+class Queue(TaskQueue):
     """Hands one task after another to *take*, which keeps it; only then is it acknowledged."""
 
     def __init__(self, *, link: Link, backend: str, take: Callable[[RunTask], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -21,9 +22,10 @@ from .gpus import Gpus
 from .journal import Journal, RunFolder
 from .link import Link
 from .means import Means
-from .queue import Queue
+from .queue import Queue, TaskQueue
 from .room import Room
 from .settings import RunnerSection
+from .views import Views
 
 __all__ = ["Runner"]
 
@@ -47,13 +49,24 @@ class Runner:
     """Holds the attempts of this node."""
 
     def __init__(
-        self, *, link: Link, journal: Journal, room: Room, census: Census, gpus: Gpus, section: RunnerSection
+        self,
+        *,
+        link: Link,
+        journal: Journal,
+        room: Room,
+        census: Census,
+        gpus: Gpus,
+        section: RunnerSection,
+        make_queue: Callable[[Callable[[RunTask], None]], TaskQueue] | None = None,
     ) -> None:
-        self.queue = Queue(link=link, backend=section.backend, take=self.take)
+        """*make_queue* makes what hands tasks over, if that is not the queue in NATS."""
+        self.queue: TaskQueue = (
+            make_queue(self.take) if make_queue else Queue(link=link, backend=section.backend, take=self.take)
+        )
         self.finished: Counter[str] = Counter()
         """How many attempts ended, by reason."""
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
-        self._means = Means(link, self._carrier, census, gpus, section)
+        self._means = Means(link, self._carrier, census, gpus, section, Views(section.files))
         self._journal = journal
         self._room = room
         self._section = section

@@ -23,9 +23,12 @@ EARLY = (0.02, 0.08, 0.2)
 class Meter:
     """Adds up what one run uses."""
 
-    def __init__(self, *, started_at: datetime, gpus: Gpus, indices: list[int]) -> None:
+    def __init__(self, *, started_at: datetime, gpus: Gpus, indices: list[int], age: float | None = None) -> None:
+        """*age*: for how many seconds it has been running, where that is known better than by the clock on the wall."""
+        if age is None:
+            age = max(0.0, (now() - started_at).total_seconds())
         # From here on by a clock that nobody sets: the one on the wall may jump while it runs.
-        self._began = _ticking() - max(0.0, (now() - started_at).total_seconds())
+        self._began = _ticking() - age
         self._gpus = gpus
         self._indices = indices
         self._memory_before = gpus.memory_used(indices)

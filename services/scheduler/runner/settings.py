@@ -69,6 +69,9 @@ class RunnerSection(BaseModel):
     """The `PATH` of users' processes."""
     inherit: list[str] = ["HOME", "LANG", "LC_ALL", "LOGNAME", "TZ", "USER"]
     """What else users' processes see of our environment; nothing that is secret belongs here."""
+    files: Literal["auto", "mount", "replace"] = "auto"
+    """How programs of applications are shown their working folder as `/files`: by a mount that only they see, or by
+    replacing the word in their command and variables where that is not allowed. `auto` tries the former once."""
     hidden: bool = False
     """Whether users' processes, which run as the same user, are kept from reading our environment and memory. For nodes
     where only the runner knows a secret; debuggers and monitors of that user see nothing then either."""

@@ -19,13 +19,14 @@ from contracts.commands import CompleteUpload
 from contracts.envelope import Context
 from contracts.errors import InvalidError, RefusedError, ShunterError, UnavailableError
 from contracts.files import FileRecord, Part, PartDone, UploadPlan
-from contracts.queries import DownloadRunInputs, OpenRunUpload
+from contracts.queries import OpenRunUpload
 from contracts.runs import FrozenInput, RunTask
 from contracts.spec import clean_path
 from contracts.workloads import OutputFile
 
 from .link import Link
 from .outputs import Delivery
+from .urls import FRESH_URLS, Urls
 
 __all__ = ["Transfer", "open_client"]
 
@@ -35,7 +36,6 @@ _COMPLETION = 120.0
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _EXPIRED = 403
 """What stores answer to a URL that is too old; another one is asked for, a few times."""
-_FRESH_URLS = 5
 
 _HUNG_UP = (httpx.TransportError, AttributeError)
 """What a lost connection looks like; anyio asks a socket for its address that a reset may have taken from it."""
@@ -62,12 +62,12 @@ class Transfer:
 
     async def fetch(self, inputs: Sequence[FrozenInput], work: Path, parts: Path) -> None:
         """Bring all inputs to the working folder; raises `RefusedError`, naming the one that cannot be had."""
-        source = _Urls(self._link, self._task.ticket, inputs)
+        source = Urls(self._link, self._task.ticket, inputs)
         async with _Group() as group:
             for number, item in enumerate(inputs):
                 group.create_task(self._fetch(item, work, parts / f"input-{number}", source))
 
-    async def _fetch(self, item: FrozenInput, work: Path, draft: Path, urls: _Urls) -> None:
+    async def _fetch(self, item: FrozenInput, work: Path, draft: Path, urls: Urls) -> None:
         try:
             target = work / clean_path(item.target)
         except ValueError as error:
@@ -77,7 +77,7 @@ class Transfer:
             await self._patiently(self._try_to_fetch, download, urls)
         _put_in_place(draft, target)
 
-    async def _try_to_fetch(self, download: _Download, urls: _Urls) -> None:
+    async def _try_to_fetch(self, download: _Download, urls: Urls) -> None:
         url = await urls.of(download.item)
         headers = {"Range": f"bytes={download.size}-"} if download.size else {}
         what = f"input {download.item.target}"
@@ -85,12 +85,14 @@ class Transfer:
             with _translated(what):
                 await self._download(download, url, headers, what)
         except _ExpiredError:
-            urls.forget(what)
+            urls.forget(download.item)
             raise
         download.check()
 
     async def _download(self, download: _Download, url: str, headers: dict[str, str], what: str) -> None:
         async with self._http.stream("GET", url, headers=headers) as response:
+            if response.status_code == httpx.codes.NOT_FOUND:
+                raise _changed(download.item, "the file that was submitted was changed or deleted and is kept no more")
             _check(response, what)
             if response.status_code != httpx.codes.PARTIAL_CONTENT:
                 download.restart()
@@ -116,13 +118,15 @@ class Transfer:
         try:
             async with self._turn:
                 size, sha256 = await asyncio.to_thread(_measure, delivery.source)
-            question = OpenRunUpload(ticket=self._task.ticket, path=delivery.path, size=size, sha256=sha256)
+            question = OpenRunUpload(
+                ticket=self._task.ticket, path=delivery.path, to=delivery.to, size=size, sha256=sha256
+            )
             await self._patiently(self._upload, delivery, question, itertools.count(1))
         except OSError as error:
             raise InvalidError(f"{delivery.path}: cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise InvalidError(f"{delivery.path!r}: such a name cannot be kept") from error
-        return OutputFile(path=delivery.path, size=size, sha256=sha256)
+        return OutputFile(path=delivery.path, size=size, sha256=sha256, at=delivery.at)
 
     async def _upload(self, delivery: Delivery, question: OpenRunUpload, refusals: Iterator[int]) -> None:
         plan: UploadPlan = await self._link.ask(question)
@@ -130,7 +134,7 @@ class Transfer:
             async with _Group() as group:
                 tasks = [group.create_task(self._put(delivery, part)) for part in plan.parts]
         except _ExpiredError as error:
-            if next(refusals) >= _FRESH_URLS:
+            if next(refusals) >= FRESH_URLS:
                 raise RefusedError(error.detail) from error
             raise
         done = sorted([*plan.done, *(task.result() for task in tasks)], key=lambda part: part.number)
@@ -170,33 +174,6 @@ def open_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
 
 
-class _Urls:
-    """The URLs of a run's inputs, asked for together, and again when they are too old."""
-
-    def __init__(self, link: Link, ticket: str, inputs: Sequence[FrozenInput]) -> None:
-        self._link = link
-        self._question = DownloadRunInputs(ticket=ticket, inputs=list(inputs))
-        self._urls: dict[str, str] = {}
-        self._asking = asyncio.Lock()
-        self._asked = 0
-
-    async def of(self, item: FrozenInput) -> str:
-        """Return where an input is."""
-        async with self._asking:
-            if not self._urls:
-                self._urls = (await self._link.ask(self._question)).urls
-                self._asked += 1
-        if item.target not in self._urls:
-            raise InvalidError(f"input {item.target}: storage gives no URL for it")
-        return self._urls[item.target]
-
-    def forget(self, what: str) -> None:
-        """Have the URLs asked for again."""
-        if self._asked >= _FRESH_URLS:
-            raise InvalidError(f"{what}: the store refuses it")
-        self._urls = {}
-
-
 class _Download:
     """A file on its way in."""
 
@@ -224,7 +201,11 @@ class _Download:
         if self.size < self.item.size:
             raise UnavailableError(f"input {self.item.target}: the store hung up after {self.size} bytes")
         if self.size != self.item.size or self._digest.hexdigest() != self.item.sha256:
-            raise InvalidError(f"input {self.item.target}: its checksum is not that of the file that was submitted")
+            raise _changed(self.item, "its checksum is not that of the file that was submitted")
+
+
+def _changed(item: FrozenInput, how: str) -> InvalidError:
+    return InvalidError(f"changed: input {item.target} ({item.source}): {how}")
 
 
 class _Group(asyncio.TaskGroup):

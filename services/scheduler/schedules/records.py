@@ -81,6 +81,7 @@ def new_row(schedule_id: str, principal: Principal, spec: ScheduleSpec, request_
         subject=principal.subject,
         issuer=principal.issuer,
         projects={project: Level.MEMBER} if project else {},
+        email=principal.email,
     )
     moment = now()
     return {

@@ -6,12 +6,12 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from contracts.model import now
-from services.scheduler.settings import Webhooks
+from services.scheduler.patience import Patience
 
 __all__ = ["pause_after", "read_retry_after"]
 
 
-def pause_after(attempts: int, settings: Webhooks, asked: float | None = None) -> float | None:
+def pause_after(attempts: int, settings: Patience, asked: float | None = None) -> float | None:
     """Return the seconds before the next try after so many, None if there is none.
 
     A target that asks for a longer pause gets it, up to the longest one.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -15,25 +14,17 @@ import structlog
 from sqlalchemy import update
 
 from contracts.envelope import Context
-from contracts.errors import InvalidError
 from contracts.events import Event
 from contracts.hook_events import DeliveryDead
-from contracts.hooks import read_url
 from contracts.model import now
-from contracts.subscriptions import DeliveryState, SubscriptionState
-from services.chassis.sealing import Sealer
+from contracts.subscriptions import DeliveryState
 from services.chassis.unit import UnitOfWork, Work
 from services.scheduler.records import Record
-from services.scheduler.settings import Webhooks
-from services.scheduler.tables import callbacks, deliveries
+from services.scheduler.tables import deliveries
 
 from . import store
 from .backoff import pause_after
-from .formats import PING
-from .records import callback_of, spec_of
-from .sending import SIGNATURE, Answer, Sender, UnreachableError, sign
-from .steering import pause
-from .targets import Targets
+from .carrying import Bound, Carrier, Dropped, Outcome
 
 __all__ = ["Deliverer"]
 
@@ -41,43 +32,19 @@ _BUDGET = 20.0
 """Seconds after which a step ends even if more is due: it is somebody else's turn, and Temporal sees that we live."""
 _BUSY, _LONGEST_BUSY = 0.5, 30.0
 """Seconds until another look where a host has as many requests as it may have; longer, the more were turned away."""
-_GONE = 410
-_AGENT = "Shunter-Webhook/1"
 
 _SENT = prometheus_client.Counter("shunter_deliveries", "Tries to deliver an event, by what came of them", ["outcome"])
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    url: str
-    secret: str | None
-    """Sealed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    status: int | None
-    error: str = ""
-    retry_after: float | None = None
-
-    @property
-    def is_good(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
-
-
 class Deliverer:
     """Works on one line at a time for each who asks; a host is spared by all of them together."""
 
-    def __init__(
-        self, *, unit: UnitOfWork, sender: Sender, sealer: Sealer, targets: Targets, settings: Webhooks
-    ) -> None:
+    def __init__(self, *, unit: UnitOfWork, carriers: Mapping[str, Carrier]) -> None:
+        """*carriers*: who carries what, by the channel of a delivery."""
         self._unit = unit
-        self._sender = sender
-        self._sealer = sealer
-        self._targets = targets
-        self._settings = settings
+        self._carriers = carriers
         self._busy: Counter[str] = Counter()
         self._turned_away: Counter[str] = Counter()
 
@@ -91,51 +58,50 @@ class Deliverer:
                 return None
             if row["next_at"] and (left := (row["next_at"] - now()).total_seconds()) > 0:
                 return float(left)
-            target = await self._target(row)
-            if target is None:
+            carrier = self._carriers[row["channel"]]
+            async with self._unit.looking_up() as connection:
+                bound = await carrier.bind(connection, row)
+            if bound is None:
                 return None
-            pause_before_next = await self._deliver(row, target)
+            pause_before_next = await self._deliver(row, carrier, bound)
             if pause_before_next > 0:
                 return pause_before_next
         return 0.0
 
-    async def _target(self, row: Record) -> _Target | None:
-        """Return where to send, or None if nothing goes there now."""
-        async with self._unit.looking_up() as connection:
-            if row["subscription_id"] is None:
-                told = await store.find_callback(connection, row["workload_id"])
-                return _Target(callback_of(told).url, callback_of(told).secret) if told else None
-            subscription = await store.find(connection, row["subscription_id"])
-        if subscription is None:
-            return None
-        state, spec = SubscriptionState(subscription["state"]), spec_of(subscription)
-        if state is SubscriptionState.DELETED:
-            return None  # what waited was dropped with it
-        may_go = state is SubscriptionState.ACTIVE or row["event_type"] == PING
-        return _Target(spec.url, spec.secret) if may_go else None
-
-    async def _deliver(self, row: Record, target: _Target) -> float:
+    async def _deliver(self, row: Record, carrier: Carrier, bound: Bound | Dropped) -> float:
         """Try once; returns the seconds before whatever comes next on this line."""
-        address = read_url(target.url)
-        if self._busy[address.host] >= self._settings.per_host:
-            return self._turn_away(address.host)
-        with self._at_work(address.host):
-            outcome = await self._try(row, target)
-        attempts = row["attempts"] + 1
-        known = {"attempts": attempts, "status": outcome.status, "error": outcome.error, "url": target.url}
-        if outcome.is_good:
-            _SENT.labels("delivered").inc()
-            await self._settle(row, {**known, "state": DeliveryState.DELIVERED.value, "body": None, "next_at": None})
+        if isinstance(bound, Dropped):
+            dropped = {"state": DeliveryState.DROPPED.value, "error": bound.why, "body": None, "next_at": None}
+            await self._settle(row, dropped)
             return 0.0
-        seconds = pause_after(attempts, self._settings, outcome.retry_after)
-        if outcome.status == _GONE or seconds is None:
-            _SENT.labels("dead").inc()
-            await self._bury(row, known, outcome)
+        if self._busy[bound.host] >= carrier.at_once:
+            return self._turn_away(bound.host, carrier.at_once)
+        if carrier.lease is not None and not await self._claim(row, carrier.limit + carrier.lease):
+            return _BUSY  # somebody else is sending it at this moment
+        with self._at_work(bound.host):
+            outcome = await bound.send()
+        attempts = row["attempts"] + 1
+        known = {"attempts": attempts, "status": outcome.status, "error": outcome.error, "url": bound.url}
+        if outcome.good:
+            await self._finish(row, known, carrier)
+            return 0.0
+        seconds = pause_after(attempts, carrier.patience, outcome.retry_after)
+        if outcome.final or seconds is None:
+            await self._bury(row, known, carrier, outcome)
             return 0.0
         _SENT.labels("failed").inc()
         log.info("hooks.failed_try", delivery=row["id"], attempts=attempts, error=outcome.error, pause=seconds)
         await self._settle(row, {**known, "next_at": now() + timedelta(seconds=seconds)})
         return seconds
+
+    async def _claim(self, row: Record, seconds: float) -> bool:
+        """Write a try down before it is made; false if somebody else made one since we looked."""
+        values = {"attempts": row["attempts"] + 1, "next_at": now() + timedelta(seconds=seconds), "updated_at": now()}
+        this = deliveries.c.id == row["id"], deliveries.c.attempts == row["attempts"]
+        waiting = deliveries.c.state == DeliveryState.WAITING.value
+        async with self._unit.begin(_context()) as work:
+            changed = await work.connection.execute(update(deliveries).where(*this, waiting).values(**values))
+        return bool(changed.rowcount)
 
     @contextmanager
     def _at_work(self, host: str) -> Iterator[None]:
@@ -148,56 +114,28 @@ class Deliverer:
             if not self._busy[host]:
                 del self._busy[host], self._turned_away[host]
 
-    def _turn_away(self, host: str) -> float:
+    def _turn_away(self, host: str, at_once: int) -> float:
         """Return when to come again: all who wait for a slow host would else do nothing but ask."""
         self._turned_away[host] += 1
-        return min(_LONGEST_BUSY, _BUSY * (1 + self._turned_away[host] / self._settings.per_host))
+        return min(_LONGEST_BUSY, _BUSY * (1 + self._turned_away[host] / at_once))
 
-    async def _try(self, row: Record, target: _Target) -> _Outcome:
-        # What was allowed when it was asked for need not be allowed any more.
-        if refusal := self._targets.refusal(address := read_url(target.url)):
-            return _Outcome(None, refusal)
-        try:
-            answer = await self._sender.post(address, self._headers(row, target), row["body"])
-        except UnreachableError as error:
-            return _Outcome(None, str(error))
-        except InvalidError as error:
-            return _Outcome(None, error.detail)
-        return _Outcome(answer.status, _words(answer), answer.retry_after)
+    async def _finish(self, row: Record, known: dict[str, Any], carrier: Carrier) -> None:
+        _SENT.labels("delivered").inc()
+        values = {**known, "state": DeliveryState.DELIVERED.value, "body": None, "next_at": None}
+        async with self._unit.begin(_context()) as work:
+            if await _save(work, row, values):
+                await carrier.note_delivered(work, {**row, **known})
 
-    def _headers(self, row: Record, target: _Target) -> list[tuple[str, str]]:
-        headers = [
-            ("content-type", row["content_type"]),
-            ("user-agent", _AGENT),
-            ("ce-id", row["event_id"]),
-            ("shunter-delivery", row["id"]),
-            ("shunter-attempt", str(row["attempts"] + 1)),
-        ]
-        if target.secret is not None:
-            headers.append((SIGNATURE, sign(self._sealer.open(target.secret), row["body"])))
-        return headers
-
-    async def _bury(self, row: Record, known: dict[str, Any], outcome: _Outcome) -> None:
+    async def _bury(self, row: Record, known: dict[str, Any], carrier: Carrier, outcome: Outcome) -> None:
+        _SENT.labels("dead").inc()
         async with self._unit.begin(_context()) as work:
             if await _save(work, row, {**known, "state": DeliveryState.DEAD.value, "next_at": None}):
                 work.send(_dead({**row, **known}))
-                if outcome.status == _GONE:
-                    await _give_up(work, row)
+                await carrier.note_dead(work, row, outcome)
 
     async def _settle(self, row: Record, values: dict[str, Any]) -> None:
         async with self._unit.begin(_context()) as work:
             await _save(work, row, values)
-
-
-async def _give_up(work: Work, row: Record) -> None:
-    """Tell a target nothing more that says it is gone."""
-    if row["subscription_id"] is None:
-        this = callbacks.c.workload_id == row["workload_id"]
-        await work.connection.execute(update(callbacks).where(this).values(closed=True))
-        return
-    found = await store.lock(work.connection, row["subscription_id"])
-    if found is not None and found["state"] == SubscriptionState.ACTIVE:
-        await pause(work, found, "its target answered 410 Gone")
 
 
 async def _save(work: Work, row: Record, values: dict[str, Any]) -> bool:
@@ -209,12 +147,6 @@ async def _save(work: Work, row: Record, values: dict[str, Any]) -> bool:
 
 def _context() -> Context:
     return Context.start("service:scheduler")
-
-
-def _words(answer: Answer) -> str:
-    if 300 <= answer.status < 400:
-        return f"answered {answer.status}; redirects are not followed"
-    return "" if 200 <= answer.status < 300 else f"answered {answer.status}"
 
 
 def _dead(row: Record) -> Event:

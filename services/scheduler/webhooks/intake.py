@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import update
+from sqlalchemy import RowMapping, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context, Envelope
@@ -21,7 +22,7 @@ from services.scheduler.tables import callbacks, deliveries
 
 from . import store
 from .formats import JobFacts, state_of
-from .matching import CallbackTarget, SubscriptionTarget
+from .matching import CallbackTarget, SubscriptionTarget, Target
 from .steering import pause
 from .store import Position
 from .withdrawing import NOUNS, why_withdrawn
@@ -43,7 +44,8 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Targets:
-    callbacks: dict[str, CallbackTarget]
+    told: dict[str, list[Target]]
+    """Whoever is told of one workload, by its name."""
     subscriptions: list[SubscriptionTarget]
     facts: dict[str, JobFacts]
 
@@ -51,15 +53,19 @@ class _Targets:
 class HookIntake:
     """Finds out what is to be sent. Whom to tell is asked of the tables: another replica may have let a job in."""
 
-    def __init__(self, *, unit: UnitOfWork, kept: timedelta) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, kept: timedelta, more: tuple[tuple[Table, Callable[[RowMapping], Target]], ...] = ()
+    ) -> None:
+        """*more*: further tables like that of callbacks, and what their rows are."""
         self._unit = unit
         self._kept = kept
+        self._tellers = ((callbacks, CallbackTarget), *more)
         self._place: Position | None = None
 
     async def take(self, entries: Sequence[Entry]) -> int:
         """Write down what is to be sent of some events, which follow each other; returns how much that is."""
         async with self._unit.looking_up() as connection:
-            targets = await _targets(connection, entries)
+            targets = await self._targets(connection, entries)
         found, place = self._look_through(entries, targets)
         self._place = place or self._place
         if found.rows or found.closed or found.paused:
@@ -78,8 +84,8 @@ class HookIntake:
             noun, about = _names_of(entry)
             served = [one for one in targets.subscriptions if one.row["id"] not in found.paused]
             wanting = served if noun in NOUNS else [one for one in served if one.may_want(noun)]
-            callback = targets.callbacks.get(about)
-            if not wanting and callback is None:
+            told = targets.told.get(about, [])
+            if not wanting and not told:
                 continue
             try:
                 envelope = Envelope.from_bytes(entry.data)
@@ -91,13 +97,24 @@ class HookIntake:
                 wanting = [one for one in served if one.row["id"] not in found.paused]
             facts = targets.facts.get(about, JobFacts())
             if envelope.time > too_old:
-                found.rows += _drafts([*wanting, *([callback] if callback else [])], envelope, facts)
+                found.rows += [row for target in (*wanting, *told) for row in target.drafts(envelope, facts)]
             state = state_of(envelope)
-            if callback is not None and state is not None and state.is_terminal:
+            if told and state is not None and state.is_terminal:
                 found.closed.append(about)
         if entries:
             place = Position(entries[-1].sequence, now())
         return found, place
+
+    async def _targets(self, connection: AsyncConnection, entries: Sequence[Entry]) -> _Targets:
+        about = {parts[-1] for entry in entries if (parts := entry.subject.split("."))[1] == "workload"}
+        told: dict[str, list[Target]] = defaultdict(list)
+        for table, teller in self._tellers:
+            for job, row in (await store.open_told(connection, table, about)).items():
+                told[job].append(teller(row))
+        served = [SubscriptionTarget(row) for row in await store.active_subscriptions(connection)]
+        special = {job for job, targets in told.items() if any(one.wants_facts for one in targets)}
+        asked = about if any(one.wants_facts for one in served) else special
+        return _Targets(told, served, await store.facts_of(connection, asked))
 
     async def _write(self, found: _Found) -> None:
         async with self._unit.begin(Context.start("service:scheduler")) as work:
@@ -107,8 +124,7 @@ class HookIntake:
             for line, owner in {row["line"]: row["owner"] for row in found.rows}.items():
                 work.defer(*start_line(line, owner))
             if found.closed:
-                this = callbacks.c.workload_id.in_(found.closed)
-                await work.connection.execute(update(callbacks).where(this).values(closed=True))
+                await store.close_told(work.connection, found.closed)
             for subscription_id, why in found.paused.items():
                 row = await store.lock(work.connection, subscription_id)
                 if row is not None and row["state"] == SubscriptionState.ACTIVE:
@@ -118,28 +134,7 @@ class HookIntake:
         self._place = None
 
 
-def _drafts(
-    targets: Sequence[SubscriptionTarget | CallbackTarget], envelope: Envelope, facts: JobFacts
-) -> Iterator[Record]:
-    for target in targets:
-        row = target.draft(envelope, facts)
-        if row is not None:
-            yield row
-
-
 def _names_of(entry: Entry) -> tuple[str, str]:
     """Return the noun of an event and what it is about, from its subject: most need not be read."""
     parts = entry.subject.split(".")
     return parts[1], parts[-1]
-
-
-async def _targets(connection: AsyncConnection, entries: Sequence[Entry]) -> _Targets:
-    about = {parts[-1] for entry in entries if (parts := entry.subject.split("."))[1] == "workload"}
-    told = {job: CallbackTarget(row) for job, row in (await store.open_callbacks(connection, about)).items()}
-    served = [SubscriptionTarget(row) for row in await store.active_subscriptions(connection)]
-    asked = about if any(one.wants_facts for one in served) else {job for job in told if _is_special(told[job])}
-    return _Targets(told, served, await store.facts_of(connection, asked))
-
-
-def _is_special(target: CallbackTarget) -> bool:
-    return target.callback.format != "cloudevents"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 from sqlalchemy import RowMapping
 
@@ -18,7 +20,7 @@ from services.scheduler.records import Record
 from .formats import FORMATS, JobFacts, state_of
 from .records import callback_of, new_delivery, principal_of, spec_of
 
-__all__ = ["CallbackTarget", "SubscriptionTarget"]
+__all__ = ["CallbackTarget", "SubscriptionTarget", "Target"]
 
 _PREFIX = "org.shunter."
 _ABOUT_DELIVERIES = "delivery."
@@ -29,8 +31,32 @@ _WORKLOAD = "workload."
 assert any(kind.name.startswith(_ABOUT_DELIVERIES) for kind in HOOK_EVENTS)
 
 
+class Target(Protocol):
+    """Whom events are told."""
+
+    @property
+    def wants_facts(self) -> bool:
+        """Say whether it must know the names and labels of jobs."""
+
+    def drafts(self, envelope: Envelope, facts: JobFacts) -> Iterable[Record]:
+        """Return the rows of what is to be sent of an event."""
+
+
+class _One:
+    """Has at most one row of an event."""
+
+    def draft(self, envelope: Envelope, facts: JobFacts) -> Record | None:
+        """Return the row of what is to be sent, if this event is to be told."""
+        raise NotImplementedError
+
+    def drafts(self, envelope: Envelope, facts: JobFacts) -> Iterable[Record]:
+        """Return the rows of what is to be sent of an event."""
+        row = self.draft(envelope, facts)
+        return () if row is None else (row,)
+
+
 @dataclass(frozen=True)
-class CallbackTarget:
+class CallbackTarget(_One):
     """The callback of one job."""
 
     row: RowMapping
@@ -39,6 +65,11 @@ class CallbackTarget:
     def callback(self) -> Callback:
         """Return what was asked for."""
         return callback_of(self.row)
+
+    @property
+    def wants_facts(self) -> bool:
+        """Say whether it must know the names and labels of jobs."""
+        return self.callback.format != "cloudevents"
 
     def draft(self, envelope: Envelope, facts: JobFacts) -> Record | None:
         """Return the row of what is to be sent, if this event is to be told."""
@@ -64,7 +95,7 @@ class CallbackTarget:
 
 
 @dataclass(frozen=True)
-class SubscriptionTarget:
+class SubscriptionTarget(_One):
     """A standing subscription."""
 
     row: RowMapping

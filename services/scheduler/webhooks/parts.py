@@ -1,4 +1,4 @@
-"""What the delivery of events is made of."""
+"""What the delivery of events is made of, as webhooks and as mail."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from temporalio.client import Client
 
 from services.chassis.sealing import Sealer
 from services.chassis.service import Frame
+from services.scheduler.mail.parts import MailParts
 from services.scheduler.settings import SchedulerSettings
 
+from .carrying import WebhookCarrier
 from .delivering import Deliverer
 from .gate import HookGate
 from .intake import HookIntake
@@ -28,18 +30,18 @@ __all__ = ["HookParts"]
 class HookParts:
     """Every part. Making them starts nothing."""
 
-    def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
+    def __init__(self, frame: Frame, settings: SchedulerSettings, mail: MailParts) -> None:
         section, unit = settings.scheduler.webhooks, frame.unit
         kept = timedelta(days=section.kept)
         targets = Targets(section)
         self.gate = HookGate(targets)
         self.service = HookService(unit=unit, gate=self.gate, per_owner=section.per_owner)
-        self.listener = Listener(unit=unit, bus=frame.bus, intake=HookIntake(unit=unit, kept=kept), look=section.look)
+        intake = HookIntake(unit=unit, kept=kept, more=(mail.teller,))
+        self.listener = Listener(unit=unit, bus=frame.bus, intake=intake, look=section.look)
         self.lines = Lines(unit=unit, task_queue=settings.scheduler.temporal.task_queue, listen=self.listener.expect)
         self._sender = Sender(section, targets)
-        self.deliverer = Deliverer(
-            unit=unit, sender=self._sender, sealer=Sealer.of(settings), targets=targets, settings=section
-        )
+        webhooks = WebhookCarrier(sender=self._sender, sealer=Sealer.of(settings), targets=targets, settings=section)
+        self.deliverer = Deliverer(unit=unit, carriers={"webhook": webhooks, mail.channel: mail.carrier})
         self._upkeep = Upkeep(unit=unit, kept=kept)
 
     def connect(self, frame: Frame) -> None:

@@ -84,6 +84,7 @@ def new_delivery(
     event_type: str,
     url: str,
     body: Body,
+    channel: str = "webhook",
 ) -> Record:
     """Return the row of an event that is to be sent."""
     moment = now()
@@ -98,6 +99,7 @@ def new_delivery(
         "workload_id": about,
         "event_id": event_id,
         "event_type": event_type,
+        "channel": channel,
         "url": url,
         "content_type": body.content_type,
         "body": body.content,

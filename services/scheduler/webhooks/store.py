@@ -1,4 +1,4 @@
-"""Questions to the tables of callbacks, subscriptions and deliveries."""
+"""Questions to the tables of callbacks, notices, subscriptions and deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, exists, func, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.hook_queries import ListDeliveries, ListSubscriptions
@@ -15,13 +15,14 @@ from contracts.subscriptions import DeliveryState, SubscriptionState
 from services.chassis.policy import Scope
 from services.chassis.unit import upsert_for
 from services.scheduler.records import Record
-from services.scheduler.tables import callbacks, deliveries, hook_position, subscriptions, workloads
+from services.scheduler.tables import callbacks, deliveries, hook_position, notices, subscriptions, workloads
 
 from .formats import JobFacts
 
 __all__ = [
     "Position",
     "active_subscriptions",
+    "close_told",
     "count_by_state",
     "count_of",
     "count_overdue",
@@ -36,14 +37,15 @@ __all__ = [
     "lock",
     "next_waiting",
     "oldest_interest",
-    "open_callbacks",
+    "open_told",
     "prune",
     "read_position",
     "subscription_page",
 ]
 
 _ACTIVE = subscriptions.c.state == SubscriptionState.ACTIVE.value
-_OPEN = callbacks.c.closed.is_(False)
+_TOLD = (callbacks, notices)
+"""Who is told of one workload, until its end."""
 _WAITING = deliveries.c.state == DeliveryState.WAITING.value
 _SHOWN = [column for column in deliveries.c if column.name != "body"]
 _PRUNED_AT_ONCE = 2000
@@ -62,26 +64,32 @@ class Position:
 
 async def has_interest(connection: AsyncConnection) -> bool:
     """Say whether anybody wants to be told of anything."""
-    statement = select(or_(exists().where(_OPEN), exists().where(_ACTIVE)))
+    statement = select(or_(*(exists().where(_open(table)) for table in _TOLD), exists().where(_ACTIVE)))
     return bool((await connection.execute(statement)).scalar_one())
 
 
 async def oldest_interest(connection: AsyncConnection) -> datetime | None:
     """Return when the first of those came who want to be told."""
-    both = union_all(
-        select(func.min(callbacks.c.created_at).label("at")).where(_OPEN),
+    every = union_all(
+        *(select(func.min(table.c.created_at).label("at")).where(_open(table)) for table in _TOLD),
         select(func.min(subscriptions.c.created_at).label("at")).where(_ACTIVE),
     ).subquery()
-    found: datetime | None = (await connection.execute(select(func.min(both.c.at)))).scalar_one()
+    found: datetime | None = (await connection.execute(select(func.min(every.c.at)))).scalar_one()
     return found
 
 
-async def open_callbacks(connection: AsyncConnection, ids: Collection[str]) -> dict[str, RowMapping]:
-    """Return the callbacks of these workloads that are told of further moves."""
+async def open_told(connection: AsyncConnection, table: Table, ids: Collection[str]) -> dict[str, RowMapping]:
+    """Return the callbacks, or notices, of these workloads that are told of further moves."""
     if not ids:
         return {}
-    statement = select(callbacks).where(callbacks.c.workload_id.in_(ids), _OPEN)
+    statement = select(table).where(table.c.workload_id.in_(ids), _open(table))
     return {row["workload_id"]: row for row in (await connection.execute(statement)).mappings()}
+
+
+async def close_told(connection: AsyncConnection, ids: Collection[str]) -> None:
+    """Note that these workloads have ended, so that nothing more is told of them."""
+    for table in _TOLD:
+        await connection.execute(update(table).where(table.c.workload_id.in_(ids)).values(closed=True))
 
 
 async def active_subscriptions(connection: AsyncConnection) -> Sequence[RowMapping]:
@@ -221,6 +229,10 @@ async def prune(connection: AsyncConnection, before: datetime) -> int:
 
 
 # --- inside -----------------------------------------------------------------------------------------------------
+
+
+def _open(table: Table) -> ColumnElement[bool]:
+    return table.c.closed.is_(False)
 
 
 def _visible(table: Table, scope: Scope) -> list[ColumnElement[bool]]:

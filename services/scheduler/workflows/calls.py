@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from temporalio import activity
 
-from .words import ArrayEnd, ArrayStanding, AttemptRef, Ending, Move, Recall, Submitted
+from .words import ArrayEnd, ArrayStanding, AttemptRef, Ending, Move, Recall, Submitted, Withdrawn
 
 __all__ = ["ArrayCalls", "JobCalls"]
 
@@ -23,6 +23,16 @@ class JobCalls(ABC):
     @abstractmethod
     async def cancel_attempt(self, ref: AttemptRef) -> Ending:
         """Ask the backend to end an attempt."""
+
+    @activity.defn
+    @abstractmethod
+    async def look_up_attempt(self, ref: AttemptRef) -> Ending:
+        """Say whether the backend has forgotten an attempt that was handed over."""
+
+    @activity.defn
+    @abstractmethod
+    async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:
+        """Take an attempt back that was not begun, if another backend would have it."""
 
     @activity.defn
     @abstractmethod

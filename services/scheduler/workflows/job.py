@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
         Move,
         Recall,
         Submitted,
+        Withdrawal,
+        Withdrawn,
     )
 
 __all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
@@ -80,6 +82,12 @@ class JobWorkflow:
         self._submitted = carried.submitted
         self._overran = carried.overran
         self._note = carried.note
+        self._doubted: set[int] = set()
+        self._passed_on = carried.passed_on
+        self._tried = list(carried.tried)
+        self._lost_attempts = carried.lost_attempts
+        self._patience: float | None = None
+        self._place = ""
         self._steps = 0
         self._array = ArrayCourse(job.workload_id)
 
@@ -101,11 +109,15 @@ class JobWorkflow:
                     self._ends.setdefault(self._attempt, submitted.end)
             if job.array:
                 return await self._see_array_through()
+            if not await self._is_kept():
+                self._pass_on()
+                continue
             end = await self._wait_for_end()
             self._submitted = self._overran = False
             if self._is_over(end):
                 return await self._conclude(end)
             self._note = await self._pause_before_next(end)
+            self._tried = []
             self._count_step()
         assert self._cancellation is not None
         return await self._end(WorkloadState.CANCELED, Reason.CANCELED, self._cancellation.message)
@@ -127,6 +139,9 @@ class JobWorkflow:
             submitted=self._submitted,
             overran=self._overran,
             running=self._running,
+            passed_on=self._passed_on,
+            tried=self._tried,
+            lost_attempts=self._lost_attempts,
             ends=[end for attempt, end in self._ends.items() if attempt >= self._attempt],
             cancellation=self._cancellation,
         )
@@ -144,9 +159,11 @@ class JobWorkflow:
         """Let a held job go."""
         self._released = True
 
-    @workflow.signal
-    def ended(self, end: AttemptEnd) -> None:
+    @workflow.signal(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def ended(self, end: AttemptEnd) -> None:
         """Take the end of an attempt, or of a bundle of an array; the first word counts."""
+        if self._is_doubtful(end) and not await self._is_lost(end.attempt):
+            return
         self._ends.setdefault(end.attempt, end)
         self._array.tell()
 
@@ -161,6 +178,20 @@ class JobWorkflow:
         if attempt == self._attempt and attempt not in self._ends:
             self._running = attempt
             workflow.upsert_search_attributes([STATE.value_set(WorkloadState.RUNNING)])
+
+    def _is_doubtful(self, end: AttemptEnd) -> bool:
+        # Asked only for what is said to be lost, so that other lives carry no mark.
+        return end.reason is Reason.LOST and not self._job.array and workflow.patched("lost-is-looked-up")
+
+    async def _is_lost(self, attempt: int) -> bool:
+        """Look up what the watch did not find: it may have looked before the attempt was handed over."""
+        if attempt in self._doubted:
+            return False  # that is being found out
+        self._doubted.add(attempt)
+        await workflow.wait_condition(lambda: self._attempt > attempt or (self._attempt == attempt and self._submitted))
+        gone = attempt not in self._ends and self._attempt == attempt and (await self._look_up_attempt()).gone
+        self._doubted.discard(attempt)
+        return gone
 
     # --- arrays -------------------------------------------------------------------------------------------------
 
@@ -181,17 +212,61 @@ class JobWorkflow:
                 attempt=self._attempt,
                 message=note,
                 backend=self._job.backend if self._attempt == 1 else None,
+                tried=self._tried,
             ),
             start_to_close_timeout=_STEP,
             retry_policy=_PATIENT,
             local_retry_threshold=_LONG_BACKOFF,
         )
+        if submitted.backend is not None:
+            self._place, self._patience = submitted.backend, submitted.patience
+            self._lost_attempts = submitted.lost_attempts
         told = self._job.backend if self._job.told and self._attempt == 1 else None
         if submitted.backend not in {None, told}:
             workflow.upsert_search_attributes(
                 [STATE.value_set(WorkloadState.QUEUED), BACKEND.value_set(submitted.backend)]
             )
         return submitted
+
+    async def _is_kept(self) -> bool:
+        """Wait for the backend to begin with the attempt while its patience lasts; False if it was taken back."""
+        while self._patience is not None:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(self._has_news, timeout=timedelta(seconds=self._patience))
+            outcome = Withdrawal.BEGUN if self._has_news() else await self._withdraw_attempt()
+            if outcome is Withdrawal.ENDING:
+                with suppress(TimeoutError):
+                    await workflow.wait_condition(lambda: self._attempt in self._ends, timeout=_CANCEL_AGAIN)
+                end = self._ends.get(self._attempt)
+                outcome = Withdrawal.GONE if end and end.reason is Reason.CANCELED else Withdrawal.ENDING
+            if outcome is Withdrawal.GONE and self._cancellation is None:
+                return False
+            if outcome in {Withdrawal.GONE, Withdrawal.BEGUN}:
+                break
+        return True
+
+    def _has_news(self) -> bool:
+        attempt = self._attempt
+        return attempt in self._ends or self._cancellation is not None or self._running == attempt
+
+    async def _withdraw_attempt(self) -> Withdrawal:
+        withdrawn: Withdrawn = await workflow.execute_local_activity_method(
+            JobCalls.withdraw_attempt,
+            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, tried=self._tried),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        return withdrawn.outcome
+
+    def _pass_on(self) -> None:
+        """Give the job to another backend, as its next attempt; that costs it nothing."""
+        self._note = f"attempt {self._attempt}: {self._place} did not begin with it in {self._patience:g} s"
+        self._tried.append(self._place)
+        self._attempt += 1
+        self._passed_on += 1
+        self._submitted = False
+        self._count_step()
 
     async def _wait_for_end(self) -> AttemptEnd:
         """Wait for the last report of the present attempt; on a cancel see to it that one comes."""
@@ -233,21 +308,37 @@ class JobWorkflow:
         )
         return ending
 
+    async def _look_up_attempt(self) -> Ending:
+        ending: Ending = await workflow.execute_local_activity_method(
+            JobCalls.look_up_attempt,
+            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
+            start_to_close_timeout=_STEP,
+            retry_policy=_PATIENT,
+            local_retry_threshold=_LONG_BACKOFF,
+        )
+        return ending
+
     def _is_over(self, end: AttemptEnd) -> bool:
         """Decide whether this end is the end of the workload."""
         if self._cancellation is not None or end.reason in _FINAL:
             return True
         if end.reason in _OURS:
             self._blameless += 1
-            return self._blameless > _LOST_ATTEMPTS
+            most = _LOST_ATTEMPTS if self._lost_attempts is None else self._lost_attempts
+            return self._blameless > most
         succeeded = end.reason is Reason.EXITED and end.exit_code == 0
-        return succeeded or self._attempt - self._blameless > self._job.max_retries
+        return succeeded or self._counted > self._job.max_retries
+
+    @property
+    def _counted(self) -> int:
+        """Return how many attempts count against its retries."""
+        return self._attempt - self._blameless - self._passed_on
 
     async def _pause_before_next(self, end: AttemptEnd) -> str:
         """Let some time pass before the next attempt; a cancel cuts it short. Returns why there is another."""
         self._attempt += 1
         why = f"attempt {end.attempt}: {end.message or end.reason.value}"
-        pause = 0.0 if end.reason in _OURS else backoff_before(self._attempt - self._blameless, self._job.backoff)
+        pause = 0.0 if end.reason in _OURS else backoff_before(self._counted, self._job.backoff)
         if pause > 0:
             with suppress(TimeoutError):
                 await workflow.wait_condition(lambda: self._cancellation is not None, timeout=timedelta(seconds=pause))

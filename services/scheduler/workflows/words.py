@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import ConfigDict
 
 from contracts.model import Model
@@ -20,6 +22,8 @@ __all__ = [
     "Move",
     "Recall",
     "Submitted",
+    "Withdrawal",
+    "Withdrawn",
 ]
 
 
@@ -31,6 +35,8 @@ class AttemptRef(Model):
     message: str = ""
     backend: str | None = None
     """Where it goes, if that was decided already."""
+    tried: list[str] = []
+    """Backends that it was taken back from, as they did not begin with it."""
 
 
 class AttemptEnd(Model):
@@ -53,6 +59,29 @@ class Submitted(Model):
     """How the attempt ended, if it has already and its end was settled."""
     over: WorkloadState | None = None
     """How the workload ended, if it has: an end that was taken for lost came after all."""
+    patience: float | None = None
+    """Seconds for which it may lie there before another backend gets it; none is for ever."""
+    lost_attempts: int | None = None
+    """How many attempts may get lost there, if that is not what it is elsewhere."""
+
+
+class Withdrawal(StrEnum):
+    """What came of taking an attempt back that was not begun."""
+
+    GONE = "gone"
+    """Nothing of it is left there: it may go elsewhere."""
+    ENDING = "ending"
+    """It is being ended, and a last report will come."""
+    BEGUN = "begun"
+    """It was begun with after all."""
+    STAYS = "stays"
+    """There is no better place at present."""
+
+
+class Withdrawn(Model):
+    """The same, as the activity answers."""
+
+    outcome: Withdrawal
 
 
 class Cancellation(Model):
@@ -72,6 +101,10 @@ class Carried(Model):
     overran: bool = False
     """It has run past its walltime, and is being ended."""
     running: int = 0
+    passed_on: int = 0
+    """Attempts that were taken back and given to another backend; they cost none of its retries."""
+    tried: list[str] = []
+    lost_attempts: int | None = None
     ends: list[AttemptEnd] = []
     cancellation: Cancellation | None = None
 
@@ -101,7 +134,7 @@ class JobInput(Model):
 
 
 class Ending(Model):
-    """What came of asking a backend to end an attempt."""
+    """What a backend says of an attempt that was to be ended, or of which nothing was heard."""
 
     gone: bool
     """Nothing is left, and no report will come."""

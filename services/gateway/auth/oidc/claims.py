@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.errors import ForbiddenError, UnauthenticatedError
+from contracts.mail import known_address
 from contracts.principals import Level, Principal, Role
 
 from .settings import ClaimRule, IssuerSettings
@@ -46,9 +47,16 @@ class ClaimReader:
                 issuer=self._settings.issuer,
                 projects=projects,
                 roles=frozenset(roles),
+                email=self._email(claims),
             )
         except ValidationError:
             raise UnauthenticatedError("the token names its user in a way that cannot be used here") from None
+
+    def _email(self, claims: Mapping[str, Any]) -> str | None:
+        name = self._settings.claims.email
+        if name is None or claims.get("email_verified", True) not in (True, "true"):
+            return None
+        return known_address(_claim(claims, name))
 
     def _subject(self, claims: Mapping[str, Any]) -> str:
         value = _claim(claims, self._settings.claims.subject)

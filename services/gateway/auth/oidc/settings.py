@@ -105,6 +105,9 @@ class ClaimSettings(_Part):
     """The claim that names the user. `sub` never changes; `preferred_username` and `email` may pass to others."""
     prefix: str | None = Field(default=None, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*:)?$")
     """Stands before each user's name; by default the issuer's name and a colon. Empty for one issuer at most."""
+    email: str | list[str] | None = "email"
+    """The claim with the user's address, where mail about their jobs goes. One that `email_verified` says nobody has
+    checked is passed over; none takes no address from this issuer."""
     rules: list[Preset | ClaimRule] = []
     """Where projects and roles come from; the names of presets stand for rules that are written down here."""
     members_only: bool = False

@@ -54,7 +54,9 @@ class Backends:
             if wanted not in {view.backend for view in views}:
                 raise NotFoundError("Backend not found")
             settings = PsikBackend(backend=wanted)
-        return Target(wanted, settings, tuple(view for view in views if settings.backend in {None, view.backend}))
+        meant = settings.backend
+        found = [view for view in views if view.backend == meant or (meant is None and not view.on_request)]
+        return Target(wanted, settings, tuple(found))
 
     async def statuses(self, ask: Ask) -> dict[str, SystemStatus]:
         """Return how each fares."""

@@ -14,19 +14,20 @@ from starlette.types import Receive, Scope, Send
 from contracts.errors import NotFoundError
 from services.gateway.api.reference import POLICY
 from services.gateway.dialects.application import add_documents, add_voice, new_app
+from services.gateway.dialects.details import say_error, say_http, say_invalid
 from services.gateway.dialects.dialect import Dialect
+from services.gateway.dialects.plain import PlainJson
 from services.gateway.factory import Process
 
 from .backends import Backends
 from .file_routes import brings_file, file_router
 from .job_routes import job_router
-from .lenience import LenientJson
+from .lenience import without_trailing_commas
 from .more_routes import more_router
 from .names import Stamps
 from .policy import load_authz
 from .settings import PsikSettings
 from .visits import SERVICE, Desk
-from .words import say, say_http, say_invalid
 
 __all__ = ["make_psik"]
 
@@ -60,7 +61,7 @@ def make_psik(process: Process) -> Dialect:
     app = Starlette(routes=[Route("/docs", _docs), *mounts])
     app.router.redirect_slashes = False
     app.router.default = _nothing
-    return Dialect(SERVICE, app, say, brings_file)
+    return Dialect(SERVICE, app, say_error, brings_file)
 
 
 def _version(process: Process, desk: Desk, version: int) -> FastAPI:
@@ -70,8 +71,8 @@ def _version(process: Process, desk: Desk, version: int) -> FastAPI:
     for router in (job_router(version), more_router(), file_router(version)):
         app.router.routes.extend(router.routes)  # an included router is walked through twice
     add_documents(app, pages=("/", "/docs"), enrich=_enrich)
-    app.add_middleware(LenientJson)
-    add_voice(app, say, say_http, say_invalid)
+    app.add_middleware(PlainJson, mend=without_trailing_commas)
+    add_voice(app, say_error, say_http, say_invalid)
     return app
 
 
@@ -92,4 +93,4 @@ async def _docs(request: Request) -> Response:
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    await say(NotFoundError("Not Found"), scope, None)(scope, receive, send)
+    await say_error(NotFoundError("Not Found"), scope, None)(scope, receive, send)

@@ -3,60 +3,37 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
-import anyio.to_thread
 from fastapi import APIRouter, Header, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from contracts.errors import ForbiddenError, NotFoundError
+from contracts.errors import ForbiddenError, NotFoundError, TooLargeError
 from services.gateway.api.downloads import answer_file
+from services.gateway.dialects.details import json_body
+from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
 
 from .files import WorkFiles, clean_name, put_file
 from .jobs import Chain
 from .models import FileStat, Stat
 from .routes import declare
 from .visits import BackendName, Visit, Visiting
-from .words import json_body
 
 __all__ = ["brings_file", "file_router"]
 
-_PIECE = 256 * 1024
-_MOST_FILES = 1000
+
 _MOST_SIZE = 5 * 2**40
 _UPLOAD = re.compile(r"/v[12]/jobs/[^/]+/files(/.*)?")
 
-_FORM: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-                }
-            }
-        },
-    }
-}
-_BYTES: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
+_FORM = form_body("files", {"type": "array", "items": FILE})
+_RAW: dict[str, Any] = {"requestBody": {"required": True, "content": BYTES}}
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The bytes of the file, or what lies in the folder.",
         "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            **BYTES,
             "application/json": {"schema": {"type": "object"}},
         },
     },
@@ -102,8 +79,8 @@ async def get_file(
     if found := folder.listing(path):
         return _stats(visit, found)
     url = await folder.url(path)
-    transfer = visit.services.transfer()
-    answer = await answer_file(transfer, url, path, wanted=range_, condition=if_none_match, if_range=if_range)
+    streams = visit.services.streams()
+    answer = await answer_file(streams, url, path, wanted=range_, condition=if_none_match, if_range=if_range)
     answer.headers["content-type"] = "application/octet-stream"
     return answer
 
@@ -111,19 +88,16 @@ async def get_file(
 async def post_files(jobid: str, request: Request, visit: Visiting, backend: BackendName = None) -> Response:
     """Upload files as a form, each in a field `files`."""
     chain = await _own(visit, jobid, backend)
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise _missing_files()
     most = int(visit.desk.settings.most_multipart)
-    if int(_length(request) or 0) > most:
-        raise HTTPException(413, f"a form has at most {most} bytes; larger files go to /jobs/{{jobid}}/files/{{path}}")
-    async with request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES) as form:
-        files = [item for item in form.getlist("files") if isinstance(item, UploadFile)]
-        if not files:
-            raise _missing_files()
-        folder = await _folder(visit, chain)
-        paths = [_place(folder, file.filename) for file in files]
-        for path, file in zip(paths, files, strict=True):
-            await put_file(visit.services, jobid, chain.next_run, path, _pieces(file), file.size or 0)
+    try:
+        async with required_files(request, "files", most) as files:
+            folder = await _folder(visit, chain)
+            paths = [_place(folder, file.name) for file in files]
+            for path, file in zip(paths, files, strict=True):
+                await put_file(visit.services, jobid, chain.next_run, path, file.pieces(), file.size)
+    except TooLargeError:
+        told = f"a form has at most {most} bytes; larger files go to /jobs/{{jobid}}/files/{{path}}"
+        raise HTTPException(413, told) from None
     return json_body(None)
 
 
@@ -131,14 +105,7 @@ async def put_raw(jobid: str, fname: str, request: Request, visit: Visiting, bac
     """Upload a file as it is: what `curl --upload-file` sends, as POST or PUT, without a content type."""
     chain = await _own(visit, jobid, backend)
     path = _place(await _folder(visit, chain), fname)
-    size = _length(request)
-    if size is not None:
-        await put_file(visit.services, jobid, chain.next_run, path, request.stream(), size)
-        return json_body(None)
-    most = int(visit.desk.settings.most_multipart)
-    with tempfile.TemporaryFile() as spool:
-        size = await _spool(request.stream(), spool, most)
-        await put_file(visit.services, jobid, chain.next_run, path, _read(spool), size)
+    await put_file(visit.services, jobid, chain.next_run, path, request.stream(), _length(request))
     return json_body(None)
 
 
@@ -159,10 +126,6 @@ def _place(folder: WorkFiles, name: str | None) -> str:
     return path
 
 
-def _missing_files() -> RequestValidationError:
-    return RequestValidationError([{"type": "missing", "loc": ("body", "files"), "msg": "Field required"}])
-
-
 def _length(request: Request) -> int | None:
     """Return what the client says of the body's size; None where it does not."""
     text = request.headers.get("content-length")
@@ -173,27 +136,6 @@ def _length(request: Request) -> int | None:
     return int(text)
 
 
-async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_PIECE):
-        yield piece
-
-
-async def _spool(chunks: AsyncIterator[bytes], spool: IO[bytes], most: int) -> int:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > most:
-            raise HTTPException(413, f"a body of unknown length has at most {most} bytes")
-        await anyio.to_thread.run_sync(spool.write, chunk)
-    await anyio.to_thread.run_sync(spool.seek, 0)
-    return size
-
-
-async def _read(spool: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := await anyio.to_thread.run_sync(spool.read, _PIECE):
-        yield piece
-
-
 def file_router(version: int) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["jobs"])
@@ -202,6 +144,6 @@ def file_router(version: int) -> APIRouter:
     declare(router, "GET", base, list_files, answer=stats, twin=True, summary="List the files of a job")
     declare(router, "POST", base, post_files, twin=True, summary="Upload files as a form", openapi_extra=_FORM)
     declare(router, "GET", one, get_file, summary="Download a file, or list a folder", responses=_CONTENT)
-    declare(router, "POST", one, put_raw, summary="Upload a file", openapi_extra=_BYTES)
-    declare(router, "PUT", one, put_raw, summary="Upload a file", openapi_extra=_BYTES)
+    declare(router, "POST", one, put_raw, summary="Upload a file", openapi_extra=_RAW)
+    declare(router, "PUT", one, put_raw, summary="Upload a file", openapi_extra=_RAW)
     return router

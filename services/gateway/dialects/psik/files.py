@@ -26,8 +26,6 @@ _OUTPUTS = "outputs/"
 
 _PAGE = 1000
 
-_OCTETS = "application/octet-stream"
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -102,9 +100,11 @@ class WorkFiles:
             raise NotFoundError(f"Invalid path: {path}")
 
 
-async def put_file(services: Factory, jobid: str, run: int, path: str, chunks: AsyncIterator[bytes], size: int) -> None:
+async def put_file(
+    services: Factory, jobid: str, run: int, path: str, chunks: AsyncIterator[bytes], size: int | None
+) -> None:
     """Keep a file for a run."""
-    await services.files().put(upload_folder(jobid, run) + path, chunks, size=size, sha256=None, content_type=_OCTETS)
+    await services.streams().put_stream(upload_folder(jobid, run) + path, chunks, size=size)
 
 
 def _other(services: Factory, owner: str) -> str | None:

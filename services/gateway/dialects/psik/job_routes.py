@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.spec import JobSpec
+from services.gateway.dialects.details import json_body
 
 from .models import JobSpec1, JobSpec2, JobState, JobStepInfo
 from .routes import declare
 from .spec import native_spec
 from .states import STATES
 from .visits import BackendName, Visit, Visiting
-from .words import json_body
 
 __all__ = ["job_router"]
 

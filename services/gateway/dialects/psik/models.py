@@ -17,7 +17,6 @@ __all__ = [
     "Callback",
     "ErrorStatus",
     "FileStat",
-    "HTTPValidationError",
     "JobSpec1",
     "JobSpec2",
     "JobState",
@@ -181,17 +180,3 @@ class SystemStatus(BaseModel):
     notes: list[str] = []
     status: StatusValue
     updated_at: datetime | None = None
-
-
-class _ValidationError(BaseModel):
-    model_config = ConfigDict(title="ValidationError")
-
-    type: str
-    loc: list[str | int]
-    msg: str
-
-
-class HTTPValidationError(BaseModel):
-    """Each field that is wrong."""
-
-    detail: list[_ValidationError]

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError, UnauthenticatedError
 from services.gateway.api.context import process_of
 from services.gateway.auth.desk import TokenDesk
+from services.gateway.dialects.details import json_body
 
 from .logs import read_logs
 from .models import Callback, ErrorStatus, SystemStatus
@@ -21,7 +22,6 @@ from .names import SEALED
 from .routes import declare
 from .spec import script_of
 from .visits import BackendName, Visiting
-from .words import json_body
 
 __all__ = ["more_router"]
 
