@@ -39,7 +39,15 @@ def _copy_rows(stack: Stack, job: str, ids: list[str]) -> None:
             place = columns.index(key)
             marks = ", ".join("?" * len(columns))
             copies = [(*row[:place], new, *row[place + 1 :]) for new in ids for row in rows]
+            if "number" in columns:
+                copies = _numbered(database, copies, columns.index("number"))
             database.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", copies)
+
+
+def _numbered(database: sqlite3.Connection, copies: list[tuple[Any, ...]], place: int) -> list[tuple[Any, ...]]:
+    """Give copies numbers that no real job will get."""
+    (lowest,) = database.execute("SELECT min(0, min(number)) FROM workloads").fetchone()
+    return [(*row[:place], lowest - count, *row[place + 1 :]) for count, row in enumerate(copies, 1)]
 
 
 async def _copy_events(stack: Stack, job: str, ids: list[str]) -> None:
