@@ -141,4 +141,4 @@ class Refill:
             async with self._turn, self._engine.begin() as connection:
                 await connection.execute(update(table).where(these).values(sent_at=None))
                 found = (await connection.execute(select(table).where(these).order_by(table.c.seq))).all()
-            self._announce([OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found])
+            self._announce([OutboxRow.of(row) for row in found])

@@ -212,7 +212,7 @@ class Relay:
         statement = select(self._outbox).where(which).order_by(self._outbox.c.seq).limit(10_000)
         async with self._engine.connect() as connection:
             found = (await (await reading(connection)).execute(statement)).all()
-        self.announce([OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found])
+        self.announce([OutboxRow.of(row) for row in found])
 
     async def count_unsent(self) -> int:
         """Return how many rows of the table are unsent."""

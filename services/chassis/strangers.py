@@ -44,7 +44,7 @@ class Strangers:
         asked = {"this_id": row.id, "about": f".{_thing(row)}"}
         async with self._engine.connect() as connection:
             found = (await (await reading(connection)).execute(self._unsaid_before, asked)).all()
-        return [OutboxRow(r.id, r.sink, r.subject, r.payload, r.created_at, r.seq) for r in found]
+        return [OutboxRow.of(row) for row in found]
 
     def forget(self, row: OutboxRow) -> None:
         """Take note that a row is said."""

@@ -46,6 +46,11 @@ class OutboxRow:
     after: int = 0
     """The revision that it follows: by it the relay sees that another replica was there in between."""
 
+    @classmethod
+    def of(cls, row: Any) -> OutboxRow:
+        """Return a row of the outbox's table as it is said."""
+        return cls(row.id, row.sink, row.subject, row.payload, row.created_at, row.seq)
+
 
 def upsert_for(connection: AsyncConnection) -> Any:
     """Return the `insert` of the database's own kind, which knows `on_conflict_…`."""

@@ -26,15 +26,16 @@ _SPAN = 3.0
 class Vigil:
     """One step that waits. Its end is taken by whoever records it, told when that is committed, or let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, span: float) -> None:
+        self._span = span
         self._woken = asyncio.Event()
         self._taken = False
         self._end: AttemptEnd | None = None
 
-    async def wait(self, span: float) -> AttemptEnd | None:
-        """Return the end, or None if none came in *span* seconds or the workflow has to hear of something else."""
+    async def wait(self) -> AttemptEnd | None:
+        """Return the end, or None if none came in time or the workflow has to hear of something else."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(span):
+            async with asyncio.timeout(self._span):
                 await self._woken.wait()
         while self._taken and self._end is None:
             self._woken.clear()
@@ -81,21 +82,16 @@ class Vigils:
     @contextmanager
     def keeping(self, workload_id: str) -> Iterator[Vigil]:
         """Begin before the attempt is handed over, so that its end cannot be missed."""
-        vigil = Vigil()
         if self._closed or len(self._by_workload) >= self._most:
-            vigil.wake()
-            yield vigil
+            yield Vigil(0.0)
             return
+        vigil = Vigil(self._span)
         self._by_workload[workload_id] = vigil
         try:
             yield vigil
         finally:
             if self._by_workload.get(workload_id) is vigil:
                 del self._by_workload[workload_id]
-
-    async def wait(self, vigil: Vigil) -> AttemptEnd | None:
-        """Return the end of the attempt if it comes soon."""
-        return await vigil.wait(self._span)
 
     def find(self, workload_id: str) -> Vigil | None:
         """Return the step that waits for the end of a workload's attempt, if one does."""

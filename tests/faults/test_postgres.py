@@ -15,11 +15,11 @@ from contracts.states import WorkloadState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
-from tests.support.postgres import Postgres, find_initdb, run_postgres_server
+from tests.support.postgres import Postgres, needs_postgres, run_postgres_server
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import User, run_scheduler, scheduler_settings
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 S = WorkloadState
 

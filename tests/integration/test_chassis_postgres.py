@@ -15,9 +15,9 @@ from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import INBOX, NOTES, OUTBOX, open_bus, open_stand, read_events, requested
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 ANN = Context.start("user:ann")
 

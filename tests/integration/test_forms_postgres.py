@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
@@ -20,10 +19,10 @@ from services.storage.form_store import forms_of
 from services.storage.forms import FormService
 from services.storage.rules import Quotas
 from services.storage.tables import ARRIVALS, FILES, UPLOADS
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 from tests.support.shelves import Shelves, open_shelves
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 
 def _arrive(objects: FolderObjects, key: str, content: bytes) -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,9 +23,9 @@ from services.scheduler import rights, store
 from services.scheduler.entrance import new_row
 from services.scheduler.tables import workloads
 from services.storage.rights import GRANTS, owner_for, ranges_for
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 BOB = Principal(subject="bob")
 

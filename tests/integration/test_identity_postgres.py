@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
@@ -16,9 +15,9 @@ from services.gateway.tables import METADATA
 from shunter.signing import KeyPairAuth
 from tests.support.biscuits import bearer, mint
 from tests.support.gateway import as_user, identity_settings, run_gateway
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 ADA, ROOT = as_user("ada"), as_user("root")
 

@@ -25,7 +25,7 @@ from services.scheduler.queue.table import Ticket
 from services.scheduler.settings import Limits, QueueSettings
 from services.scheduler.tables import METADATA
 from tests.support.backend import FakeBackend
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 
 _OUTBOX = METADATA.tables["outbox"]
 _CONTEXT = Context.start("service:scheduler")
@@ -114,10 +114,7 @@ async def test_what_was_let_go_by_a_lost_commit_goes_a_moment_later(tmp_path: Pa
         assert not queue.dispatcher.is_in_doubt
 
 
-_on_postgres = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
-
-
-@_on_postgres
+@needs_postgres
 async def test_what_was_admitted_beside_a_count_that_could_not_see_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_COUNT_AGAIN", 0.2)
     async with run_postgres() as url, _queue(url) as queue, _running(queue.clock.run):
@@ -132,7 +129,7 @@ async def test_what_was_admitted_beside_a_count_that_could_not_see_it_is_found(m
         assert queue.dispatcher.is_exact
 
 
-@_on_postgres
+@needs_postgres
 async def test_whom_somebody_lets_go_before_he_is_in_the_table_keeps_his_place() -> None:
     async with run_postgres() as url, _queue(url) as queue, _running(queue.clock.run):
         await queue.admit("first")

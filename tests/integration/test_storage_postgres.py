@@ -27,10 +27,10 @@ from services.storage.store import OpenedUpload, find_object, hold_object, open_
 from services.storage.stored import Reason
 from services.storage.superseded import doom_superseded, due_superseded, forget_superseded
 from services.storage.usage import under_way
-from tests.support.postgres import find_initdb, run_postgres
+from tests.support.postgres import needs_postgres, run_postgres
 from tests.support.shelves import Shelves, open_shelves
 
-pytestmark = pytest.mark.skipif(find_initdb() is None, reason="PostgreSQL's server is not installed here")
+pytestmark = needs_postgres
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from .servers import free_ports
 
-__all__ = ["Postgres", "find_initdb", "run_postgres", "run_postgres_server"]
+__all__ = ["Postgres", "needs_postgres", "run_postgres", "run_postgres_server"]
 
 
-def find_initdb() -> str | None:
+def _find_initdb() -> str | None:
     """Return the path of `initdb`, or None where PostgreSQL's server is not installed."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return str(debian[-1]) if debian else shutil.which("initdb")
@@ -30,6 +32,10 @@ async def _call(*argv: str) -> None:
     )
     if await child.wait() != 0:
         raise RuntimeError(f"{argv[0]} ended with {child.returncode}")
+
+
+needs_postgres = pytest.mark.skipif(_find_initdb() is None, reason="PostgreSQL's server is not installed here")
+"""Marks a test that runs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Postgres:
 @asynccontextmanager
 async def run_postgres_server(*settings: str, careful: bool = False) -> AsyncIterator[Postgres]:
     """Run PostgreSQL with *settings* such as `max_connections=20`; unless *careful*, a crash may lose commits."""
-    initdb = find_initdb()
+    initdb = _find_initdb()
     if initdb is None:
         raise RuntimeError("initdb is not installed")
     (port,) = free_ports(1)

@@ -93,7 +93,7 @@ class JobActivities(JobCalls):
             return self._submitted(row, ref)
         with self._vigils.keeping(ref.workload_id) as vigil:
             await backend.submit(self._task(row))
-            if end := await self._vigils.wait(vigil):
+            if end := await vigil.wait():
                 return self._submitted(row, ref).model_copy(update={"end": end})
         # Its end may have been committed by a database that died before it said so.
         row = await self._row(ref.workload_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,12 +43,12 @@ class Target(Protocol):
         """Return the rows of what is to be sent of an event."""
 
 
-class _One:
+class _One(ABC):
     """Has at most one row of an event."""
 
+    @abstractmethod
     def draft(self, envelope: Envelope, facts: JobFacts) -> Record | None:
         """Return the row of what is to be sent, if this event is to be told."""
-        raise NotImplementedError
 
     def drafts(self, envelope: Envelope, facts: JobFacts) -> Iterable[Record]:
         """Return the rows of what is to be sent of an event."""
