@@ -95,7 +95,7 @@ class Seen:
     """In the words of the cluster: why it waits, or how it ended."""
     ending: Reason | None = None
     """With ENDED, unless its program ended by itself: LOST (node failed), INTERRUPTED (preempted, evicted), MEMORY,
-    WALLTIME, CANCELED (somebody ended it on the cluster), REFUSED (it can never start here, such as a missing image)."""
+    WALLTIME, CANCELED (somebody ended it on the cluster), REFUSED (it can never start here: no such image)."""
     exit_code: int | None = None
     node: str = ""
 
@@ -121,6 +121,8 @@ class Engine(ABC):
     kind: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     """The model of its part of the file, under the name of its kind."""
+    Options: ClassVar[type[BaseModel] | None] = None
+    """The model of what a job may say for this kind of backend in `placement.options`; none if it may say nothing."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     looks_every: float = 2.0
     """Seconds between two looks at all native jobs."""
@@ -129,10 +131,10 @@ class Engine(ABC):
         self.settings = settings
         self.means = means
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 (not every engine needs something)
         """Make what it needs; the cluster may be away."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (nor has something to let go of)
         """Let go of connections. Native jobs live on."""
 
     @abstractmethod
@@ -149,10 +151,12 @@ class Engine(ABC):
 
     @abstractmethod
     async def stop(self, natives: Collection[Native]) -> None:
-        """Have native jobs end with their whole process trees: SIGTERM to the pilot first, time for its last words, then
-        SIGKILL. Those that wait are taken out of the queue. Silent about what is gone."""
+        """Have native jobs end with their whole process trees; those that wait are taken out of the queue.
 
-    async def remove(self, natives: Collection[Native]) -> None:
+        SIGTERM to the pilot first, time for its last words, then SIGKILL. Silent about what is gone.
+        """
+
+    async def remove(self, natives: Collection[Native]) -> None:  # noqa: B027 (nor leaves something)
         """Remove what is left of native jobs that have ended, where something is left. Silent about what is gone."""
 
     @abstractmethod
