@@ -36,8 +36,8 @@ SEARCH_ATTRIBUTES: Mapping[str, str] = {
 TEMPORAL_NAMESPACE = "shunter"
 
 _S3_MEMORY = "384MiB"
-"""A soft limit. Its live heap is near 120 MiB at rest (under 150 MiB the collector runs all the time) and twice that under
-uploads: with 256 MiB a gigabyte cost it a third more CPU, for collecting."""
+"""A soft limit. Its live heap is near 120 MiB at rest (under 150 MiB the collector runs all the time), more under
+uploads: with 256 MiB a gigabyte cost it a third more CPU."""
 
 _TEMPORAL_GC = "300"
 """Percent by which its heap grows before it is collected: a tenth less CPU for each job, ten megabytes more at rest."""

@@ -59,8 +59,8 @@ class StorageSection(BaseModel):
     s3: S3Settings = S3Settings()
     bucket: str = Field(default="shunter-files", min_length=3, max_length=63)
     part_size: int = Field(default=8 * _MIB, ge=5 * _MIB, le=5 * 2**30)
-    """Bytes; larger files come in parts, larger parts for files that would need too many. Small ones cost SeaweedFS less:
-    a gigabyte in parts of 64 MiB took it half as much CPU again as in parts of 8."""
+    """Bytes; larger files come in parts, larger parts for files that would need too many. A gigabyte in parts of 64 MiB
+    costs SeaweedFS half as much CPU again as in parts of 8."""
     retention: timedelta = Field(default=timedelta(hours=24), ge=timedelta(0))
     """How long bytes stay that no file names any more: jobs that froze them may still have to fetch them."""
     versions: Annotated[Span, Field(ge=timedelta(0))] = timedelta(days=7)
