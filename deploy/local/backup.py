@@ -23,6 +23,7 @@ from .applications import APPLICATIONS
 from .archive import ArchiveWriter, open_archive
 from .bucket import Bucket
 from .configuration import config_path
+from .object_folder import add_object_folder, outside
 from .servers import StartError
 from .streams import Address, StreamSnapshot, connect, take
 
@@ -68,6 +69,8 @@ def bucket_of(settings: dict[str, Any], endpoint: str | None = None) -> Bucket:
 def make_backup(data: Path, target: Path) -> dict[str, Any]:
     """Write a backup of a running stack; returns what is in it."""
     settings = read_settings(data)
+    if place := outside(data, settings):
+        raise StartError(f"the objects lie in {place}, outside of {data}: this takes only what lies in there")
     begun = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=data) as scratch, open_archive(target) as archive:
         folder = Path(scratch)
@@ -78,6 +81,7 @@ def make_backup(data: Path, target: Path) -> dict[str, Any]:
         schemas |= {name: _add_database(archive, data, name, folder) for name in _LAST}
         _add_runner(archive, data / "runner", folder)
         objects = _add_objects(archive, bucket_of(settings), folder)
+        of_folder = add_object_folder(archive, data, folder)
         for name in KEPT:
             if (data / name).exists():
                 archive.add(name, data / name)
@@ -94,7 +98,7 @@ def make_backup(data: Path, target: Path) -> dict[str, Any]:
     return {
         "file": str(target),
         "bytes": target.stat().st_size,
-        "objects": len(objects),
+        "objects": len(objects) + of_folder,
         "messages": sum(int(item.state["messages"]) for item in streams),
         "seconds": round((datetime.now(UTC) - begun).total_seconds(), 3),
     }

@@ -16,6 +16,7 @@ from . import servers
 from .archive import extract
 from .backup import FORMAT, bucket_of, read_settings
 from .configuration import Secrets, write_private
+from .object_folder import put_object_folder_back
 from .ports import PortPlan, suggest
 from .servers import StartError
 from .streams import Address, StreamSnapshot, connect, drop_tasks, put_back
@@ -67,8 +68,9 @@ def _read_in(data: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     asyncio.run(_read_objects(data, manifest, plan))
     for name in ("streams", "objects"):
         shutil.rmtree(data / name, ignore_errors=True)
+    objects = len(manifest["objects"]) + put_object_folder_back(data)
     _orphan_runs(data / "runner")
-    return {"streams": len(manifest["streams"]), "objects": len(manifest["objects"]), "stale_tasks": dropped}
+    return {"streams": len(manifest["streams"]), "objects": objects, "stale_tasks": dropped}
 
 
 def _ports() -> PortPlan:

@@ -64,3 +64,15 @@ def test_the_command_line_brings_and_fetches(site: Stack, tmp_path: Path) -> Non
     assert zipfile.ZipFile(tmp_path / "cli.zip").namelist() == ["big.bin"]
     run("form", "cli", "--html", "up.html")
     assert 'enctype="multipart/form-data"' in (tmp_path / "up.html").read_text()
+
+
+def test_a_backup_has_the_objects_of_the_folder(site: Stack, tmp_path: Path) -> None:
+    content = os.urandom(100_000)
+    site.client("owner").put("/v1/files/kept/a.bin", content=content).raise_for_status()
+    for words in (("backup", "lab.tar", "--data", str(site.data)), ("restore", "lab.tar", "--data", "copy")):
+        subprocess.run([shunter(), *words, "--json"], check=True, cwd=tmp_path, timeout=120, capture_output=True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SHUNTER_STORAGE__OBJECTS__KIND", "folder")
+        with run_stack(tmp_path / "copy") as copy:
+            found = copy.client("owner").get("/v1/files/kept/a.bin", follow_redirects=True)
+    assert found.content == content
