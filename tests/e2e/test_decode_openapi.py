@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 from tests.support.decode import sign_up
 from tests.support.stack import Stack
 
-_EXAMPLES = 25
+_EXAMPLES = 12
 _ORIGINAL = Path(__file__).parents[1] / "contract" / "documents" / "decode" / "routes.json"
 """The routes of the original's APIs, and what each takes."""
 

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from tests.support.stack import Stack
 
-_EXAMPLES = 25
+_EXAMPLES = 12
 _KEEPS_OPEN = frozenset({"follow", "wait"})
 """Parameters for which an answer stays open."""
 

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import status_code_conformance
 
 from tests.support.stack import Stack
 
-_EXAMPLES = 40
+_EXAMPLES = 15
 _HELD = {"script": "true"}
 
 _ORIGINAL = {

@@ -1,4 +1,6 @@
-"""A hundred users who start twenty jobs each, all at once: nobody is refused, and nothing runs twice.
+"""A hundred users who start jobs, all at once: nobody is refused, and nothing runs twice.
+
+Five each; twenty, as the original was tried with, by `SHUNTER_TEST_JOBS=20`, which takes a minute.
 
 The original held its database's one write transaction over a call to another service, and lost seven of ten.
 """
@@ -6,6 +8,7 @@ The original held its database's one write transaction over a call to another se
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +29,7 @@ from tests.support.scheduler import run_scheduler, scheduler_settings
 from tests.support.servers import S3, run_nats
 from tests.support.storage import User, run_storage, storage_settings
 
-_USERS, _JOBS = 100, 20
+_USERS, _JOBS = 100, int(os.environ.get("SHUNTER_TEST_JOBS", "5"))
 _CATALOG = {
     "curve": {
         "v1": {
@@ -89,7 +92,7 @@ async def _ended(client: httpx.AsyncClient, number: int) -> Counter[str]:
     return Counter(found["status"] for found in answer.raise_for_status().json())
 
 
-async def test_a_hundred_users_start_twenty_jobs_each(tmp_path: Path, temporal: str, s3: S3) -> None:
+async def test_a_hundred_users_start_jobs_at_once(tmp_path: Path, temporal: str, s3: S3) -> None:
     async with _site(tmp_path, temporal, s3) as (client, runner):
         answers = await asyncio.gather(*(_start_all(client.base_url, number) for number in range(_USERS)))
         assert Counter(answer.status_code for some in answers for answer in some) == {201: _USERS * _JOBS}
