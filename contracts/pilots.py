@@ -6,11 +6,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from .ids import WorkloadId
 from .model import Model
 from .query import Query
 from .runs import RunTask
+from .states import Reason
 
-__all__ = ["NextTask", "PilotOrders", "PilotTerms", "PilotTicket"]
+__all__ = ["NextTask", "PilotOrders", "PilotTerms", "PilotTicket", "RunEnding"]
 
 
 class PilotTicket(Model):
@@ -42,6 +44,19 @@ class PilotTerms(Model):
     """Bytes of each output stream that are published live."""
     files: Literal["auto", "mount", "replace"] = "auto"
     """How programs are shown their working folder as `/files`."""
+    mpirun: str = Field(default="", max_length=1024)
+    """What starts all processes of a program that got several, for the variable `mpirun`."""
+
+
+class RunEnding(Model):
+    """Something that a pilot has and is to end early."""
+
+    workload_id: WorkloadId
+    attempt: int
+    reason: Reason | None = None
+    """Why all of it is to end; none if only some tasks are."""
+    tasks: str | None = None
+    """Of a bundle, only these."""
 
 
 class PilotOrders(Model):
@@ -53,8 +68,7 @@ class PilotOrders(Model):
     task: RunTask | None = None
     more: bool = False
     """There may be another task when it can begin one."""
-    end: list[str] = []
-    """Those of its runs, by name, that are to be ended."""
+    end: list[RunEnding] = []
     terms: PilotTerms = PilotTerms()
 
 
@@ -68,8 +82,7 @@ class NextTask(Query):
     token: str
     incarnation: str = Field(min_length=8, max_length=64)
     """Names this one process: a native job that its cluster starts again is given nothing."""
-    has: list[str] = Field(default=[], max_length=10_000)
-    """The runs that it was given, by name."""
-    wants: bool = True
-    """Whether it could begin another."""
+    number: int = Field(ge=0, le=2**31 - 1)
+    """Counts, from 1, the questions of an incarnation that could begin another; the same number again has the same
+    answer. 0 asks only whether it may go on."""
     node: str = Field(default="", max_length=256)

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 from nats.aio.client import Client
 
-from contracts.pilots import NextTask, PilotOrders, PilotTerms
+from contracts.pilots import NextTask, PilotOrders, PilotTerms, RunEnding
 from contracts.queries import Reply
-from contracts.runs import ControlReply, ControlRun, RunTask
+from contracts.runs import ControlReply, RunTask
 from contracts.subjects import pilot_subject, query_subject
 from services.chassis.settings import NatsSettings
 from services.scheduler.pilots.archive import write_archive
@@ -47,7 +47,7 @@ class Work:
     tasks: list[RunTask] = field(default_factory=list)
     terms: PilotTerms = _QUICK
     over: bool = False
-    end: list[str] = field(default_factory=list)
+    end: list[RunEnding] = field(default_factory=list)
     asked: list[NextTask] = field(default_factory=list)
     silent: int = 0
     """How many questions go unanswered first."""
@@ -62,14 +62,13 @@ class Work:
         self.asked.append(asked)
         if self.over or asked.incarnation != self.asked[0].incarnation:
             return PilotOrders(backend="hpc", over=True)
-        ahead = [task for task in self.tasks if f"{task.workload_id}.{task.attempt}" not in asked.has]
-        task = ahead[0] if ahead and asked.wants else None
-        more = len(ahead) > 1 if task else bool(ahead)
+        task = self.tasks[asked.number - 1] if 1 <= asked.number <= len(self.tasks) else None
+        more = len(self.tasks) > asked.number
         return PilotOrders(backend="hpc", task=task, more=more, end=self.end, terms=self.terms)
 
-    async def control(self, action: Any, task: RunTask, **more: Any) -> ControlReply:
-        """Ask the pilot."""
-        asked = ControlRun(action=action, workload_id=task.workload_id, attempt=task.attempt, **more)
+    async def tell(self, task: RunTask, **more: Any) -> ControlReply:
+        """Have the pilot end something."""
+        asked = RunEnding(workload_id=task.workload_id, attempt=task.attempt, **more)
         message = await self.connection.request(pilot_subject(NAME), asked.model_dump_json().encode(), timeout=10)
         return ControlReply.model_validate_json(message.data)
 

@@ -150,7 +150,7 @@ class Attempt:
     def _spawn(self, view: Optional[View]) -> Optional[Child]:
         """Start the program; one that cannot be started has ended with the code that shells give."""
         task, folder, means = self.task, self._folder, self._means
-        env = environment(task, folder, means.backend, given=means.given, shown=means.shown)
+        env = environment(task, folder, means.backend, given=means.given, mpirun=means.terms.mpirun)
         try:
             if view:
                 argv, env = view.words(task.argv or [""], task.script, env, own=task.env)

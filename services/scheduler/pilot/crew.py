@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from typing import Any, Optional, Union
 
 from . import subjects
 from .attempt import Attempt
 from .errors import AwayError, RefusedError
 from .link import Link, complain
-from .means import Means
-from .words import Orders, Task
+from .means import Means, node_name
+from .words import Ending, Orders, Task, read
 
 __all__ = ["ALL_TOLD", "FENCED", "Crew"]
 
 ALL_TOLD = 0
 FENCED = 94
 """It was given nothing, or nothing more: its native job is over, or another has its work."""
+
+_WHY = {"canceled": "canceled on request", "walltime": "it ran longer than it asked for"}
 
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0)
 
@@ -33,6 +34,7 @@ class Crew:
         self._runs: dict[str, Any] = {}
         self._living: dict[str, asyncio.Task[None]] = {}
         self._holding: set[str] = set()
+        self._asked = 0
         self._news = asyncio.Event()
         self._leaving: Optional[float] = None
         self._is_over = False
@@ -42,13 +44,9 @@ class Crew:
 
     async def ask(self, *, wants: bool = True) -> Orders:
         """Ask what is next, or only whether we may go on, until somebody answers."""
-        question = {
-            "token": self._token,
-            "incarnation": self._incarnation,
-            "has": list(self._runs),
-            "wants": wants,
-            "node": socket.gethostname(),
-        }
+        self._asked += wants
+        number = self._asked if wants else 0
+        question = {"token": self._token, "incarnation": self._incarnation, "number": number, "node": node_name()}
         tries = 0
         while True:
             try:
@@ -102,31 +100,30 @@ class Crew:
         """Do what the scheduler asks of us; always answer."""
         known = ended = False
         try:
-            asked = json.loads(raw)
-            run = self._runs.get(f"{asked.get('workload_id')}.{asked.get('attempt')}")
-        except (ValueError, AttributeError):
-            run = None
+            ending = read(Ending, json.loads(raw))
+        except (ValueError, TypeError, AttributeError):
+            return b"{}"
+        run = self._runs.get(ending.name)
         if run is not None:
-            if asked.get("action") == "cancel":
-                self._cancel(run, asked.get("tasks"))
+            self._end(run, ending)
             known, ended = True, run.is_over
         return json.dumps({"runner": self._link.name, "known": known, "ended": ended}).encode()
 
     @staticmethod
-    def _cancel(run: Any, tasks: Optional[str]) -> None:
-        if tasks is not None:
-            run.end_tasks(tasks)
-        else:
-            run.end("canceled", "canceled on request")
+    def _end(run: Any, ending: Ending) -> None:
+        if ending.tasks is not None:
+            run.end_tasks(ending.tasks)
+        if ending.reason is not None:
+            run.end(ending.reason, _WHY.get(ending.reason, "ended on request"))
 
     def _take(self, orders: Orders) -> bool:
         """Begin what is to be begun; returns whether there is more."""
         if orders.over:
             self._is_over = True
             return False
-        for name in orders.end:
-            if name in self._living:
-                self._runs[name].end("canceled", "canceled on request")
+        for ending in orders.end:
+            if ending.name in self._living:
+                self._end(self._runs[ending.name], ending)
         if orders.task is not None and orders.task.name not in self._runs:
             self._begin(orders.task)
         return orders.more

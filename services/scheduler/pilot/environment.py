@@ -22,9 +22,9 @@ _CLUSTERS = (
 
 
 def environment(
-    task: Task, folder: RunFolder, backend: str, *, given: Mapping[str, str], shown: Mapping[str, str]
+    task: Task, folder: RunFolder, backend: str, *, given: Mapping[str, str], mpirun: str
 ) -> dict[str, str]:
-    """Return the environment for a run of *task*: of what was *given* to us, and what is to be *shown* to it."""
+    """Return the environment for a run of *task*, with what it is to see of what was *given* to us."""
     wanted = tuple(_CLUSTERS)
     env = {
         name: value
@@ -33,7 +33,10 @@ def environment(
     }
     env.setdefault("PATH", os.defpath)
     env["TMPDIR"] = str(folder.temporary)
-    env.update(shown)
+    env["SHUNTER_NODES"] = str(task.nodes)
+    env["SHUNTER_PROCESSES"] = str(task.processes)
+    if mpirun:
+        env["mpirun"] = mpirun
     env.update(task.env)
     env["SHUNTER_JOB_ID"] = task.workload_id
     env["SHUNTER_ATTEMPT"] = str(task.attempt)

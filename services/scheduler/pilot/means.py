@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from .transfer import Transfer
     from .wire import Wire
 
-__all__ = ["Means"]
+__all__ = ["Means", "node_name"]
+
+
+def node_name() -> str:
+    """Return the name of this node, as its cluster calls it."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 @dataclass
@@ -34,8 +39,6 @@ class Means:
     """The folder of the runs' folders."""
     given: Mapping[str, str]
     """The environment that the cluster gave us."""
-    shown: Mapping[str, str]
-    """What of ours programs are to see."""
     census: Census
     gpus: Gpus
     views: Views
@@ -61,7 +64,7 @@ class Means:
         said = self.given.get("CUDA_VISIBLE_DEVICES", "") if task.gpus else ""
         return Allocation(
             backend=self.backend,
-            node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            node=node_name(),
             cpus=task.cpus,
             memory=task.memory or 0,
             gpus=task.gpus,

@@ -19,10 +19,6 @@ from .words import Orders
 
 __all__ = ["serve"]
 
-_SHOWN = {"SHUNTER_NODES": "SHUNTER_NODES", "SHUNTER_PROCESSES": "SHUNTER_PROCESSES", "SHUNTER_MPIRUN": "mpirun"}
-"""What programs are to know of the room that they were given, by our name of it."""
-
-
 async def serve(given: Mapping[str, str], folder: str) -> int:
     """Work until there is nothing to do any more; returns the exit code of the native job."""
     become_subreaper()
@@ -62,7 +58,6 @@ def _means(link: Link, orders: Orders, given: Mapping[str, str], folder: str) ->
         backend=orders.backend,
         work=Path(folder),
         given=given,
-        shown={ours: given[name] for name, ours in _SHOWN.items() if name in given},
         census=Census(),
         gpus=detect(given),
         views=Views(orders.terms.files, mounted),

@@ -10,6 +10,7 @@ from typing import Any, Optional, TypeVar
 __all__ = [
     "Allocation",
     "Bundle",
+    "Ending",
     "FrozenInput",
     "Input",
     "Orders",
@@ -109,6 +110,8 @@ class Task:
     memory: Optional[int] = None
     gpus: int = 0
     gpu_model: Optional[str] = None
+    nodes: int = 1
+    processes: int = 1
     traceparent: Optional[str] = None
     bundle: Optional[Bundle] = None
 
@@ -142,6 +145,22 @@ class Terms:
     transfers: int = 4
     live_logs: int = 256 * 2**20
     files: str = "auto"
+    mpirun: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Something that is to be ended early."""
+
+    workload_id: str
+    attempt: int
+    reason: Optional[str] = None
+    tasks: Optional[str] = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of the attempt."""
+        return f"{self.workload_id}.{self.attempt}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,7 @@ class Orders:
     over: bool = False
     task: Optional[Task] = None
     more: bool = False
-    end: list[str] = field(default_factory=list)
+    end: list[Ending] = field(default_factory=list)
     terms: Terms = field(default_factory=Terms)
 
     @classmethod
@@ -161,6 +180,7 @@ class Orders:
         whole = dict(raw)
         if raw.get("task"):
             whole["task"] = Task.of(raw["task"])
+        whole["end"] = [read(Ending, item) for item in raw.get("end") or []]
         whole["terms"] = read(Terms, raw.get("terms") or {})
         return read(cls, whole)
 

@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-__all__ = ["SCRIPT"]
+from services.scheduler.backends.engines.base import Launch
+from services.scheduler.natives.launching import Launcher
+
+from .archive import Archive
+
+__all__ = ["SCRIPT", "PilotLauncher"]
 
 SCRIPT = "#!/bin/sh\n" + Path(__file__).with_name("launch.sh").read_text()
 """Becomes the pilot; it holds no secret."""
+
+UrlOf = Callable[[Archive], Awaitable[str]]
+"""Returns where nodes fetch the pilot; raises `UnavailableError` while it cannot be had from anywhere."""
+
+
+class PilotLauncher(Launcher):
+    """Makes what a native job is started with: the same file and script for all, a token of its own for each."""
+
+    def __init__(
+        self,
+        *,
+        archive: Archive,
+        url_of: UrlOf,
+        token_of: Callable[[str, str], str],
+        nats_url_of: Callable[[str], str],
+        ca: str = "",
+    ) -> None:
+        """*token_of* and *nats_url_of* take names: of the native job and the backend, and of the backend."""
+        self._archive = archive
+        self._url_of = url_of
+        self._token_of = token_of
+        self._nats_url_of = nats_url_of
+        self._ca = ca
+
+    async def launch(self, native: str, backend: str) -> Launch:
+        """Return it for one native job."""
+        env = {
+            "SHUNTER_NATS_URL": self._nats_url_of(backend),
+            "SHUNTER_PILOT_NAME": native,
+            "SHUNTER_PILOT_TOKEN": self._token_of(native, backend),
+            "SHUNTER_PILOT_SHA256": self._archive.sha256,
+            "SHUNTER_PILOT_URL": await self._url_of(self._archive),
+        }
+        if self._ca:
+            env["SHUNTER_CA"] = self._ca
+        return Launch(script=SCRIPT, env=env, file=self._archive.path)
