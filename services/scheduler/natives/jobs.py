@@ -1,4 +1,4 @@
-"""Questions to the table of native jobs. Only the keeper of a backend writes there, and desks that claim or stop one."""
+"""Questions to the table of native jobs. Its keeper writes there, and the desks that claim or stop one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, RowMapping, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.records import Record
@@ -42,9 +42,7 @@ _LIVE = (
 )
 
 _NOTE = (
-    update(natives)
-    .where(natives.c.name == bindparam("of"))
-    .values({name: bindparam(f"new_{name}") for name in NOTED})
+    update(natives).where(natives.c.name == bindparam("of")).values({name: bindparam(f"new_{name}") for name in NOTED})
 )
 
 
@@ -53,11 +51,11 @@ async def add(connection: AsyncConnection, rows: Sequence[Record]) -> None:
     await connection.execute(insert(natives), list(rows))
 
 
-async def live(connection: AsyncConnection, backend: str) -> Sequence[RowMapping]:
+async def live(connection: AsyncConnection, backend: str) -> Sequence[Row[Any]]:
     """Return what is known of all native jobs of a backend that are not gone."""
     states = (*STANDING, JobState.ENDED.value)
     statement = select(*_LIVE).where(natives.c.backend == backend, natives.c.state.in_(states))
-    return (await connection.execute(statement)).mappings().all()
+    return (await connection.execute(statement)).all()
 
 
 async def due(connection: AsyncConnection, backend: str, moment: datetime, limit: int) -> Sequence[RowMapping]:
