@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .environment import environment
 from .errors import TroubleError
@@ -46,12 +46,12 @@ class Attempt:
         if means.mounted and task.files == means.mounted:
             self._folder.work = Path(means.mounted)
         self._grace = means.terms.grace
-        self._limit: Optional[float] = None
-        self._verdict: Optional[Verdict] = None
-        self._interrupted: Optional[Verdict] = None
+        self._limit: float | None = None
+        self._verdict: Verdict | None = None
+        self._interrupted: Verdict | None = None
         self._ending = asyncio.Event()
-        self._meter: Optional[Meter] = None
-        self._finishing: Optional[Finishing] = None
+        self._meter: Meter | None = None
+        self._finishing: Finishing | None = None
         files = {"stdout": self._folder.stdout, "stderr": self._folder.stderr}
         self._live = LiveOutput(link=means.link, task=task, files=files, cap=means.terms.live_logs)
         self._reports = Reports(link=means.link, task=task, hold=means.terms.hold)
@@ -136,18 +136,16 @@ class Attempt:
         if self._verdict and self._verdict.reason != "canceled":
             self._verdict = None
 
-    def _early(self, usage: Optional[Usage] = None) -> Step:
+    def _early(self, usage: Usage | None = None) -> Step:
         """Return the last step of what never ran."""
         verdict = self._verdict or Verdict("internal", "it was not begun")
-        return Step(
-            step="done", at=stamp(time.time()), reason=verdict.reason, message=verdict.message, usage=usage
-        )
+        return Step(step="done", at=stamp(time.time()), reason=verdict.reason, message=verdict.message, usage=usage)
 
     async def _fetch(self) -> None:
         folder = self._folder
         await self._means.transfer(self.task).fetch(self.task.inputs, folder.work, folder.temporary)
 
-    def _spawn(self, view: Optional[View]) -> Optional[Child]:
+    def _spawn(self, view: View | None) -> Child | None:
         """Start the program; one that cannot be started has ended with the code that shells give."""
         task, folder, means = self.task, self._folder, self._means
         env = environment(task, folder, means.backend, given=means.given, mpirun=means.terms.mpirun)
@@ -165,7 +163,7 @@ class Attempt:
         means.census.roots[self.name] = child.pid
         return child
 
-    async def _follow(self, child: Optional[Child], started: float) -> Step:
+    async def _follow(self, child: Child | None, started: float) -> Step:
         """See a started run to its end."""
         self._meter = Meter(self._means.gpus)
         self._live.start()
@@ -175,9 +173,7 @@ class Attempt:
             await end_tree(self._means.census, self.name, _LEFTOVER_GRACE)
         usage = self._meter.at_end(ended)
         self._freed()
-        self._reports.say(
-            Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage)
-        )
+        self._reports.say(Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage))
         last = await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
         if self._interrupted and last.reason == "signaled":
             # Where a cluster tells all processes of a job to end, its program hears of that as soon as we do.

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Optional
 
 __all__ = ["MARKER", "Census", "Member", "Proc"]
 
@@ -40,7 +39,7 @@ class Member:
     inside: bool
 
 
-def _read_stat(pid: int) -> Optional[Proc]:
+def _read_stat(pid: int) -> Proc | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 (many times; a Path costs more)
             raw = file.read(2048)
@@ -54,7 +53,7 @@ def _read_stat(pid: int) -> Optional[Proc]:
     return Proc(pid, int(rest[1]), int(rest[3]), int(rest[19]), cpu, int(rest[21]) * _PAGE)
 
 
-def _read_marker(pid: int) -> Optional[str]:
+def _read_marker(pid: int) -> str | None:
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
             raw = b"\0" + file.read()
@@ -70,7 +69,7 @@ class Census:
     def __init__(self) -> None:
         self.roots: dict[str, int] = {}
         """The first process of each run that lives."""
-        self._marks: dict[int, tuple[int, Optional[str]]] = {}
+        self._marks: dict[int, tuple[int, str | None]] = {}
         self._table: dict[int, Proc] = {}
         self._read_at = -1.0
 
@@ -106,7 +105,7 @@ class Census:
         self._marks = {pid: mark for pid, mark in self._marks.items() if pid in self._table}
         self._read_at = time.monotonic()
 
-    def _mark(self, proc: Proc) -> Optional[str]:
+    def _mark(self, proc: Proc) -> str | None:
         known = self._marks.get(proc.pid)
         if known is None or known[0] != proc.started:
             known = (proc.started, _read_marker(proc.pid))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Optional, Union
+from typing import Any
 
 from . import subjects
 from .attempt import Attempt
@@ -36,11 +36,11 @@ class Crew:
         self._holding: set[str] = set()
         self._asked = 0
         self._news = asyncio.Event()
-        self._leaving: Optional[float] = None
+        self._leaving: float | None = None
         self._is_over = False
         self.leaving = asyncio.Event()
         """Set when the cluster wants its room back."""
-        self.means: Optional[Means] = None
+        self.means: Means | None = None
 
     async def ask(self, *, wants: bool = True) -> Orders:
         """Ask what is next, or only whether we may go on, until somebody answers."""
@@ -50,17 +50,15 @@ class Crew:
         tries = 0
         while True:
             try:
-                orders = Orders.of(await self._link.ask(subjects.NEXT, question))
-            except AwayError as error:
-                if tries in {3, 100}:
-                    complain(f"no work yet: {error}")
-                await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                tries += 1
+                return Orders.of(await self._link.ask(subjects.NEXT, question))
             except RefusedError as error:
                 complain(f"no work: {error}")
                 return Orders(over=True)
-            else:
-                return orders
+            except AwayError as error:
+                if tries in {3, 100}:
+                    complain(f"no work yet: {error}")
+            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            tries += 1
 
     async def work(self, means: Means, orders: Orders) -> int:
         """Do what *orders* say, and what comes after them; returns the exit code."""
@@ -139,7 +137,7 @@ class Crew:
         self._living[task.name] = living
         living.add_done_callback(lambda _: self._note_end(task.name))
 
-    def _run_of(self, task: Task, means: Means) -> Union[Attempt, Any]:
+    def _run_of(self, task: Task, means: Means) -> Attempt | Any:
         def freed() -> None:
             self._holding.discard(task.name)
             self._news.set()

@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Optional
 
 from .folder import RunFolder
 from .link import complain
@@ -31,7 +30,7 @@ class Verdict:
     message: str = ""
 
 
-def judge(ended: Exit, verdict: Optional[Verdict]) -> Verdict:
+def judge(ended: Exit, verdict: Verdict | None) -> Verdict:
     """Say why a run ended."""
     if verdict:
         return verdict
@@ -59,8 +58,8 @@ class Finishing:
         self._folder = folder
         self._means = means
         self._live = live
-        self._canceled: Optional[Verdict] = None
-        self._delivering: Optional[asyncio.Task[tuple[list[OutputFile], list[str]]]] = None
+        self._canceled: Verdict | None = None
+        self._delivering: asyncio.Task[tuple[list[OutputFile], list[str]]] | None = None
 
     def cancel(self, verdict: Verdict) -> None:
         """Take no more outputs home; the logs still go."""
@@ -68,7 +67,7 @@ class Finishing:
         if self._delivering:
             self._delivering.cancel()
 
-    async def finish(self, ended: Exit, usage: Usage, verdict: Optional[Verdict], *, within: Optional[float]) -> Step:
+    async def finish(self, ended: Exit, usage: Usage, verdict: Verdict | None, *, within: float | None) -> Step:
         """Return the last step; *within* limits the seconds that all this takes."""
         last = judge(ended, verdict)
         logs: list[OutputFile] = []

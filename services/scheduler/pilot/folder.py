@@ -54,7 +54,7 @@ def _unlock(remove: Any, path: str, _error: object) -> None:
     with suppress(OSError):
         os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120
         if os.path.isdir(path):  # noqa: PTH112
-            os.chmod(path, 0o700)  # noqa: PTH101, S103
+            os.chmod(path, 0o700)  # noqa: PTH101
             shutil.rmtree(path, ignore_errors=True)
         else:
             remove(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 __all__ = ["Gpus", "detect"]
 
@@ -26,7 +26,7 @@ class _Rates(ctypes.Structure):
 class Gpus:
     """What is asked of GPUs. Nothing here raises: a driver that stops answering costs figures only."""
 
-    def __init__(self, library: Any = None, handles: Optional[list[Any]] = None) -> None:
+    def __init__(self, library: Any = None, handles: list[Any] | None = None) -> None:
         self._library = library
         self._handles = handles or []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
-from typing import Any, Optional
+from typing import Any
 
 __all__ = ["put_off"]
 
@@ -16,7 +16,7 @@ class _Later:
     def __init__(self, names: frozenset[str]) -> None:
         self._names = names
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how a module is loaded; none if another finder is to say it."""
         found = PathFinder.find_spec(name, path, target) if name in self._names else None
         if found is not None and found.loader is not None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from . import subjects
 from .errors import AwayError, RefusedError
@@ -68,14 +68,14 @@ class Link:
         self.returned = asyncio.Event()
         """Set whenever the connection comes (back)."""
         self._address = address
-        self._client: Optional[Client] = None
+        self._client: Client | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._closing = False
         self._dialled = 0.0
         self._missed = 0
-        self._answer: Optional[Callable[[bytes], Awaitable[bytes]]] = None
-        self._living: Optional[asyncio.Task[None]] = None
+        self._answer: Callable[[bytes], Awaitable[bytes]] | None = None
+        self._living: asyncio.Task[None] | None = None
 
     def start(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Begin to connect; *answer* what is asked of us."""
@@ -158,7 +158,7 @@ class Link:
         if "permissions violation" in str(error).lower() and time.monotonic() - self._dialled > _RENEWED:
             self._lost.set()
 
-    async def _request(self, subject: str, payload: bytes, headers: Optional[dict[str, str]], within: float) -> bytes:
+    async def _request(self, subject: str, payload: bytes, headers: dict[str, str] | None, within: float) -> bytes:
         await self._up.wait()
         client = self._client
         if client is None:
@@ -188,7 +188,7 @@ class Link:
 
     # --- what is said -----------------------------------------------------------------------------------------
 
-    async def keep(self, subject: str, payload: bytes, message: str, headers: Optional[Mapping[str, str]] = None) -> None:
+    async def keep(self, subject: str, payload: bytes, message: str, headers: Mapping[str, str] | None = None) -> None:
         """Publish into a stream until it says that it keeps it; the same *message* twice is kept once."""
         tries = 0
         while True:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from .census import Census
 from .gpus import Gpus
@@ -45,8 +45,8 @@ class Means:
     mounted: str = ""
     """A folder that the engine has put where programs expect theirs."""
     ca: str = ""
-    _threads: Optional[ThreadPoolExecutor] = None
-    _wire: Optional[Wire] = None
+    _threads: ThreadPoolExecutor | None = None
+    _wire: Wire | None = None
 
     def transfer(self, task: Task) -> Transfer:
         """Return the transfers of a run; what they need is loaded when the first file travels."""
@@ -55,9 +55,7 @@ class Means:
 
         if self._threads is None or self._wire is None:
             self._threads, self._wire = open_threads(self.terms.transfers), Wire(self.ca)
-        return Transfer(
-            link=self.link, threads=self._threads, wire=self._wire, task=task, patience=self.terms.patience
-        )
+        return Transfer(link=self.link, threads=self._threads, wire=self._wire, task=task, patience=self.terms.patience)
 
     def allocation(self, task: Task) -> Allocation:
         """Return the room that a task holds here."""

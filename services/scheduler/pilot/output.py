@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Optional
 
 from . import subjects
 from .link import Link
@@ -73,7 +73,7 @@ class LiveOutput:
         self._secret = secret_of(task)
         self._tails = tuple(_Tail(path, stream, cap) for stream, path in files.items())
         self._ended = asyncio.Event()
-        self._following: Optional[asyncio.Task[None]] = None
+        self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to publish."""
@@ -95,10 +95,8 @@ class LiveOutput:
         while not self._ended.is_set():
             grew = await self._publish(final=False)
             pause = _FASTEST if grew else min(pause * 1.5, _SLOWEST)
-            try:
+            with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
-            except asyncio.TimeoutError:
-                pass
         await self._publish(final=True)
         for tail in self._tails:
             if tail.offset:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from .folder import RunFolder
 from .words import Output
@@ -20,11 +19,11 @@ class Delivery:
     source: Path
     path: str
     """Below the job's folder."""
-    to: Optional[str] = None
+    to: str | None = None
     """The folder of the owner's that takes the place of `outputs`."""
 
     @property
-    def at(self) -> Optional[str]:
+    def at(self) -> str | None:
         """Return where it comes to lie in the owner's files, if that is not in the job's folder."""
         return None if self.to is None else f"{self.to}/{self.path.partition('/')[2]}"
 

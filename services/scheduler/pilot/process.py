@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from .folder import FAILURE, RunFolder
 
@@ -50,7 +49,7 @@ class SpawnError(Exception):
 class Exit:
     """How a process ended. *code* is none if nobody saw it."""
 
-    code: Optional[int]
+    code: int | None
     signaled: bool
     cpu_seconds: float
     max_rss: int
@@ -81,7 +80,7 @@ def spawn(folder: RunFolder, argv: Sequence[str], env: Mapping[str, str]) -> Chi
     wrapped = [_SHELL, "-c", _WRAPPER, "shunter-run", str(folder.work), str(folder.exit), str(folder.shell), *argv]
     handles = [os.open(str(path), append, 0o600) for path in (folder.stdout, folder.stderr)]
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 (a user's program is what we are here for)
             wrapped,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -127,7 +126,7 @@ class Child:
             self._ended.set_result(ended)
 
 
-def read_exit(folder: RunFolder, *, status: Optional[int] = None, cpu: float = 0.0, max_rss: int = 0) -> Exit:
+def read_exit(folder: RunFolder, *, status: int | None = None, cpu: float = 0.0, max_rss: int = 0) -> Exit:
     """Return how a run's process ended by what the wrapper wrote, else by its own wait *status*, if we have it."""
     try:
         text = folder.exit.read_text()

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from typing import Any, Optional
+from typing import Any
 
 from . import subjects
 from .link import Link
@@ -30,9 +30,9 @@ class Reports:
         self._hold = hold
         self._next = 1
         self._steps: list[Step] = []
-        self._timer: Optional[asyncio.TimerHandle] = None
+        self._timer: asyncio.TimerHandle | None = None
         self._unsent: deque[tuple[int, bytes]] = deque()
-        self._sending: Optional[asyncio.Task[None]] = None
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def is_behind(self) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterable
 from itertools import chain, repeat
-from typing import Optional
 
 from .census import Census, Member
 from .gpus import Gpus
@@ -32,7 +30,7 @@ class Meter:
         self._memory_before = gpus.memory_used()
         self._cpu = 0.0
         self._strays: dict[tuple[int, int], float] = {}
-        self._memory_peak: Optional[int] = None
+        self._memory_peak: int | None = None
         self._gpu_seconds = 0.0
         self._gpu_memory_peak = 0
         self._looked = tick()
@@ -90,7 +88,7 @@ class Meter:
 
 
 async def watch(
-    *, census: Census, run: str, meter: Meter, every: float, memory: Optional[int], end: Callable[[str, str], None]
+    *, census: Census, run: str, meter: Meter, every: float, memory: int | None, end: Callable[[str, str], None]
 ) -> None:
     """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes."""
     for pause in chain(_EARLY, repeat(every)):
@@ -102,7 +100,7 @@ async def watch(
             end("memory", why)
 
 
-def too_much(held: int, members: list[Member], memory: Optional[int]) -> str:
+def too_much(held: int, members: list[Member], memory: int | None) -> str:
     """Say why a run that holds so many bytes is ended; nothing if it is not."""
     if not memory or held <= memory:
         return ""

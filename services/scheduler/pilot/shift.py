@@ -19,6 +19,7 @@ from .words import Orders
 
 __all__ = ["serve"]
 
+
 async def serve(given: Mapping[str, str], folder: str) -> int:
     """Work until there is nothing to do any more; returns the exit code of the native job."""
     become_subreaper()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from . import subjects
 from .errors import AwayError, ExpiredError, RefusedError, TroubleError
@@ -63,8 +63,7 @@ class Transfer:
             raise RefusedError(f"input {item.target}: {error}") from error
         download = Download(draft)
         await self._patiently(partial(self._try_to_fetch, item, download, urls))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.replace(target)
+        _put_in_place(draft, target)
 
     async def _try_to_fetch(self, item: FrozenInput, download: Download, urls: _Urls) -> None:
         url = await urls.of(item)
@@ -89,7 +88,7 @@ class Transfer:
         ends = await _together([self._deliver_or_say_why(delivery) for delivery in deliveries])
         return [end for end in ends if isinstance(end, OutputFile)], [end for end in ends if isinstance(end, str)]
 
-    async def _deliver_or_say_why(self, delivery: Delivery) -> Union[OutputFile, str]:
+    async def _deliver_or_say_why(self, delivery: Delivery) -> OutputFile | str:
         try:
             size, sha256 = await self._in_thread(measure, delivery.source)
             question = {"ticket": self._task.ticket, "path": delivery.path, "size": size, "sha256": sha256}
@@ -150,13 +149,11 @@ class Transfer:
         while True:
             try:
                 return await call()
-            except but:
-                raise
-            except AwayError:
-                if time.monotonic() > until:
+            except AwayError as error:
+                if isinstance(error, but) or time.monotonic() > until:
                     raise
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (so that not all come at once)
-                pause = min(pause * 2, _SLOWEST)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (so that not all come at once)
+            pause = min(pause * 2, _SLOWEST)
 
 
 class _Urls:
@@ -190,6 +187,11 @@ class _Urls:
         if self._asked[group] >= _FRESH:
             raise RefusedError(f"input {item.target}: the store refuses it")
         self._urls.pop(group, None)
+
+
+def _put_in_place(draft: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft.replace(target)
 
 
 async def _together(calls: Sequence[Any]) -> list[Any]:

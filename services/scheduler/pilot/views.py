@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from .folder import RunFolder
 from .process import SpawnError, find_program
@@ -77,7 +76,7 @@ class View:
         return f"{self.place} in its command and variables was replaced by the working folder"
 
     def words(
-        self, argv: Sequence[str], script: Optional[str], env: Mapping[str, str], *, own: Iterable[str]
+        self, argv: Sequence[str], script: str | None, env: Mapping[str, str], *, own: Iterable[str]
     ) -> tuple[list[str], dict[str, str]]:
         """Return what is started, and its environment, of which the job itself gave those named *own*.
 
@@ -110,9 +109,9 @@ class Views:
         """*mounted*: where the engine has put an empty folder for the one program that runs here."""
         self._showing = showing
         self._mounted = mounted
-        self._trial: Optional[asyncio.Task[bool]] = None
+        self._trial: asyncio.Task[bool] | None = None
 
-    async def of(self, place: Optional[str], folder: RunFolder) -> Optional[View]:
+    async def of(self, place: str | None, folder: RunFolder) -> View | None:
         """Return how the program of a run is shown its folder; none if it takes it as it is."""
         if place is None:
             return None

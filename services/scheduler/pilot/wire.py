@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Optional
 from urllib.parse import urlsplit
 
 from .errors import AwayError, ExpiredError, RefusedError
@@ -81,7 +80,7 @@ class Wire:
             raise AwayError(f"{what}: the store does not answer: {type(error).__name__}") from error
         return response.headers.get("ETag", "").strip('"')
 
-    def _ask(self, method: str, url: str, headers: dict[str, str], body: Optional[Iterator[bytes]]) -> HTTPResponse:
+    def _ask(self, method: str, url: str, headers: dict[str, str], body: Iterator[bytes] | None) -> HTTPResponse:
         split = urlsplit(url)
         place = (split.scheme, split.netloc)
         if getattr(self._kept, "place", None) != place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Optional, TypeVar
+from typing import Any, TypeVar
 
 __all__ = [
     "Allocation",
@@ -76,7 +76,7 @@ class Output:
 
     path: str
     required: bool = True
-    to: Optional[str] = None
+    to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Bundle:
 
     indices: str
     attempts: dict[str, int] = field(default_factory=dict)
-    items: Optional[list[str]] = None
-    max_running: Optional[int] = None
+    items: list[str] | None = None
+    max_running: int | None = None
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
 
@@ -99,21 +99,21 @@ class Task:
     attempt: int
     walltime: float
     ticket: str
-    argv: Optional[list[str]] = None
-    script: Optional[str] = None
+    argv: list[str] | None = None
+    script: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     inherit_env: bool = True
-    files: Optional[str] = None
+    files: str | None = None
     inputs: list[FrozenInput] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     cpus: float = 1.0
-    memory: Optional[int] = None
+    memory: int | None = None
     gpus: int = 0
-    gpu_model: Optional[str] = None
+    gpu_model: str | None = None
     nodes: int = 1
     processes: int = 1
-    traceparent: Optional[str] = None
-    bundle: Optional[Bundle] = None
+    traceparent: str | None = None
+    bundle: Bundle | None = None
 
     @property
     def name(self) -> str:
@@ -154,8 +154,8 @@ class Ending:
 
     workload_id: str
     attempt: int
-    reason: Optional[str] = None
-    tasks: Optional[str] = None
+    reason: str | None = None
+    tasks: str | None = None
 
     @property
     def name(self) -> str:
@@ -169,7 +169,7 @@ class Orders:
 
     backend: str = ""
     over: bool = False
-    task: Optional[Task] = None
+    task: Task | None = None
     more: bool = False
     end: list[Ending] = field(default_factory=list)
     terms: Terms = field(default_factory=Terms)
@@ -204,7 +204,7 @@ class Usage:
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
-    memory_peak: Optional[int] = None
+    memory_peak: int | None = None
     gpu_seconds: float = 0.0
     gpu_memory_peak: int = 0
 
@@ -216,7 +216,7 @@ class OutputFile:
     path: str
     size: int
     sha256: str
-    at: Optional[str] = None
+    at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -237,13 +237,13 @@ class TaskFact:
     index: int
     attempt: int
     state: str
-    reason: Optional[str] = None
+    reason: str | None = None
     message: str = ""
-    exit_code: Optional[int] = None
-    started_at: Optional[str] = None
-    finished_at: Optional[str] = None
-    usage: Optional[Usage] = None
-    gpu_model: Optional[str] = None
+    exit_code: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    usage: Usage | None = None
+    gpu_model: str | None = None
     outputs: list[OutputFile] = field(default_factory=list)
     logs: list[TaskLog] = field(default_factory=list)
 
@@ -254,10 +254,10 @@ class Step:
 
     step: str
     at: str
-    allocation: Optional[Allocation] = None
-    usage: Optional[Usage] = None
-    exit_code: Optional[int] = None
-    reason: Optional[str] = None
+    allocation: Allocation | None = None
+    usage: Usage | None = None
+    exit_code: int | None = None
+    reason: str | None = None
     message: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
     logs: list[OutputFile] = field(default_factory=list)

@@ -77,9 +77,7 @@ class Delivery:
         return self._tickets.issue(RunTicket(owner=_OWNER, workload_id=f"plt-{made}", attempt=1))
 
     async def _address(self, ticket: str, record: FileRecord) -> str:
-        source = FrozenInput(
-            source=record.path, target=_TARGET, key=record.key, size=record.size, sha256=record.sha256
-        )
+        source = FrozenInput(source=record.path, target=_TARGET, key=record.key, size=record.size, sha256=record.sha256)
         query = DownloadRunInputs(ticket=ticket, inputs=[source], expires=self._lives)
         urls: dict[str, str] = (await self._bus.ask(query)).urls
         return urls[_TARGET]

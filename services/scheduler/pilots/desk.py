@@ -66,9 +66,7 @@ class PilotDesk:
         orders = PilotOrders(backend=ticket.backend, task=task, more=more, end=_of(endings))
         return self._orders(ticket, native, incarnation, orders)
 
-    def _orders(
-        self, ticket: PilotTicket, native: Record | None, incarnation: str, orders: PilotOrders
-    ) -> PilotOrders:
+    def _orders(self, ticket: PilotTicket, native: Record | None, incarnation: str, orders: PilotOrders) -> PilotOrders:
         if native is None or not store.is_alive(native) or native["incarnation"] not in {None, incarnation}:
             return PilotOrders(backend=ticket.backend, over=True)
         terms = self._terms_of(ticket.backend).model_copy(update={"slots": native["slots"]})

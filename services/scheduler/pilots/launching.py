@@ -25,14 +25,15 @@ class PilotLauncher(Launcher):
     def __init__(
         self,
         *,
-        archive: Archive,
+        archive: Callable[[], Awaitable[Archive]],
         url_of: UrlOf,
         token_of: Callable[[str, str], str],
         nats_url_of: Callable[[str], str],
         ca: str = "",
     ) -> None:
-        """*token_of* and *nats_url_of* take names: of the native job and the backend, and of the backend."""
+        """*archive* makes the file, once. *token_of* takes the names of a native job and its backend."""
         self._archive = archive
+        self._made: Archive | None = None
         self._url_of = url_of
         self._token_of = token_of
         self._nats_url_of = nats_url_of
@@ -40,13 +41,14 @@ class PilotLauncher(Launcher):
 
     async def launch(self, native: str, backend: str) -> Launch:
         """Return it for one native job."""
+        archive = self._made = self._made or await self._archive()
         env = {
             "SHUNTER_NATS_URL": self._nats_url_of(backend),
             "SHUNTER_PILOT_NAME": native,
             "SHUNTER_PILOT_TOKEN": self._token_of(native, backend),
-            "SHUNTER_PILOT_SHA256": self._archive.sha256,
-            "SHUNTER_PILOT_URL": await self._url_of(self._archive),
+            "SHUNTER_PILOT_SHA256": archive.sha256,
+            "SHUNTER_PILOT_URL": await self._url_of(archive),
         }
         if self._ca:
             env["SHUNTER_CA"] = self._ca
-        return Launch(script=SCRIPT, env=env, file=self._archive.path)
+        return Launch(script=SCRIPT, env=env, file=archive.path)
