@@ -20,7 +20,7 @@ from services.scheduler.backends.engines.slurm.settings import SlurmSettings
 
 from .servers import free_ports
 
-__all__ = ["NODES", "SlurmCluster", "needs_slurm", "run_slurm"]
+__all__ = ["NODES", "SlurmCluster", "needs_slurm", "run_slurm", "until"]
 
 NODES = ("n1", "n2")
 
@@ -93,7 +93,11 @@ class SlurmCluster:
 
     def settings(self, **more: object) -> SlurmSettings:
         """Return the settings that reach it by its commands."""
-        values: dict[str, object] = {"conf": str(self.conf), "work": str(self.work), "python": shutil.which("python3.11")}
+        values: dict[str, object] = {
+            "conf": str(self.conf),
+            "work": str(self.work),
+            "python": shutil.which("python3.11"),
+        }
         return SlurmSettings.model_validate(values | more)
 
     async def call(self, *argv: str, stdin: str = "") -> str:
@@ -217,14 +221,14 @@ def _write(folder: Path, more: str) -> Path:
 
 
 @asynccontextmanager
-async def run_slurm(*, more: str = "", accounting: bool = True) -> AsyncIterator[SlurmCluster]:
+async def run_slurm(*, more: str = "", completions: bool = True) -> AsyncIterator[SlurmCluster]:
     """Run a cluster; *more* are further lines of its configuration. It is up in about a second.
 
-    With *accounting* the controller keeps a file of ended jobs, which `sacct --completion` reads.
+    With *completions* the controller keeps a file of ended jobs, which `sacct --completion` reads.
     """
     folder = Path(tempfile.mkdtemp(prefix="shunter-slurm-"))
-    completions = _COMPLETIONS.format(folder=folder) if accounting else ""
-    cluster = SlurmCluster(folder, _write(folder, completions + more))
+    kept = _COMPLETIONS.format(folder=folder) if completions else ""
+    cluster = SlurmCluster(folder, _write(folder, kept + more))
     try:
         await cluster.start_controller("-c")
         await asyncio.gather(*(cluster.start_node(name) for name in NODES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from services.scheduler.backends.engines.base import Native, Seen
+from services.scheduler.backends.engines.base import Native, NativeState, Seen
 
 from .names import names_of
 from .rows import Row, expand, seen_of
@@ -45,7 +45,7 @@ class Register:
         for row in rows:
             if row.job in self._arrays:
                 rests.append(row)
-            elif row.name.startswith(self._begin):
+            elif row.name.startswith(self._begin) and not row.was_refused:
                 seen = before.get(row)
                 if seen is None:
                     seen = self._seen(row, names)
@@ -59,13 +59,14 @@ class Register:
         return found
 
     def read_ended(self, rows: Iterable[Row], missing: Mapping[str, str]) -> dict[str, Seen]:
-        """Say how those ended that the queue had forgotten. Numbers start again at times: their names must agree."""
-        ended = ((missing.get(row.job), row) for row in rows)
-        return {
-            name: seen_of(row, name, row.job)
-            for name, row in ended
-            if name is not None and (row.name == name or ("_" in row.job and row.name.startswith(self._begin)))
-        }
+        """Say how those ended that the queue had forgotten.
+
+        Numbers start again at times, so their names must agree. What the accounting takes for running is not: the
+        controller would know it.
+        """
+        named = ((missing.get(row.job), row) for row in rows if self._is_task(row) or row.name == missing.get(row.job))
+        seen = (seen_of(row, name, row.job) for name, row in named if name is not None)
+        return {one.name: one for one in seen if one.state is NativeState.ENDED}
 
     def _is_task(self, row: Row) -> bool:
         return "_" in row.job and row.name.startswith(self._begin)

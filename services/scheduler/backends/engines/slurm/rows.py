@@ -27,6 +27,11 @@ class Row:
     reason: str
     comment: str = ""
 
+    @property
+    def was_refused(self) -> bool:
+        """Say whether it is but the trace of a job that was refused when it was submitted."""
+        return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
+
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 

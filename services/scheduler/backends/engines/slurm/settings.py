@@ -97,7 +97,7 @@ class SlurmSettings(_Section):
     """Seconds between two looks at the queue."""
     timeout: float = Field(default=30.0, gt=0)
     """Seconds after which a command or a request is given up."""
-    last_words: float = Field(default=60.0, ge=5, le=600)
+    last_words: float = Field(default=60.0, ge=1, le=600)
     """Seconds that the pilot has between Slurm's warning and its end, to take home what there is."""
 
     @model_validator(mode="after")
