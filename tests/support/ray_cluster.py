@@ -154,18 +154,14 @@ def _told(folder: Path) -> RayCluster | None:
 
 def _held(folder: Path) -> RayCluster:
     """Start a process of its own that holds the cluster, so that it outlives whoever asked for it first."""
-    with (folder / "log").open("ab") as log:
-        holder = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.ray_cluster", str(folder)],
-            stdout=log,
-            stderr=log,
-            cwd=Path(__file__).parents[2],
-            start_new_session=True,
-        )
+    failed = folder / "failed"
+    failed.unlink(missing_ok=True)
+    command = ["setsid", "--fork", sys.executable, "-m", "tests.support.ray_cluster", str(folder)]
+    subprocess.run(command, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, check=True)
     until = monotonic() + 2 * _WITHIN
     while not (cluster := _told(folder)):
-        if holder.poll() is not None or monotonic() > until:
-            raise RuntimeError((folder / "log").read_text(encoding="utf-8"))
+        if failed.exists() or monotonic() > until:
+            raise RuntimeError(failed.read_text(encoding="utf-8") if failed.exists() else "Ray does not start")
         sleep(0.1)
     return cluster
 
@@ -183,6 +179,9 @@ def _hold(folder: Path) -> None:
             fcntl.flock(users, fcntl.LOCK_EX)
             (folder / "cluster.json").unlink()
             cluster.close()
+    except Exception as error:
+        (folder / "failed").write_text(str(error), encoding="utf-8")
+        raise
     finally:
         cluster.close()
 

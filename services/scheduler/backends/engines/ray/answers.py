@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 
-__all__ = ["JOBS", "NODES", "STATUS", "ClusterStatus", "Launches", "RayJob", "RayNode", "Usage"]
+__all__ = [
+    "DEMANDS",
+    "JOBS",
+    "NODES",
+    "STATUS",
+    "ClusterStatus",
+    "Launches",
+    "RayDemand",
+    "RayJob",
+    "RayNode",
+    "StateAnswer",
+    "Usage",
+]
 
 
 class RayJob(BaseModel):
@@ -20,18 +32,15 @@ class RayJob(BaseModel):
     driver_exit_code: int | None = None
     driver_node_id: str | None = None
     driver_agent_http_address: str | None = None
-    entrypoint_num_cpus: float | None = None
-    entrypoint_num_gpus: float | None = None
-    entrypoint_memory: float | None = None
-    entrypoint_resources: dict[str, float] | None = None
     runtime_env: dict[str, Any] | None = None
 
-    @property
-    def wants(self) -> dict[str, float]:
-        """Return what it asks for, by Ray's names."""
-        own = {"CPU": self.entrypoint_num_cpus, "GPU": self.entrypoint_num_gpus, "memory": self.entrypoint_memory}
-        asked = own | (self.entrypoint_resources or {})
-        return {name: amount for name, amount in asked.items() if amount}
+
+class RayDemand(BaseModel):
+    """The process that is to run a job and waits for its room: Ray's list of jobs does not say what they ask for."""
+
+    name: str = ""
+    required_resources: dict[str, float] = {}
+    label_selector: dict[str, str] | None = None
 
 
 class RayNode(BaseModel):
@@ -45,16 +54,26 @@ class RayNode(BaseModel):
     labels: dict[str, str] = {}
 
 
-class _NodeList(BaseModel):
-    result: list[RayNode] = []
+_Row = TypeVar("_Row")
 
 
-class _NodeData(BaseModel):
-    result: _NodeList = _NodeList()
+class _Listed(BaseModel, Generic[_Row]):
+    result: list[_Row] = []
 
 
-class _NodeAnswer(BaseModel):
-    data: _NodeData = _NodeData()
+class _Data(BaseModel, Generic[_Row]):
+    result: _Listed[_Row] = _Listed()
+
+
+class StateAnswer(BaseModel, Generic[_Row]):
+    """An answer of the API of states."""
+
+    data: _Data[_Row] = _Data()
+
+    @property
+    def rows(self) -> list[_Row]:
+        """Return what was found."""
+        return self.data.result.result
 
 
 class Usage(BaseModel):
@@ -87,5 +106,6 @@ class _StatusAnswer(BaseModel):
 
 
 JOBS = TypeAdapter(list[RayJob])
-NODES = TypeAdapter(_NodeAnswer)
+NODES = TypeAdapter(StateAnswer[RayNode])
+DEMANDS = TypeAdapter(StateAnswer[RayDemand])
 STATUS = TypeAdapter(_StatusAnswer)

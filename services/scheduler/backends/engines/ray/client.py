@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import RefusedError, ShunterError, UnavailableError
 
-from .answers import JOBS, NODES, STATUS, ClusterStatus, RayJob, RayNode
+from .answers import DEMANDS, JOBS, NODES, STATUS, ClusterStatus, RayDemand, RayJob, RayNode
 from .settings import RaySettings
 
 __all__ = ["RayClient"]
@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 
 _RELAYED = re.compile(r"Request failed with status code (\d{3}): ")
 """The head passes on what the agent of its node answered; its own status is 500 then."""
+_RUNNER = "_ray_internal_job_actor_"
+"""Ray calls the process that runs a job by this and the name of the job."""
 _SAID = 500
 """Characters of an answer that are repeated to people: its end, where Python's tracebacks say what was wrong."""
 
@@ -82,15 +84,28 @@ class RayClient:
 
     async def nodes(self) -> list[RayNode]:
         """Return the nodes that are alive."""
-        params = {"limit": 10_000, "filter_keys": "state", "filter_predicates": "=", "filter_values": "ALIVE"}
-        answer = self._good(await self._ask("GET", "/api/v0/nodes", params=params))
-        found = _read(NODES, answer).data.result.result
-        return [node for node in found if node.state == "ALIVE"]
+        answer = await self._state("nodes", state="ALIVE")
+        return _read(NODES, answer).rows
+
+    async def demands(self) -> dict[str, RayDemand]:
+        """Return what waiting jobs wait for, by the name of the job."""
+        answer = await self._state("actors", class_name="JobSupervisor", state="PENDING_CREATION")
+        return {demand.name.removeprefix(_RUNNER): demand for demand in _read(DEMANDS, answer).rows}
 
     async def status(self) -> ClusterStatus:
         """Return the last report of the autoscaler; empty before its first one."""
         answer = self._good(await self._ask("GET", "/api/cluster_status"))
         return _read(STATUS, answer).data.status or ClusterStatus()
+
+    async def _state(self, what: str, **filters: str) -> httpx.Response:
+        params = {
+            "limit": "10000",
+            "detail": "1",
+            "filter_keys": list(filters),
+            "filter_predicates": ["="] * len(filters),
+            "filter_values": list(filters.values()),
+        }
+        return self._good(await self._ask("GET", f"/api/v0/{what}", params=params))
 
     async def _do(self, method: str, path: str) -> None:
         answer = await self._ask(method, path)

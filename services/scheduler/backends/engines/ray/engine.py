@@ -64,9 +64,9 @@ class RayEngine(Engine):
         ours = {name: job for job in jobs if (name := job.submission_id or "").startswith(f"{self.means.site}-")}
         waiting = sum(job.status == "PENDING" for job in ours.values())
         self._counts = (sum(job.status == "RUNNING" for job in ours.values()), waiting)
-        waits_for = (await self._seen_room()).waits_for if waiting else _says
+        reasons = await self._reasons() if waiting else {}
         await self._forget_sweeps(jobs)
-        return {name: see(job, name, waits_for) for name, job in ours.items()}
+        return {name: see(job, name, reasons.get) for name, job in ours.items()}
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Have what runs end, and take what waits out of the queue."""
@@ -117,13 +117,14 @@ class RayEngine(Engine):
             self._room = (monotonic(), Room(tuple(nodes), status))
         return self._room[1]
 
+    async def _reasons(self) -> dict[str, str]:
+        """Say why jobs wait, by their names."""
+        room, demands = await asyncio.gather(self._seen_room(), self._ray.demands())
+        return {name: room.waits_for(demand) for name, demand in demands.items()}
+
     async def _forget_sweeps(self, jobs: Iterable[RayJob]) -> None:
         over = [job.submission_id or "" for job in jobs if is_sweep(job, self.means.site) and has_ended(job)]
         await _each(over, self._ray.delete)
-
-
-def _says(job: RayJob) -> str:
-    return job.message or ""
 
 
 async def _each(items: Iterable[_Item], act: Callable[[_Item], Awaitable[_Done]]) -> list[_Done]:

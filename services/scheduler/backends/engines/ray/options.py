@@ -45,9 +45,9 @@ Labels = dict[
 ]
 """By name a value, `!value`, `in(one, other)` or `!in(…)`."""
 Uri = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_remote)]
-_Requirement = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\n\r\0]+$")]
+_Requirement = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\n\r\x00]+$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-_Value = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\0]*$")]
+_Value = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
 
 
 class _Part(BaseModel):

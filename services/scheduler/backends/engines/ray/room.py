@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.scheduler.backends.base import Capacity
 
-from .answers import ClusterStatus, RayJob, RayNode
+from .answers import ClusterStatus, RayDemand, RayNode
 from .gpus import GpuKinds
 
 __all__ = ["Room"]
@@ -43,16 +43,21 @@ class Room:
             largest_gpus=int(self._largest("GPU")),
         )
 
-    def waits_for(self, job: RayJob) -> str:
-        """Say why a job waits."""
-        wants = job.wants
+    def waits_for(self, demand: RayDemand) -> str:
+        """Say why a job that asks for this waits."""
+        wants = demand.required_resources
         if not any(_fits(wants, node.resources_total) for node in self.nodes):
             return f"no node is large enough: {_compared(wants, self._largest, 'the most')}{self._launches()}"
         free = {node.node_id: self._free_of(node) for node in self.nodes}
         if any(_fits(wants, room) for room in free.values()):
-            return "its process and its environment are being made, or no node with room has the labels"
+            return f"{self._labels(demand)}{self._launches()}"
         most = {name: max(room.get(name, 0.0) for room in free.values()) for name in wants}
         return f"waits for room: {_compared(wants, most.__getitem__, 'free')}{self._launches()}"
+
+    @staticmethod
+    def _labels(demand: RayDemand) -> str:
+        labels = ", ".join(f"{name}={value}" for name, value in (demand.label_selector or {}).items())
+        return f"waits for a node with {labels}" if labels else "its process and its environment are being made"
 
     def _launches(self) -> str:
         launches = self.status.launches

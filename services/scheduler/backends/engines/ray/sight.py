@@ -17,7 +17,6 @@ _WORDS = 600
 """Characters of Ray's message that are kept; the logs of our pilot may be in it."""
 _ENDINGS: dict[str, Reason] = {
     "RUNTIME_ENV_SETUP_FAILURE": Reason.REFUSED,
-    "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE": Reason.REFUSED,
     # It waited longer than RAY_JOB_START_TIMEOUT_SECONDS of the head; nothing of it has run.
     "JOB_SUPERVISOR_ACTOR_START_TIMEOUT": Reason.INTERRUPTED,
 }
@@ -32,11 +31,11 @@ def has_ended(job: RayJob) -> bool:
     return job.status in {"SUCCEEDED", "STOPPED", "FAILED"}
 
 
-def see(job: RayJob, name: str, waits_for: Callable[[RayJob], str]) -> Seen:
-    """Say how a job stands; one that waits is asked for what."""
+def see(job: RayJob, name: str, waits_for: Callable[[str], str | None]) -> Seen:
+    """Say how a job stands; somebody else knows why it waits."""
     if not has_ended(job):
         state = _STATES.get(job.status, NativeState.RUNNING)
-        reason = waits_for(job) if state is NativeState.WAITING else ""
+        reason = waits_for(name) or job.message or "" if state is NativeState.WAITING else ""
         return Seen(name, name, state, reason=reason, node=_node(job))
     return Seen(
         name,
@@ -62,12 +61,8 @@ def _ending(job: RayJob) -> Reason | None:
     if _MEMORY in (job.message or ""):
         return Reason.MEMORY
     found = _ENDINGS.get(job.error_type or "", Reason.LOST)
-    # What the job did not ask for is the cluster's fault.
-    return Reason.LOST if found is Reason.REFUSED and not _asks_for_more(job) else found
-
-
-def _asks_for_more(job: RayJob) -> bool:
-    return bool(set(job.runtime_env or {}) - {"env_vars"} or job.entrypoint_resources)
+    # An environment that the job did not ask for is the cluster's fault.
+    return Reason.LOST if found is Reason.REFUSED and not set(job.runtime_env or {}) - {"env_vars"} else found
 
 
 def _exit_code(job: RayJob) -> int | None:
