@@ -73,6 +73,8 @@ class RayCluster:
 
     def start_head(self) -> None:
         """Start the head: 4 cores and 2 GPUs without a name."""
+        # Otherwise the second node, which is on the same machine here, would pass for a head that runs already.
+        Path(self.folder, "r", "ray_current_cluster").unlink(missing_ok=True)
         self._start(
             "head",
             *("--head", f"--port={self.gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={self.dashboard}"),

@@ -19,7 +19,7 @@ from .orders import build, options_of
 from .room import Room
 from .settings import RaySettings
 from .sight import has_ended, see
-from .sweep import is_sweep, is_sweeping, sweep
+from .sweep import is_sweep, sweep
 
 __all__ = ["RayEngine"]
 
@@ -28,6 +28,8 @@ _Done = TypeVar("_Done")
 
 _FRESH = 2.0
 """Seconds for which the room that was seen is believed."""
+_SWEEPS = 15.0
+"""Seconds after which a job that is to leave the queue is swept again."""
 _PAUSE = 50.0
 """A look is followed by a pause that is so many times as long as the reading of it took: 2 % of a core."""
 
@@ -49,6 +51,7 @@ class RayEngine(Engine):
         self._kinds = GpuKinds(settings.gpu_models)
         self._room: tuple[float, Room] | None = None
         self._counts = (0, 0)
+        self._swept: dict[str, float] = {}
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -75,10 +78,7 @@ class RayEngine(Engine):
         alive = [job for job in jobs if job.submission_id in names and not has_ended(job)]
         await _each([job.submission_id or "" for job in alive], self._ray.stop)
         waiting = [job.submission_id or "" for job in alive if job.status == "PENDING"]
-        if waiting and not is_sweeping(jobs, self.means.site):
-            error = await self._ray.submit(sweep(waiting, self.means.site, self.settings))
-            if error:
-                raise UnavailableError(f"what waits cannot be taken out of the queue: {error.detail}")
+        await self._sweep([name for name in waiting if self._swept.get(name, 0.0) < monotonic() - _SWEEPS])
 
     async def remove(self, natives: Collection[Native]) -> None:
         """Have Ray forget them."""
@@ -116,6 +116,16 @@ class RayEngine(Engine):
             self._kinds.learn(nodes)
             self._room = (monotonic(), Room(tuple(nodes), status))
         return self._room[1]
+
+    async def _sweep(self, names: Sequence[str]) -> None:
+        """Take what waits out of the queue; a sweep takes some seconds, in which no other one is started for it."""
+        since = monotonic()
+        self._swept = {name: at for name, at in self._swept.items() if at > since - _SWEEPS}
+        if names:
+            error = await self._ray.submit(sweep(names, self.means.site, self.settings))
+            if error:
+                raise UnavailableError(f"what waits cannot be taken out of the queue: {error.detail}")
+            self._swept |= dict.fromkeys(names, since)
 
     async def _reasons(self) -> dict[str, str]:
         """Say why jobs wait, by their names."""

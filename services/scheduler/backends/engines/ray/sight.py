@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -13,8 +14,10 @@ from .answers import RayJob
 __all__ = ["has_ended", "see"]
 
 _STATES = {"PENDING": NativeState.WAITING, "RUNNING": NativeState.RUNNING}
-_WORDS = 600
-"""Characters of Ray's message that are kept; the logs of our pilot may be in it."""
+_WORDS = 300
+"""Characters of Ray's message that are kept, at its beginning and at its end, where the last words of the job are."""
+_DETAIL = re.compile(r"^\s+[a-z_]+: ")
+"""A line with what Ray calls the process; nobody needs it."""
 _ENDINGS: dict[str, Reason] = {
     "RUNTIME_ENV_SETUP_FAILURE": Reason.REFUSED,
     # It waited longer than RAY_JOB_START_TIMEOUT_SECONDS of the head; nothing of it has run.
@@ -41,11 +44,17 @@ def see(job: RayJob, name: str, waits_for: Callable[[str], str | None]) -> Seen:
         name,
         name,
         NativeState.ENDED,
-        reason=(job.message or job.status)[:_WORDS].strip(),
+        reason=_told(job),
         ending=_ending(job),
         exit_code=_exit_code(job),
         node=_node(job),
     )
+
+
+def _told(job: RayJob) -> str:
+    lines = (job.message or job.status).splitlines()
+    told = " ".join(" ".join(line.split()) for line in lines if not _DETAIL.match(line)).strip()
+    return told if len(told) <= 2 * _WORDS else f"{told[:_WORDS]} … {told[-_WORDS:]}"
 
 
 def _node(job: RayJob) -> str:

@@ -15,9 +15,8 @@ from typing import Any
 
 from .answers import RayJob
 from .settings import RaySettings
-from .sight import has_ended
 
-__all__ = ["is_sweep", "is_sweeping", "sweep"]
+__all__ = ["is_sweep", "sweep"]
 
 _PROGRAM = """\
 import base64, json, sys
@@ -49,11 +48,6 @@ def sweep(names: Iterable[str], site: str, settings: RaySettings) -> dict[str, A
 def is_sweep(job: RayJob, site: str) -> bool:
     """Say whether a job is such a one of ours."""
     return (job.submission_id or "").startswith(_prefix(site))
-
-
-def is_sweeping(jobs: Iterable[RayJob], site: str) -> bool:
-    """Say whether one is at work."""
-    return any(is_sweep(job, site) and not has_ended(job) for job in jobs)
 
 
 def _prefix(site: str) -> str:
