@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -50,6 +49,5 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster
     """One Ray of two nodes for all tests, also those of other processes; what kills nodes has one of its own."""
     if missing_ray():
         pytest.skip(missing_ray())
-    base = tmp_path_factory.getbasetemp()
-    with shared_ray((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ray") as cluster:
+    with shared_ray(tmp_path_factory.getbasetemp()) as cluster:
         yield cluster

@@ -138,8 +138,12 @@ class RayCluster:
 
 
 @contextmanager
-def shared_ray(folder: Path) -> Iterator[RayCluster]:
-    """Give the one cluster that all who name the same folder share; it goes when the last one lets go of it."""
+def shared_ray(base: Path) -> Iterator[RayCluster]:
+    """Give the one cluster that all processes of this run of tests share; it goes when the last one lets go of it.
+
+    *base* is pytest's folder for this process.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ray"
     folder.mkdir(exist_ok=True)
     with (folder / "users").open("a") as users:
         with (folder / "starting").open("a") as starting:
