@@ -3,12 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check bench up lock clean
+.PHONY: help install engines demo test lint check bench up lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ISSUER := deploy/local/oidc
+ENGINES := deploy/engines
+RAY := .venv-ray
 DATA ?= .shunter
 PORT ?= 8800
 # The first Python on the path that is new enough.
@@ -36,6 +38,17 @@ $(ISSUER)/node_modules/.installed: $(STAMP) $(ISSUER)/package.json $(ISSUER)/pac
 	@echo "==> installing the packages of the OpenID Connect issuer (for tests and \`shunter up --demo --oidc\`)"
 	@if $(BIN)/python -m deploy.local.npm $(ISSUER); then touch $@; \
 	else echo "==> that did not work; everything but that issuer and its tests goes without them"; fi
+
+engines: $(RAY)/.installed ## Install the engines of clusters that tests and benchmarks start (Debian's as root; Ray into .venv-ray)
+	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "==> no root or no apt-get: what Debian has is left as it is"; \
+	elif [ -f $(ENGINES)/apt.txt ]; then $(ENGINES)/debian.sh $(ENGINES)/apt.txt; fi
+
+# Ray is in no lock of ours: nothing of Shunter imports it. Without it everything works but what tests Ray itself.
+$(RAY)/.installed: requirements-ray.lock
+	@echo "==> installing Ray into $(RAY) (300 MB; the tests of Ray are skipped without it)"
+	@test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-ray.lock
+	@touch $@
 
 demo: install ## Run the main job on real input, on a stack of its own
 	@$(BIN)/python -m deploy.local.demo.main
@@ -69,8 +82,10 @@ lock: ## Pin the newest versions that pyproject.toml allows
 	@echo "==> resolving; requirements.lock is written"
 	@uv pip compile pyproject.toml --extra demo --extra dev --extra postgres --upgrade \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements.lock
+	@uv pip compile $(ENGINES)/ray.txt --upgrade \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements-ray.lock
 
 clean: ## Remove what was built, not the data of a stack
 	@echo "==> removing $(VENV), caches and the demo's data"
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench $(ISSUER)/node_modules
+	@rm -rf $(VENV) $(RAY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench $(ISSUER)/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

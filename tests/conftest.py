@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from services.chassis.settings import NatsSettings
+from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
 
 
@@ -41,3 +42,12 @@ async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     """One Temporal server for all tests; each uses task queues and workflow ids of its own."""
     async with run_temporal(tmp_path_factory.mktemp("temporal")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """One Ray of two nodes for all tests, also those of other processes; what kills nodes has one of its own."""
+    if missing_ray():
+        pytest.skip(missing_ray())
+    with shared_ray(tmp_path_factory.getbasetemp()) as cluster:
+        yield cluster

@@ -16,9 +16,12 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
+from services.scheduler.backends.engines.ray.engine import RayEngine
+from services.scheduler.backends.engines.ray.settings import RaySettings
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.process_engine import ProcessEngine
+from tests.support.ray_cluster import missing_ray, shared_ray
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -36,7 +39,18 @@ async def _processes(_stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make)
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes}
+async def _ray(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    if missing_ray():
+        pytest.skip(missing_ray())
+    settings = stack.enter_context(shared_ray(folder.parent)).settings()
+
+    def make(means: EngineMeans) -> Engine:
+        return RayEngine(RaySettings.model_validate(settings), means)
+
+    return EngineStand(make, patience=60.0, too_large={"gpus": 1, "gpu_model": "none such"})
+
+
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
