@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from services.chassis.settings import NatsSettings
+from tests.support.docker_engine import Dockerd, dockerd_or_skip
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
 
 
@@ -41,3 +42,10 @@ async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     """One Temporal server for all tests; each uses task queues and workflow ids of its own."""
     async with run_temporal(tmp_path_factory.mktemp("temporal")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Dockerd]:
+    """One container engine for all tests of a process; each uses names and labels of its own."""
+    with dockerd_or_skip() as engine:
+        yield engine
