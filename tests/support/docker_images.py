@@ -94,7 +94,7 @@ def _commands() -> dict[str, Path]:
 def _archive(texts: Mapping[str, bytes], files: Mapping[str, Path], links: Mapping[str, str] | None = None) -> bytes:
     into = io.BytesIO()
     with tarfile.open(fileobj=into, mode="w") as archive:
-        for name, mode in (("tmp", 0o1777), ("root", 0o700), ("etc", 0o755), ("bin", 0o755), ("usr/bin", 0o755)):
+        for name, mode in (("tmp", 0o1777), ("root", 0o755), ("etc", 0o755), ("bin", 0o755), ("usr/bin", 0o755)):
             _add(archive, name, mode, kind=tarfile.DIRTYPE)
         for name, text in texts.items():
             _add(archive, name, 0o644, text)

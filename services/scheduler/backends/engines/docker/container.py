@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from docker.types import ContainerConfig, DeviceRequest, HostConfig, LogConfig, Mount
+from pydantic import ValidationError
 
 from contracts.errors import InvalidError
 from services.scheduler.backends.engines.base import EngineMeans, Order
 
-from .labels import Share, labels_of, of_backend
+from .labels import HOLDS, Share, labels_of, of_backend
 from .settings import DockerOptions, DockerSettings, Gpu
 
-__all__ = ["PILOT", "WORK", "Container", "Places"]
+__all__ = ["PILOT", "WORK", "Container"]
 
 PILOT = "/shunter/pilot.pyz"
 WORK = "/shunter/work"
@@ -46,14 +47,52 @@ class Container:
             raise InvalidError.of("image", f"{self.means.backend!r} runs containers, and has no image for jobs without")
         return image
 
-    @property
-    def places(self) -> Places:
-        """Return the folders that it may write to."""
-        uid, gid = map(int, self.settings.user.split(":"))
-        return Places((WORK, _TEMPORARY, *([self.order.files] if self.order.files else [])), uid, gid)
+    def check(self) -> None:
+        """Refuse what the job says about it, if that cannot be."""
+        try:
+            _ = self._options
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            field = ".".join(map(str, ("placement.options.docker", *wrong["loc"])))
+            raise InvalidError.of(field, wrong["msg"]) from error
 
-    def config(self) -> ContainerConfig:
-        """Return what the engine is to make."""
+    @property
+    def _options(self) -> DockerOptions:
+        return DockerOptions.model_validate(dict(self.order.options))
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Return the folders that it may write to, with their modes."""
+        return {WORK: 0o700, _TEMPORARY: 0o1777, **({self.order.files: 0o700} if self.order.files else {})}
+
+    def holder(self) -> ContainerConfig:
+        """Return one that is never started: its volumes are handed over to the user of the job before that begins.
+
+        A fresh volume is root's, and one whose image cannot be written to takes nothing at its root.
+        """
+        labels = of_backend(self.means)
+        volumes = [Mount(place, None, labels=labels) for place in self.places]
+        return ContainerConfig(
+            version=_API,
+            image=self.image,
+            command=["none"],
+            labels={**labels, HOLDS: self.order.name},
+            host_config=HostConfig(version=_API, mounts=volumes, network_mode=self.settings.network),
+        )
+
+    def archive(self) -> bytes:
+        """Return what, unpacked at the root of the holder, makes its volumes the user's."""
+        into = io.BytesIO()
+        uid, gid = map(int, self.settings.user.split(":"))
+        with tarfile.open(fileobj=into, mode="w") as archive:
+            for place, mode in self.places.items():
+                info = tarfile.TarInfo(place.strip("/"))
+                info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, uid, gid
+                archive.addfile(info)
+        return into.getvalue()
+
+    def config(self, holder: str) -> ContainerConfig:
+        """Return the one that runs, with the volumes of *holder*."""
         launch = self.order.launch
         return ContainerConfig(
             version=_API,
@@ -65,7 +104,7 @@ class Container:
             working_dir=WORK,
             labels=labels_of(self.means, self.order, self.share),
             stop_signal="SIGTERM",
-            host_config=self._host(),
+            host_config=self._host(holder),
         )
 
     def _env(self) -> dict[str, str]:
@@ -80,12 +119,12 @@ class Container:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(len(self._gpus))))
         return env
 
-    def _host(self) -> HostConfig:
+    def _host(self, holder: str) -> HostConfig:
         settings = self.settings
-        options = DockerOptions.model_validate(dict(self.order.options))
         return HostConfig(
             version=_API,
             mounts=self._mounts(),
+            volumes_from=[holder],
             network_mode=settings.network,
             extra_hosts=settings.hosts or None,
             restart_policy={"Name": "no"},
@@ -98,18 +137,15 @@ class Container:
             mem_limit=self.share.memory or None,
             memswap_limit=self.share.memory or None,
             pids_limit=settings.pids,
-            shm_size=options.shm and int(options.shm),
+            shm_size=self._options.shm and int(self._options.shm),
             devices=[device for gpu in self._gpus for device in gpu.devices] or None,
             device_requests=self._requests(),
             log_config=LogConfig(type="json-file", config=_LOG),
         )
 
     def _mounts(self) -> list[Mount]:
-        volumes = [Mount(place, None, labels=of_backend(self.means)) for place in self.places.paths]
-        if self.settings.pilot == "mount":
-            file = str(self.order.launch.file.resolve())
-            volumes.append(Mount(PILOT, file, type="bind", read_only=True))
-        return volumes
+        file = str(self.order.launch.file.resolve())
+        return [Mount(PILOT, file, type="bind", read_only=True)] if self.settings.pilot == "mount" else []
 
     @property
     def _gpus(self) -> Sequence[Gpu]:
@@ -118,22 +154,3 @@ class Container:
     def _requests(self) -> list[Mapping[str, object]] | None:
         ids = [gpu.id for gpu in self._gpus if not gpu.devices]
         return [DeviceRequest(driver="nvidia", device_ids=ids, capabilities=[["gpu"]])] if ids else None
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Folders that the user of the container may write to. A fresh volume is root's: it has to be handed over."""
-
-    paths: tuple[str, ...]
-    uid: int
-    gid: int
-
-    def archive(self, path: str) -> bytes:
-        """Return what makes the volume at *path* the user's, when it is unpacked there."""
-        into = io.BytesIO()
-        with tarfile.open(fileobj=into, mode="w") as archive:
-            info = tarfile.TarInfo("./")
-            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if path == _TEMPORARY else 0o700
-            info.uid, info.gid = self.uid, self.gid
-            archive.addfile(info)
-        return into.getvalue()

@@ -20,6 +20,9 @@ _LINES = 5
 _MOST = 500
 """Lines and characters of a container's own words that are passed on."""
 
+_NOTED = 0.5
+"""Seconds within which an engine notes that it sent a signal: it may be after the end that came of it."""
+
 
 class Endings:
     """Tells them."""
@@ -65,6 +68,7 @@ class Endings:
 def _kills(client: docker.APIClient, killed: Sequence[Ended]) -> set[str]:
     wanted = {"type": "container", "event": "kill", "container": [one.id for one in killed]}
     since, until = min(_seconds(one.created) for one in killed), max(_seconds(one.finished) for one in killed)
+    until += _NOTED
     return {str(event["Actor"]["ID"]) for event in client.events(f"{since:.6f}", f"{until:.6f}", wanted, decode=True)}
 
 

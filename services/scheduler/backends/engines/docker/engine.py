@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Any, ClassVar
 
-import docker
-from pydantic import BaseModel, ValidationError
+from docker.types import ContainerConfig
+from pydantic import BaseModel
 
 from contracts.errors import ConflictError, InvalidError, RefusedError, ShunterError, UnavailableError
 from services.scheduler.backends.base import Capability, Capacity
@@ -51,7 +50,7 @@ class DockerEngine(Engine):
         self._starting: set[str] = set()
         self._room = asyncio.Lock()
         self._machine: Machine | None = None
-        self._swept = monotonic()
+        self._swept = -_SWEEP
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -70,10 +69,11 @@ class DockerEngine(Engine):
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:
         """List all containers of ours; those that ended since are asked how."""
         node = (await self._ask_machine()).name
-        found = await self._list(of_backend(self.means))
+        listed = await self._list(of_backend(self.means))
+        found = [one for one in listed if not one.holds]
+        await self._clear(listed)
         await self._stops.press_on(found)
         await self._go_on(found, {native.name for native in known})
-        await self._sweep()
         ended = await self._endings.of([one for one in found if one.state is NativeState.ENDED], node)
         return {one.name: ended.get(one.id) or one.seen(node) for one in found}
 
@@ -101,8 +101,6 @@ class DockerEngine(Engine):
             return Started(native_id=await self._find_or_make(order, room))
         except ShunterError as error:
             return Started(error=error)
-        except ValidationError as error:
-            return Started(error=InvalidError.of("placement.options.docker", str(error)))
         finally:
             self._starting.discard(order.name)
 
@@ -123,18 +121,31 @@ class DockerEngine(Engine):
             raise
 
     async def _make(self, container: Container) -> str:
+        container.check()
         await self._pulls.have(container.image)
-        config, name = container.config(), container.order.name
-        made = await self._link.call(lambda client: client.create_container_from_config(config, name))
-        native_id = str(made["Id"])
+        holder = await self._hold(container)
         try:
-            for path in container.places.paths:
-                await self._link.call(partial(_hand_over, native_id, path, container.places.archive(path)))
-        except ShunterError:
-            await self._remove(native_id)
+            made = await self._create(container.config(holder), container.order.name)
+        except BaseException:
+            await self._remove(holder)
             raise
-        await self._run(native_id, container.image)
-        return native_id
+        await self._remove(holder, volumes=False)
+        await self._run(made, container.image)
+        return made
+
+    async def _hold(self, container: Container) -> str:
+        holder = await self._create(container.holder(), None)
+        try:
+            archive = container.archive()
+            await self._link.call(lambda client: client.put_archive(holder, "/", archive))
+        except BaseException:
+            await self._remove(holder)
+            raise
+        return holder
+
+    async def _create(self, config: ContainerConfig, name: str | None) -> str:
+        made = await self._link.call(lambda client: client.create_container_from_config(config, name))
+        return str(made["Id"])
 
     async def _run(self, native_id: str, image: str) -> None:
         """Start what was made. What the engine cannot start is removed; of what nobody knows, the next look sees."""
@@ -175,9 +186,9 @@ class DockerEngine(Engine):
         ours = found is not None and are_ours(found["Config"]["Labels"] or {}, self.means, native.name)
         return str(found["Id"]) if found is not None and ours else None
 
-    async def _remove(self, native_id: str) -> None:
+    async def _remove(self, native_id: str, *, volumes: bool = True) -> None:
         try:
-            await self._link.call(lambda client: client.remove_container(native_id, v=True, force=True))
+            await self._link.call(lambda client: client.remove_container(native_id, v=volumes, force=True))
         except RefusedError as error:
             if status_of(error.__cause__) not in {GONE, BUSY}:  # being removed already
                 raise
@@ -194,12 +205,12 @@ class DockerEngine(Engine):
             self._machine = Machine(str(info["Name"]), int(info["NCPU"]), int(info["MemTotal"]))
         return self._machine
 
-    async def _sweep(self) -> None:
-        """Remove volumes that outlived their containers. Those of containers being made are not touched."""
+    async def _clear(self, listed: Collection[Glance]) -> None:
+        """Remove what one of us that died left half made, and volumes that outlived their containers."""
+        for one in listed:
+            if one.holds and one.holds not in self._starting:
+                # One that is made already may have its volumes.
+                await self._remove(one.id, volumes=False)
         if monotonic() - self._swept > _SWEEP:
             self._swept = monotonic()
             await self._link.call(lambda client: client.prune_volumes(asked(of_backend(self.means))))
-
-
-def _hand_over(native_id: str, path: str, archive: bytes, client: docker.APIClient) -> None:
-    client.put_archive(native_id, path, archive)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from services.scheduler.backends.engines.base import EngineMeans, Order
 
-__all__ = ["NAME", "Share", "are_ours", "asked", "labels_of", "of_backend", "share_of"]
+__all__ = ["HOLDS", "NAME", "Share", "are_ours", "asked", "labels_of", "of_backend", "share_of"]
 
 NAME = "shunter.name"
+HOLDS = "shunter.holds"
+"""The native job for which something is made ready."""
 _SITE = "shunter.site"
 _BACKEND = "shunter.backend"
 _CPUS = "shunter.cpus"

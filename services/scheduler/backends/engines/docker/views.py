@@ -9,7 +9,7 @@ from typing import Any
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
-from .labels import NAME
+from .labels import HOLDS, NAME
 
 __all__ = ["Ended", "Glance", "ended_of", "glance_of"]
 
@@ -40,6 +40,8 @@ class Glance:
     labels: Mapping[str, str]
     said: str
     """Such as `Up 2 minutes (Paused)`."""
+    holds: str = ""
+    """The native job whose volumes it makes ready; nothing if it is one itself."""
 
     def seen(self, node: str) -> Seen:
         """Return it as the keeper reads it, unless it has ended."""
@@ -86,14 +88,14 @@ class Ended:
 def glance_of(listed: Mapping[str, Any]) -> Glance:
     """Read one entry of the list of containers."""
     labels = listed.get("Labels") or {}
-    state = _STATES.get(str(listed.get("State", "")).lower(), NativeState.RUNNING)
     return Glance(
-        str(listed["Id"]),
-        labels.get(NAME, ""),
-        str(listed.get("Image", "")),
-        state,
-        labels,
-        str(listed.get("Status", "")),
+        id=str(listed["Id"]),
+        name=labels.get(NAME, ""),
+        image=str(listed.get("Image", "")),
+        state=_STATES.get(str(listed.get("State", "")).lower(), NativeState.RUNNING),
+        labels=labels,
+        said=str(listed.get("Status", "")),
+        holds=labels.get(HOLDS, ""),
     )
 
 
