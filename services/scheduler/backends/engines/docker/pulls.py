@@ -23,6 +23,9 @@ _WAIT = 1.0
 _HOLDS = 30.0
 """Seconds for which the outcome of a pull stands."""
 
+_NOBODY = {"username": "nobody", "password": "nobody"}
+"""A registry that wants to know who asks says no to somebody; about one without a name the engine says only: failed."""
+
 
 class Pulls:
     """The images of one engine."""
@@ -101,7 +104,7 @@ def _pull(client: docker.APIClient, image: str, settings: DockerSettings) -> str
 def _is_refused(client: docker.APIClient, image: str, settings: DockerSettings) -> bool:
     """Say whether its registry answers no. A pull does not tell that from a registry that is away."""
     try:
-        client.inspect_distribution(image, auth_config=_login(image, settings))
+        client.inspect_distribution(image, auth_config=_login(image, settings) or _NOBODY)
     except APIError as error:
         return 400 <= (status_of(error) or 0) < 500
     return False
