@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contracts.errors import ConflictError, InvalidError, RefusedError, UnavailableError
+from contracts.errors import InvalidError, RefusedError, UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import Native, NativeState
+from services.scheduler.backends.engines.docker.container import running
 from tests.support.docker_engine import Dockerd, needs_docker
 from tests.support.docker_images import BUSYBOX, EMPTY, PYTHON
 from tests.support.docker_orders import Site, run_site
@@ -48,14 +50,26 @@ async def test_started_twice_is_one_container(site: Site) -> None:
     assert len(await site.engine.look([])) == 1
 
 
-async def test_what_was_made_but_not_started_goes_on(site: Site) -> None:
-    native = await site.start("sleep 0")
-    await site.until(native)
-    await site.engine.remove([native])
-    with site.server.client() as client:
-        labels = {"shunter.site": site.word, "shunter.backend": "docks", "shunter.name": native.name}
-        made = client.create_container(BUSYBOX, ["true"], name=native.name, labels=labels)
-    assert (await site.until(Native(native.name, ""))).native_id == made["Id"]
+@pytest.mark.parametrize("died_after", ["set aside", "made"])
+async def test_what_was_half_started_goes_on_once(docker_engine: Dockerd, tmp_path: Path, died_after: str) -> None:
+    async with run_site(docker_engine, tmp_path, cpus=1) as site:
+        first = await site.start(_SLEEPS, cpus=1)
+        native = await site.start("echo once", cpus=1)
+        assert (await site.engine.look([]))[native.name].state is NativeState.WAITING
+        with docker_engine.client() as client:
+            waits = client.inspect_container(native.name)
+            client.rename(waits["Id"], f"{native.name}.waits")
+            if died_after == "made":
+                client.create_container_from_config(running(waits, (), site.settings), native.name)
+        again = site.order("echo twice", cpus=1)
+        (started,) = await site.engine.start([replace(again, name=native.name)])
+        assert started.error is None
+        await site.engine.remove([first])
+        await site.until(native)
+        assert site.logs(native) == "once\n"
+        assert len(await site.engine.look([])) == 1
+        await site.engine.remove([native])
+        assert site.left() == []
 
 
 async def test_a_container_of_somebody_else_is_left_alone(site: Site) -> None:
@@ -64,7 +78,8 @@ async def test_a_container_of_somebody_else_is_left_alone(site: Site) -> None:
         foreign = client.create_container(BUSYBOX, ["sleep", "600"], name=order.name)
         try:
             (started,) = await site.engine.start([order])
-            assert isinstance(started.error, ConflictError)
+            assert isinstance(started.error, RefusedError)
+            assert "in use" in started.error.detail
             assert await site.engine.look([]) == {}
             await site.engine.stop([Native(order.name, "")])
             await site.engine.remove([Native(order.name, "")])
@@ -166,40 +181,48 @@ async def test_gpus_are_given_to_one_at_a_time(docker_engine: Dockerd, tmp_path:
     async with run_site(docker_engine, tmp_path, gpus=gpus) as site:
         script = "ls /dev | grep nvidia; echo $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES; sleep 600"
         first = await site.start(script, gpus=1, gpu_model="a100")
-        second = await site.start(script, gpus=1)
-        assert isinstance(await site.refusal(gpus=1), UnavailableError)
-        assert isinstance(await site.refusal(gpus=3), InvalidError)
-        assert isinstance(await site.refusal(gpus=1, gpu_model="h100"), InvalidError)
-        assert isinstance(await site.refusal(gpus=1, gpu_memory=2**40), InvalidError)
+        second = await site.start(script, gpus=1, gpu_memory=2**30)
+        third = await site.start("ls /dev | grep nvidia", gpus=1)
+        for never in ({"gpus": 3}, {"gpus": 1, "gpu_model": "h100"}, {"gpus": 1, "gpu_memory": 2**40}):
+            error = await site.refusal(**never)
+            assert isinstance(error, InvalidError)
+            assert error.errors[0].field == "resources.gpus"
         capacity = await site.engine.capacity()
-        assert (capacity.gpus, capacity.gpus_free, capacity.gpu_models, capacity.running) == (2, 0, ("A100",), 2)
+        assert (capacity.gpus, capacity.gpus_free, capacity.gpu_models) == (2, 0, ("A100",))
+        assert (capacity.running, capacity.queued) == (2, 1)
+        seen = await site.engine.look([])
+        assert (seen[third.name].state, seen[third.name].reason) == (
+            NativeState.WAITING,
+            "it waits for room on its machine",
+        )
         while "void" not in site.logs(second):
             await site.engine.look([])
         assert [site.logs(one).split() for one in (first, second)] == [
             ["nvidia0", "0", "void"],
             ["nvidia1", "0", "void"],
         ]
-        await site.engine.remove([first])
-        _, said = await site.run("ls /dev | grep nvidia", gpus=1)
-        assert said == "nvidia0\n"
+        await site.engine.remove([second])
+        await site.until(third)
+        assert site.logs(third) == "nvidia1\n"
 
 
-async def test_a_full_machine_takes_no_more(docker_engine: Dockerd, tmp_path: Path) -> None:
+async def test_what_does_not_fit_waits_and_nothing_small_goes_before_it(docker_engine: Dockerd, tmp_path: Path) -> None:
     async with run_site(docker_engine, tmp_path, cpus=1, total_memory="512MiB") as site:
-        before = (await site.engine.capacity()).cpus_free
-        native = await site.start(_SLEEPS, cpus=before - 0.2, memory=2**28)
+        native = await site.start(_SLEEPS, cpus=0.6, memory=2**28)
         capacity = await site.engine.capacity()
         assert (capacity.cpus, capacity.memory, capacity.memory_free) == (1.0, 2**29, 2**28)
-        assert capacity.cpus_free == pytest.approx(0.2)
-        error = await site.refusal(cpus=0.5)
-        assert isinstance(error, UnavailableError)
-        assert error.detail == "its machine is full: 0.2 CPUs are free, and 0.5 are wanted"
-        assert isinstance(await site.refusal(memory=2**29), UnavailableError)
-        assert isinstance(await site.refusal(cpus=3), InvalidError)
-        assert isinstance(await site.refusal(memory=2**40), InvalidError)
-        assert isinstance(await site.refusal(nodes=2), InvalidError)
+        assert capacity.cpus_free == pytest.approx(0.4)
+        large = await site.start("echo large", cpus=0.9)
+        small, urgent = await site.start("echo small", cpus=0.3), await site.start("echo urgent", cpus=0.3, priority=5)
+        assert (await site.until(urgent)).exit_code == 0
+        waiting = {one.name for one in (await site.engine.look([])).values() if one.state is NativeState.WAITING}
+        assert waiting == {large.name, small.name}
+        for never in ({"cpus": 3}, {"memory": 2**40}, {"nodes": 2}, {"cpus": 0.5, "processes": 3}):
+            assert isinstance(await site.refusal(**never), InvalidError)
+        await site.engine.stop([small])
+        assert small.name not in await site.engine.look([])
         await site.engine.remove([native])
-        await site.start(cpus=0.5)
+        assert (await site.until(large)).exit_code == 0
 
 
 async def test_images_that_cannot_run_a_job_are_refused_in_the_engines_words(site: Site) -> None:

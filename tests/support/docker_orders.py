@@ -75,7 +75,7 @@ class Site:
     def logs(self, native: Native) -> str:
         """Return what was said in it."""
         with self.server.client() as client:
-            return str(client.logs(native.native_id).decode())
+            return str(client.logs(native.name).decode())
 
     def left(self) -> list[str]:
         """Return what is there of this backend."""

@@ -1,49 +1,56 @@
-"""The labels of our containers: by them they are found, told from those of others, and counted."""
+"""The labels of our containers: by them they are found, told from those of others, counted, and put in order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from services.scheduler.backends.engines.base import EngineMeans, Order
 
-__all__ = ["HOLDS", "NAME", "Share", "are_ours", "asked", "labels_of", "of_backend", "share_of"]
+from .room import Wants
+
+__all__ = [
+    "GPUS",
+    "NAME",
+    "RUNS",
+    "STAGE",
+    "WAITS",
+    "are_ours",
+    "asked",
+    "gpus_of",
+    "labels_of",
+    "of_backend",
+    "priority_of",
+    "wants_of",
+]
 
 NAME = "shunter.name"
-HOLDS = "shunter.holds"
-"""The native job for which something is made ready."""
+STAGE = "shunter.stage"
+WAITS, RUNS = "waits", "runs"
+"""A container waits as one that is never started; another one with its volumes runs."""
+GPUS = "shunter.gpus"
+"""Which it has."""
+_PRIORITY = "shunter.priority"
 _SITE = "shunter.site"
 _BACKEND = "shunter.backend"
-_CPUS = "shunter.cpus"
-_MEMORY = "shunter.memory"
-_GPUS = "shunter.gpus"
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one container may have of its machine."""
-
-    cpus: float
-    memory: int
-    gpus: tuple[str, ...] = ()
+_WANTS = "shunter.wants."
 
 
 def of_backend(means: EngineMeans) -> dict[str, str]:
-    """Return the labels that all containers of a backend have."""
+    """Return the labels that everything of a backend has."""
     return {_SITE: means.site, _BACKEND: means.backend}
 
 
-def labels_of(means: EngineMeans, order: Order, share: Share) -> dict[str, str]:
-    """Return the labels of one container."""
+def labels_of(means: EngineMeans, order: Order, wants: Wants) -> dict[str, str]:
+    """Return the labels of a container that waits."""
     return {
         **of_backend(means),
         NAME: order.name,
+        STAGE: WAITS,
         "shunter.owner": order.owner,
         "shunter.project": order.project or "",
         "shunter.title": order.title,
-        _CPUS: f"{share.cpus:g}",
-        _MEMORY: str(share.memory),
-        _GPUS: " ".join(share.gpus),
+        _PRIORITY: str(order.priority),
+        **{f"{_WANTS}{key}": value for key, value in wants.texts().items()},
     }
 
 
@@ -52,14 +59,25 @@ def are_ours(labels: Mapping[str, str], means: EngineMeans, name: str) -> bool:
     return labels.get(NAME) == name and of_backend(means).items() <= labels.items()
 
 
-def share_of(labels: Mapping[str, str]) -> Share | None:
-    """Return what a container takes of its machine, if it is one of any Shunter's."""
-    try:
-        return Share(float(labels[_CPUS]), int(labels[_MEMORY]), tuple(labels[_GPUS].split()))
-    except (KeyError, ValueError):
-        return None
+def wants_of(labels: Mapping[str, str]) -> Wants:
+    """Return what a container of any Shunter wants of its machine; nothing if it does not say."""
+    texts = {key.removeprefix(_WANTS): value for key, value in labels.items() if key.startswith(_WANTS)}
+    return Wants.read(texts)
+
+
+def gpus_of(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the GPUs that a container has."""
+    return tuple(labels.get(GPUS, "").split())
 
 
 def asked(labels: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the filter of a question for what has *labels*."""
-    return {"label": [f"{key}={value}" for key, value in labels.items()]}
+    """Return the filter of a question for what has *labels*; an empty one may have any value."""
+    return {"label": [f"{key}={value}" if value else key for key, value in labels.items()]}
+
+
+def priority_of(labels: Mapping[str, str]) -> int:
+    """Return the priority of a container among those that wait."""
+    try:
+        return int(labels.get(_PRIORITY, 0))
+    except ValueError:
+        return 0

@@ -26,11 +26,11 @@ class Stops:
         self._grace = grace
         self._told: dict[str, float] = {}
 
-    async def stop(self, ids: Collection[str]) -> None:
+    async def stop(self, found: Collection[Glance]) -> None:
         """Tell them to end, each once; what was not begun is removed."""
-        fresh = [native_id for native_id in ids if native_id not in self._told]
-        await asyncio.gather(*(self._link.call(partial(_tell, each)) for each in fresh))
-        self._told |= dict.fromkeys(fresh, monotonic())
+        fresh = [one for one in found if one.id not in self._told and one.state is not NativeState.ENDED]
+        await asyncio.gather(*(self._link.call(partial(_tell, one)) for one in fresh))
+        self._told |= dict.fromkeys((one.id for one in fresh), monotonic())
 
     async def press_on(self, found: Collection[Glance]) -> None:
         """Kill those whose grace is over, and forget those that are gone."""
@@ -40,13 +40,12 @@ class Stops:
         await asyncio.gather(*(self._link.call(partial(_kill, each)) for each in late))
 
 
-def _tell(native_id: str, client: docker.APIClient) -> None:
-    if _signal(client, native_id, "SIGTERM"):
+def _tell(one: Glance, client: docker.APIClient) -> None:
+    if one.state is NativeState.RUNNING:
+        _signal(client, one.id, "SIGTERM")
         return
     try:
-        # Without force: only what does not run can be removed, and what has ended stays until it was looked at.
-        if client.inspect_container(native_id)["State"]["Status"] == "created":
-            client.remove_container(native_id, v=True)
+        client.remove_container(one.id, v=True)
     except APIError as error:
         if status_of(error) not in {GONE, BUSY}:
             raise
@@ -56,12 +55,10 @@ def _kill(native_id: str, client: docker.APIClient) -> None:
     _signal(client, native_id, "SIGKILL")
 
 
-def _signal(client: docker.APIClient, native_id: str, name: str) -> bool:
-    """Send a signal; says whether there was anything to send it to."""
+def _signal(client: docker.APIClient, native_id: str, name: str) -> None:
+    """Send a signal, if there is still something to send it to."""
     try:
         client.kill(native_id, name)
     except APIError as error:
         if status_of(error) not in {GONE, BUSY}:
             raise
-        return False
-    return True

@@ -9,7 +9,8 @@ from typing import Any
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
-from .labels import HOLDS, NAME
+from .labels import NAME, RUNS, STAGE, priority_of, wants_of
+from .room import Wants
 
 __all__ = ["Ended", "Glance", "ended_of", "glance_of"]
 
@@ -37,15 +38,30 @@ class Glance:
     name: str
     image: str
     state: NativeState
+    created: int
     labels: Mapping[str, str]
     said: str
     """Such as `Up 2 minutes (Paused)`."""
-    holds: str = ""
-    """The native job whose volumes it makes ready; nothing if it is one itself."""
+
+    @property
+    def runs(self) -> bool:
+        """Say whether it is one that runs, or has run; else it waits, and never does itself."""
+        return self.labels.get(STAGE) == RUNS
+
+    @property
+    def wants(self) -> Wants:
+        """Return what it wants of its machine."""
+        return wants_of(self.labels)
+
+    @property
+    def priority(self) -> int:
+        """Return its priority among those that wait."""
+        return priority_of(self.labels)
 
     def seen(self, node: str) -> Seen:
         """Return it as the keeper reads it, unless it has ended."""
-        return Seen(self.name, self.id, self.state, reason=self.said, node=node)
+        reason = self.said if self.runs else "it waits for room on its machine"
+        return Seen(self.name, self.id, self.state, reason=reason, node=node if self.runs else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +109,9 @@ def glance_of(listed: Mapping[str, Any]) -> Glance:
         name=labels.get(NAME, ""),
         image=str(listed.get("Image", "")),
         state=_STATES.get(str(listed.get("State", "")).lower(), NativeState.RUNNING),
+        created=int(listed.get("Created", 0)),
         labels=labels,
         said=str(listed.get("Status", "")),
-        holds=labels.get(HOLDS, ""),
     )
 
 
