@@ -15,8 +15,9 @@ from services.scheduler.backends.engines.docker.settings import DockerSettings
 
 from .docker_engine import Dockerd
 from .docker_images import BUSYBOX
+from .engine_stand import EngineStand
 
-__all__ = ["Site", "run_site"]
+__all__ = ["Site", "docker_stand", "run_site"]
 
 
 class Site:
@@ -101,3 +102,11 @@ async def run_site(server: Dockerd, folder: Path, **settings: Any) -> AsyncItera
         yield site
     finally:
         await site.clean()
+
+
+def docker_stand(server: Dockerd) -> EngineStand:
+    """Return what the contract of engines needs."""
+    said = {"url": server.url, "network": "host", "image": BUSYBOX, "pull": "never", "grace": 2}
+    settings = DockerSettings.model_validate(said)
+    # However few cores the machine has, all that a test starts is to run.
+    return EngineStand(lambda means: DockerEngine(settings, means), order={"cpus": 0.1})
