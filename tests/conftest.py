@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from services.chassis.settings import NatsSettings
 from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
+from tests.support.docker_engine import Dockerd, dockerd_or_skip
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
 
 
@@ -51,3 +52,10 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster
         pytest.skip(missing_ray())
     with shared_ray(tmp_path_factory.getbasetemp()) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[Dockerd]:
+    """One container engine for all tests of a process; each uses names and labels of its own."""
+    with dockerd_or_skip() as engine:
+        yield engine

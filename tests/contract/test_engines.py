@@ -18,6 +18,8 @@ from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
 from services.scheduler.backends.engines.ray.engine import RayEngine
 from services.scheduler.backends.engines.ray.settings import RaySettings
+from tests.support.docker_engine import dockerd_or_skip
+from tests.support.docker_orders import docker_stand
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.process_engine import ProcessEngine
@@ -50,7 +52,11 @@ async def _ray(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make, patience=60.0, too_large={"gpus": 1, "gpu_model": "none such"})
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray}
+async def _docker(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    return docker_stand(stack.enter_context(dockerd_or_skip()))
+
+
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray, "docker": _docker}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
