@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 from contracts.errors import ShunterError, UnavailableError
-from services.chassis.bus import Bus
-from services.chassis.unit import UnitOfWork
+from services.scheduler.natives.cluster import Cluster, Means
 from services.scheduler.settings import BackendSettings
 
 from .base import Backend, Capacity
+from .cluster import ClusterBackend
 from .local import LocalBackend
 from .pull import PullBackend
 
@@ -47,6 +47,11 @@ class Backends:
     def names(self) -> list[str]:
         """Return all names."""
         return list(self._backends)
+
+    @property
+    def clusters(self) -> list[ClusterBackend]:
+        """Return those that have a keeper."""
+        return [backend for backend in self._backends.values() if isinstance(backend, ClusterBackend)]
 
     def require(self, name: str) -> Backend:
         """Return a backend that was configured when the work was placed."""
@@ -91,12 +96,14 @@ class Backends:
             self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
 
 
-def make_backends(settings: Iterable[BackendSettings], bus: Bus, unit: UnitOfWork) -> Backends:
+def make_backends(settings: Iterable[BackendSettings], means: Means) -> Backends:
     """Make the backends that the site configured."""
-    return Backends(_make(item, bus, unit) for item in settings)
+    return Backends(_make(item, means) for item in settings)
 
 
-def _make(settings: BackendSettings, bus: Bus, unit: UnitOfWork) -> Backend:
+def _make(settings: BackendSettings, means: Means) -> Backend:
+    if settings.is_cluster:
+        return ClusterBackend(Cluster(settings, means))
     if settings.kind == "pull":
-        return PullBackend(name=settings.name, settings=settings.pull, unit=unit, bus=bus)
-    return LocalBackend(name=settings.name, bus=bus)
+        return PullBackend(name=settings.name, settings=settings.pull, unit=means.unit, bus=means.bus)
+    return LocalBackend(name=settings.name, bus=means.bus)
