@@ -18,6 +18,7 @@ from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
+from tests.support.kubernetes_stand import real_cluster, simulated_cluster
 from tests.support.process_engine import ProcessEngine
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
@@ -36,7 +37,20 @@ async def _processes(_stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make)
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes}
+async def _kubernetes(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    return (await simulated_cluster(stack, folder)).stand()
+
+
+async def _real_kubernetes(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    return (await real_cluster(stack)).stand()
+
+
+ENGINES: dict[str, Make] = {
+    "memory": _memory,
+    "processes": _processes,
+    "kubernetes": _kubernetes,
+    "kubernetes-real": _real_kubernetes,
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

@@ -56,6 +56,7 @@ class Controllers:
         for pod in self._store.of("pods"):
             if not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
                 self._place(pod)
+        self._measure()
         self._taints()
         self._collect()
 
@@ -133,16 +134,24 @@ class Controllers:
         asked = _requests(spec)
         for quota in self._store.of("resourcequotas", namespace):
             hard = {key: quantity(value) for key, value in quota["spec"]["hard"].items()}
-            used: Counter[str] = Counter()
-            for pod in self._store.of("pods", namespace):
-                if pod["status"]["phase"] in {"Pending", "Running"}:
-                    used.update({f"requests.{key}": value for key, value in _requests(pod["spec"]).items()})
-            quota["status"] = {"hard": quota["spec"]["hard"], "used": {key: str(used[key]) for key in hard}}
+            used = self._used(namespace)
             for key, amount in asked.items():
                 word = f"requests.{key}"
                 if word in hard and used[word] + amount > hard[word]:
                     return f"exceeded quota: {quota['metadata']['name']}, requested: {word}={amount:g}"
         return ""
+
+    def _used(self, namespace: str) -> Counter[str]:
+        used: Counter[str] = Counter({"count/jobs.batch": len(self._store.of("jobs", namespace))})
+        for pod in self._store.of("pods", namespace):
+            if _holds_room(pod):
+                used.update({f"requests.{key}": value for key, value in _requests(pod["spec"]).items()})
+        return used
+
+    def _measure(self) -> None:
+        for quota in self._store.of("resourcequotas"):
+            hard, used = quota["spec"]["hard"], self._used(quota["metadata"]["namespace"])
+            quota["status"] = {"hard": hard, "used": {key: str(used[key]) for key in hard}}
 
     def _note(self, job: Obj, message: str) -> None:
         name = f"{job['metadata']['name']}.quota"

@@ -41,7 +41,8 @@ class Kubelet:
         """Begin what was placed, and let go of what never ran."""
         for pod in self._store.of("pods"):
             uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName", "")
-            if uid in self._running or node in self.dead:
+            running = self._running.get(uid)
+            if node in self.dead or (running and not running.done()):
                 continue
             if pod["metadata"].get("deletionTimestamp"):
                 self._release(pod)

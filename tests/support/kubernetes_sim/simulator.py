@@ -1,4 +1,4 @@
-"""A Kubernetes cluster in this process: an API server on loopback, controllers, and nodes that run what they are given."""
+"""A Kubernetes cluster in this process: an API server on loopback, controllers, nodes that run what they are given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from .kubelet import Kubelet
 from .rights import Rights
 from .store import Obj, Store
 
-__all__ = ["IMAGE", "Simulator", "run_simulator"]
+__all__ = ["ADMIN", "IMAGE", "Simulator", "run_simulator"]
+
+ADMIN = "token-of-an-admin"
+"""Whose every request is granted."""
 
 IMAGE = "docker.io/library/python:3.12-slim"
 _STEP = 0.02
@@ -38,13 +41,18 @@ class Simulator:
         """Have this token be the only one that is good, and write it where its owner finds it."""
         self.api.tokens.clear()
         self.api.tokens.add(token)
-        _write_kubeconfig(self.kubeconfig, _server(self.kubeconfig), token)
+        self.write_kubeconfig(self.kubeconfig.name, token)
+
+    def write_kubeconfig(self, name: str, token: str) -> Path:
+        """Write how somebody reaches it, and return where."""
+        path = self.kubeconfig.with_name(name)
+        _write_kubeconfig(path, _server(self.kubeconfig), token)
+        return path
 
     def pods_of(self, job: str) -> list[Obj]:
         """Return the pods of a Job."""
-        return [
-            pod for pod in self.store.of("pods") if pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == job
-        ]
+        label = "batch.kubernetes.io/job-name"
+        return [pod for pod in self.store.of("pods") if pod["metadata"]["labels"].get(label) == job]
 
     def evict(self, job: str, reason: str = "EvictionByEvictionAPI") -> None:
         """Push the pods of a Job out."""
@@ -93,7 +101,7 @@ async def run_simulator(
     """Run a cluster of two nodes, one with two GPUs."""
     store = Store()
     given = rights or Rights()
-    api = Api(store, given, {"first-token"})
+    api = Api(store, given, {"first-token"}, ADMIN)
     images = {IMAGE}
     kubelet = Kubelet(store, folder / "pods", images)
     store.add("nodes", _node("n1", 0, {}))

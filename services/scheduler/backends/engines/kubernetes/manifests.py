@@ -128,6 +128,8 @@ class Manifests:
         own = {"SHUNTER_PILOT_WORK": str(_WORK)}
         if self.pilot:
             own["SHUNTER_PILOT_FILE"] = str(_PILOT / _PILOT_KEY)
+        if order.files:
+            own["SHUNTER_PILOT_FILES"] = order.files
         return {
             "name": "pilot",
             "image": order.image or settings.image,

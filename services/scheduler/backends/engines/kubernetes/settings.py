@@ -111,7 +111,7 @@ class KubernetesSettings(_Strict):
     """Objects that are listed in one request."""
     at_once: int = Field(default=16, ge=1)
     """Requests at the same time."""
-    room_every: float = Field(default=10.0, gt=0)
+    room_every: float = Field(default=5.0, gt=0)
     """For how long what was counted of the nodes is believed."""
 
     @model_validator(mode="after")

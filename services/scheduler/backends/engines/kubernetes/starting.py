@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -43,6 +44,7 @@ class Starter:
         self._gpu_labels = gpu_labels
         self._pilots: dict[Path, tuple[float, PilotFile | None]] = {}
         self._laid: dict[tuple[str, str], float] = {}
+        self._laying = asyncio.Lock()
 
     async def start(self, order: Order) -> Job:
         """Start one, or find it started. An error leaves nothing behind, unless nobody knows what came of it."""
@@ -81,14 +83,14 @@ class Starter:
     async def _lay_pilot(self, made: Manifests) -> None:
         if made.pilot is None:
             return
-        place = (made.namespace, made.pilot.name)
-        if monotonic() - self._laid.get(place, -_BELIEVED) < _BELIEVED:
-            return
-        manifest = config_map(made.pilot, made.namespace, self._names.labels)
-        await self._make(
-            "patch", CONFIG_MAPS, made.namespace, lambda: self._cluster.apply(CONFIG_MAPS, made.namespace, manifest)
-        )
-        self._laid[place] = monotonic()
+        namespace, place = made.namespace, (made.namespace, made.pilot.name)
+        manifest = config_map(made.pilot, namespace, self._names.labels)
+        async with self._laying:
+            if monotonic() - self._laid.get(place, -_BELIEVED) > _BELIEVED:
+                await self._make(
+                    "patch", CONFIG_MAPS, namespace, lambda: self._cluster.apply(CONFIG_MAPS, namespace, manifest)
+                )
+                self._laid[place] = monotonic()
 
     async def _make_job(self, made: Manifests) -> Job:
         try:
