@@ -22,6 +22,7 @@ from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_orders import docker_stand
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
+from tests.support.kubernetes_stand import real_cluster, simulated_cluster
 from tests.support.process_engine import ProcessEngine
 from tests.support.ray_cluster import missing_ray, shared_ray
 
@@ -56,7 +57,22 @@ async def _docker(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return docker_stand(stack.enter_context(dockerd_or_skip()))
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray, "docker": _docker}
+async def _kubernetes(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    return (await simulated_cluster(stack, folder)).stand()
+
+
+async def _real_kubernetes(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    return (await real_cluster(stack)).stand()
+
+
+ENGINES: dict[str, Make] = {
+    "memory": _memory,
+    "processes": _processes,
+    "ray": _ray,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+    "kubernetes-real": _real_kubernetes,
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

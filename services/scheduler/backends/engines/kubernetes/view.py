@@ -1,0 +1,166 @@
+"""How all our native jobs stand, worked out anew only for those of which something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from contracts.states import Reason
+from services.scheduler.backends.engines.base import NativeState, Seen
+
+from .cluster import Cluster
+from .kinds import JOBS, PODS
+from .mirror import Mirror
+from .names import JOB_LABEL, QUEUE_LABEL, UID_LABEL, Address, Names
+from .notes import Notes
+from .records import Job, Pod
+from .states import is_impatient, stand
+
+__all__ = ["View"]
+
+_SILENT: Final = 2.0
+"""Seconds without a pod after which it is asked why."""
+
+
+class View:
+    """Follows our Jobs and their pods."""
+
+    def __init__(self, cluster: Cluster, names: Names, clock: Callable[[], float] = monotonic) -> None:
+        self._settings = names.settings
+        self._clock = clock
+        scope = names.watched
+        self._notes = Notes(cluster, scope)
+        self._job_mirror = Mirror(cluster, JOBS, Job, namespace=scope, labels=names.selector, changed=self._job_changed)
+        self._pod_mirror = Mirror(cluster, PODS, Pod, namespace=scope, labels=names.selector, changed=self._pod_changed)
+        self._jobs: dict[str, Job] = {}
+        self._pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
+        self._deleted: dict[str, Job] = {}
+        self._dismissed: set[str] = set()
+        self._dirty: set[str] = set()
+        self._impatient: set[str] = set()
+        self._silent: dict[str, float] = {}
+        self._since: dict[str, dict[str, float]] = {}
+        self._seen: dict[str, Seen] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin to follow."""
+        self._tasks = [asyncio.create_task(mirror.run()) for mirror in (self._job_mirror, self._pod_mirror)]
+
+    async def close(self) -> None:
+        """Follow no longer."""
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def look(self, known: Collection[str]) -> dict[str, Seen]:
+        """Say how all stand. What was deleted by others is told of as long as it is *known*."""
+        await self._job_mirror.fresh(self._settings.timeout)
+        await self._pod_mirror.fresh(self._settings.timeout)
+        await self._ask_why()
+        for name in self._deleted.keys() - set(known):
+            del self._deleted[name]
+            self._dirty.add(name)
+        dirty, self._dirty = self._dirty | self._impatient, set()
+        for name in dirty:
+            self._work_out(name)
+        return dict(self._seen)
+
+    def begun(self, job: Job) -> None:
+        """Take in a Job that was just made."""
+        self._dismissed.discard(job.metadata.uid)
+        self._job_mirror.put(job)
+
+    def dismissed(self, uid: str) -> None:
+        """Know that it is us who delete a Job."""
+        self._dismissed.add(uid)
+
+    async def address(self, name: str) -> Address | None:
+        """Return where a Job is."""
+        await self._job_mirror.fresh(self._settings.timeout)
+        job = self._jobs.get(name) or self._deleted.get(name)
+        return Address(job.metadata.namespace, job.metadata.uid) if job else None
+
+    def count(self, state: NativeState) -> int:
+        """Return how many stand so."""
+        return sum(seen.state is state for seen in self._seen.values())
+
+    def _job_changed(self, job: Job, gone: bool) -> None:
+        name, uid = job.metadata.name, job.metadata.uid
+        self._dirty.add(name)
+        if not gone:
+            self._jobs[name] = job
+            self._deleted.pop(name, None)
+            return
+        if name in self._jobs and self._jobs[name].metadata.uid == uid:
+            del self._jobs[name]
+        if uid in self._dismissed:
+            self._dismissed.discard(uid)
+        elif name not in self._jobs:
+            self._deleted[name] = job
+
+    def _pod_changed(self, pod: Pod, gone: bool) -> None:
+        name, uid = pod.metadata.labels.get(JOB_LABEL, ""), pod.metadata.uid
+        self._dirty.add(name)
+        if not gone:
+            self._pods[name][uid] = pod
+            return
+        self._since.pop(uid, None)
+        pods = self._pods[name]
+        pods.pop(uid, None)
+        if not pods:
+            del self._pods[name]
+
+    def _work_out(self, name: str) -> None:
+        job = self._jobs.get(name) or self._deleted.get(name)
+        self._impatient.discard(name)
+        if job is None:
+            self._seen.pop(name, None)
+            self._silent.pop(name, None)
+            return
+        uid = job.metadata.uid
+        pods = [pod for pod in self._pods.get(name, {}).values() if pod.metadata.labels.get(UID_LABEL) == uid]
+        if is_impatient(pods):
+            self._impatient.add(name)
+        seen = stand(job, pods, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
+        if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
+            seen = _taken_away(job)
+        if seen.state is NativeState.WAITING and not pods:
+            self._silent.setdefault(name, self._clock())
+        else:
+            self._silent.pop(name, None)
+        self._seen[name] = seen
+
+    def _note(self, job: Job) -> str:
+        queue = job.metadata.labels.get(QUEUE_LABEL)
+        parts = (f"queue {queue}" if queue else "", self._notes.of(job.metadata.uid))
+        return ": ".join(part for part in parts if part)
+
+    def _held(self, uid: str, word: str) -> float:
+        since = self._since.setdefault(uid, {})
+        return self._clock() - since.setdefault(word, self._clock())
+
+    async def _ask_why(self) -> None:
+        silent = [name for name, since in self._silent.items() if self._clock() - since >= _SILENT]
+        queued = any(QUEUE_LABEL in self._jobs[name].metadata.labels for name in silent if name in self._jobs)
+        if silent and await self._notes.ask(queued=queued):
+            self._dirty.update(silent)
+
+
+def _are_alive(pods: Collection[Pod]) -> bool:
+    return any(pod.status.phase not in {"Succeeded", "Failed"} for pod in pods)
+
+
+def _taken_away(job: Job) -> Seen:
+    return Seen(
+        name=job.metadata.name,
+        native_id=str(Address(job.metadata.namespace, job.metadata.uid)),
+        state=NativeState.ENDED,
+        reason="its Job was deleted on the cluster",
+        ending=Reason.CANCELED,
+    )

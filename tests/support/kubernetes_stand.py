@@ -1,0 +1,122 @@
+"""A Kubernetes cluster for tests: the simulated one, or a real one that `SHUNTER_TEST_KUBECONFIG` names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from services.scheduler.backends.engines.base import Engine, EngineMeans
+from services.scheduler.backends.engines.kubernetes.cluster import Cluster
+from services.scheduler.backends.engines.kubernetes.engine import KubernetesEngine
+from services.scheduler.backends.engines.kubernetes.kinds import NAMESPACES, PODS, QUOTAS, SECRETS, Kind
+from services.scheduler.backends.engines.kubernetes.names import JOB_LABEL
+from services.scheduler.backends.engines.kubernetes.records import Pod, Record
+from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
+from tests.support.engine_stand import EngineStand
+from tests.support.kubernetes_sim.rights import Rights
+from tests.support.kubernetes_sim.simulator import ADMIN, IMAGE, Simulator, run_simulator
+
+__all__ = ["RBAC", "KubernetesStand", "real_cluster", "simulated_cluster"]
+
+KUBECONFIG = "SHUNTER_TEST_KUBECONFIG"
+TEST_IMAGE = "SHUNTER_TEST_KUBERNETES_IMAGE"
+RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac.yaml"
+
+
+@dataclass
+class KubernetesStand:
+    """A cluster, with what an admin does to it."""
+
+    kubeconfig: Path
+    namespace: str
+    image: str
+    admin: Cluster
+    simulator: Simulator | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, means: EngineMeans) -> Engine:
+        """Return an engine on it."""
+        return KubernetesEngine(self.wanted(), means)
+
+    def wanted(self, **more: Any) -> KubernetesSettings:
+        """Return settings that lead to it, with short patience."""
+        usual: dict[str, Any] = {
+            "kubeconfig": self.kubeconfig,
+            "namespace": self.namespace,
+            "image": self.image,
+            "grace": 2,
+            "pull": 0 if self.simulator else 60,
+            "room_every": 0.1,
+        }
+        return KubernetesSettings.model_validate({**usual, **self.settings, **more})
+
+    def stand(self, **more: Any) -> EngineStand:
+        """Return it for the contract of engines."""
+        return EngineStand(
+            lambda means: KubernetesEngine(self.wanted(**more), means),
+            patience=20.0 if self.simulator else 120.0,
+            too_large={"gpus": 1, "gpu_model": "no such model"},
+        )
+
+    async def pods(self, job: str) -> list[Pod]:
+        """Return the pods of a Job."""
+        return (await self.admin.list(PODS, Pod, namespace=self.namespace, labels=f"{JOB_LABEL}={job}"))[0]
+
+    async def secrets(self) -> list[str]:
+        """Return the names of all secrets."""
+        found, _ = await self.admin.list(SECRETS, Record, namespace=self.namespace)
+        return [item.metadata.name for item in found]
+
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Delete an object, as somebody does who does not ask us."""
+        await self.admin.delete(kind, self.namespace, name, propagationPolicy="Background")
+
+    async def evict(self, job: str) -> None:
+        """Push the pods of a Job out, as a drain does."""
+        for pod in await self.pods(job):
+            meta = {"name": pod.metadata.name, "namespace": self.namespace}
+            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+            place = Kind(f"pods/{pod.metadata.name}/eviction")
+            await self.admin.create(place, self.namespace, eviction, Record)
+
+    async def limit(self, **hard: str) -> str:
+        """Set a quota, and return its name."""
+        name = f"quota-{uuid4().hex[:6]}"
+        meta = {"name": name, "namespace": self.namespace}
+        spec = {"hard": {key.replace("_", "."): value for key, value in hard.items()}}
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec}
+        await self.admin.create(QUOTAS, self.namespace, quota, Record)
+        return name
+
+
+async def simulated_cluster(
+    stack: AsyncExitStack, folder: Path, rights: Path | None = RBAC, **settings: Any
+) -> KubernetesStand:
+    """Return a simulated cluster, on which we have the rights of a manifest."""
+    given = Rights.read(rights) if rights else Rights()
+    simulator = await stack.enter_async_context(run_simulator(folder, rights=given))
+    admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN)))
+    stack.push_async_callback(admin.close)
+    return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator, settings)
+
+
+async def real_cluster(stack: AsyncExitStack, **settings: Any) -> KubernetesStand:
+    """Return the real cluster, with a namespace of the tests' own; the test is skipped where there is none."""
+    if not os.environ.get(KUBECONFIG):
+        pytest.skip(f"{KUBECONFIG} names no kubeconfig of a real cluster")
+    kubeconfig = Path(os.environ[KUBECONFIG])
+    image = os.environ.get(TEST_IMAGE, IMAGE)
+    namespace = f"shunter-test-{uuid4().hex[:6]}"
+    admin = Cluster(KubernetesSettings(kubeconfig=kubeconfig))
+    stack.push_async_callback(admin.close)
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    await admin.create(NAMESPACES, None, made, Record)
+    stack.push_async_callback(admin.delete, NAMESPACES, "", namespace)
+    return KubernetesStand(kubeconfig, namespace, image, admin, None, settings)
