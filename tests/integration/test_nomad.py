@@ -1,0 +1,111 @@
+"""What the Nomad engine promises, on the simulator and on a real server if there is one. Through Nomad's API alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from contracts.errors import RefusedError
+from contracts.states import Reason
+from services.scheduler.backends.engines.base import Native, NativeState
+from tests.support.nomad_site import ADDRESS, NomadSite, open_real, open_simulated
+
+_REAL = pytest.param("real", marks=pytest.mark.skipif(not ADDRESS, reason="SHUNTER_TEST_NOMAD_ADDR names no server"))
+
+
+@pytest_asyncio.fixture(params=["simulator", _REAL])
+async def nomad(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NomadSite]:
+    opened = open_real(tmp_path) if request.param == "real" else open_simulated(tmp_path)
+    async with opened as site:
+        yield site
+
+
+async def test_a_job_runs_and_its_exit_code_is_told(nomad: NomadSite) -> None:
+    native = await nomad.start(nomad.order('test "$SHUNTER_PILOT_NAME" = "' + nomad.site + '" || exit 7'))
+    seen = await nomad.ended(native)
+    assert (seen.ending, seen.exit_code) == (None, 7)
+    assert seen.node in {node["Name"] for node in await nomad.nodes()}
+
+
+async def test_a_job_that_is_started_twice_is_one(nomad: NomadSite) -> None:
+    order = nomad.order("sleep 60")
+    first = await nomad.start(order)
+    assert await nomad.start(order) == first
+    await nomad.running(first)
+    allocs = await nomad.ask("GET", "/v1/allocations", namespace="*")
+    assert len([alloc for alloc in allocs if alloc["JobID"] == order.name]) == 1
+
+
+async def test_a_stopped_job_has_time_for_its_last_words(nomad: NomadSite) -> None:
+    native = await nomad.start(nomad.order("trap 'exit 3' TERM; while :; do sleep 0.1; done"))
+    await nomad.running(native)
+    await nomad.engine.stop([native])
+    seen = await nomad.ended(native)
+    assert seen.ending is Reason.CANCELED
+
+
+async def test_a_job_for_a_device_that_is_taken_waits_and_says_why(nomad: NomadSite) -> None:
+    gpus = (await nomad.engine.capacity()).gpus
+    if not gpus:
+        pytest.skip("no node of this cluster has a GPU")
+    holding = await nomad.start(nomad.order("sleep 60", gpus=gpus))
+    await nomad.running(holding)
+    waiting = await nomad.start(nomad.order("exit 0", gpus=1))
+    seen = await nomad.until(waiting, lambda seen: "no devices match request" in seen.reason)
+    assert seen.state is NativeState.WAITING
+    await nomad.engine.stop([holding])
+    assert (await nomad.ended(waiting)).exit_code == 0
+
+
+async def test_a_job_that_waits_is_taken_out(nomad: NomadSite) -> None:
+    native = await nomad.start(nomad.order("exit 0", memory=2**40))
+    seen = await nomad.until(native, lambda seen: "memory" in seen.reason)
+    assert seen.state is NativeState.WAITING
+    await nomad.engine.stop([native])
+    assert (await nomad.ended(native)).ending is Reason.CANCELED
+    await nomad.engine.remove([native])
+    assert native.name not in await nomad.engine.look([native])
+
+
+async def test_what_nomad_finds_wrong_is_refused(nomad: NomadSite) -> None:
+    wrong = {"constraints": [{"attribute": "${attr.cpu.arch}", "operator": "regexp", "value": "("}]}
+    (started,) = await nomad.engine.start([nomad.order("exit 0", options=wrong)])
+    assert isinstance(started.error, RefusedError)
+    assert "compile" in started.error.detail
+
+
+async def test_a_namespace_that_is_not_there_is_named(nomad: NomadSite) -> None:
+    async with nomad.other(namespaces={"lab": "no-such-namespace"}) as engine:
+        (started,) = await engine.start([nomad.order("exit 0", project="lab")])
+    assert started.error is not None
+    assert "'no-such-namespace'" in started.error.detail
+
+
+async def test_a_collected_job_is_forgotten(nomad: NomadSite) -> None:
+    native = await nomad.start(nomad.order("exit 0"))
+    await nomad.ended(native)
+    await nomad.ask("PUT", "/v1/system/gc")
+    while native.name in await nomad.engine.look([native]):
+        pass
+
+
+async def test_what_is_gone_is_stopped_in_silence(nomad: NomadSite) -> None:
+    gone = [Native(f"{nomad.site}-gone", f"default/{nomad.site}-gone"), Native(f"{nomad.site}-never", "")]
+    await nomad.engine.stop(gone)
+    await nomad.engine.remove(gone)
+
+
+async def test_a_drained_node_interrupts(nomad: NomadSite) -> None:
+    native = await nomad.start(nomad.order("sleep 60"))
+    where = (await nomad.running(native)).node
+    (node,) = [each["ID"] for each in await nomad.nodes() if each["Name"] == where]
+    try:
+        await nomad.ask("POST", f"/v1/node/{node}/drain", {"DrainSpec": {"Deadline": -1}})
+        seen = await nomad.ended(native)
+    finally:
+        await nomad.ask("POST", f"/v1/node/{node}/drain", {"DrainSpec": None, "MarkEligible": True})
+    assert seen.ending is Reason.INTERRUPTED
+    assert "migrated" in seen.reason
