@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from contracts.errors import RefusedError
+from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import Native, NativeState
 from tests.support.nomad_site import ADDRESS, NomadSite, open_real, open_simulated
 
 _REAL = pytest.param("real", marks=pytest.mark.skipif(not ADDRESS, reason="SHUNTER_TEST_NOMAD_ADDR names no server"))
+
+
+_TEMPLATE = """
+job "module-${JOB_UUID}" {
+  type     = "batch"
+  priority = ${PRIORITY}
+  group "usergroup" {
+    task "main" {
+      driver = "${DRIVER}"
+      env {
+        WHO   = "${OWNER}"
+        TITLE = "${TITLE} $${NOT_THERE}"
+      }
+      resources {
+        cpu    = ${MHZ}
+        memory = 128
+      }
+    }
+  }
+}
+"""
 
 
 @pytest_asyncio.fixture(params=["simulator", _REAL])
@@ -87,9 +109,56 @@ async def test_a_namespace_that_is_not_there_is_named(nomad: NomadSite) -> None:
 async def test_a_collected_job_is_forgotten(nomad: NomadSite) -> None:
     native = await nomad.start(nomad.order("exit 0"))
     await nomad.ended(native)
-    await nomad.ask("PUT", "/v1/system/gc")
     while native.name in await nomad.engine.look([native]):
-        pass
+        await nomad.ask("PUT", "/v1/system/gc")
+
+
+async def test_what_users_write_stays_what_they_wrote(nomad: NomadSite) -> None:
+    title = "\"} ${NAME} $${x} ${attr.cpu.arch} %{ if true }\n'`$(id)"
+    native = await nomad.start(replace(nomad.order("exit 0"), title=title, owner='user:"}'))
+    said = await nomad.ask("GET", f"/v1/job/{native.name}", namespace="default")
+    assert said["Meta"] == {
+        "owner": 'user:"}',
+        "project": "",
+        "title": "\"} $ {NAME} $$ {x} $ {attr.cpu.arch} %{ if true } '`$(id)",
+    }
+
+
+async def test_a_template_of_the_site_shapes_the_job(nomad: NomadSite, tmp_path: Path) -> None:
+    template = tmp_path / "nomad.hcl"
+    template.write_text(_TEMPLATE)
+    async with nomad.other(template=template) as engine:
+        native = await nomad.start(
+            nomad.order('test "$WHO/$TITLE" = "user:ann/a test \\${NOT_THERE}" || exit 9', priority=11), engine
+        )
+    assert (await nomad.ended(native)).exit_code == 0
+    said = await nomad.ask("GET", f"/v1/job/{native.name}", namespace="default")
+    assert (said["Name"], said["Priority"], said["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"]) == (
+        native.name,
+        61,
+        128,
+    )
+
+
+async def test_a_template_that_cannot_be_parsed_is_told_of(nomad: NomadSite, tmp_path: Path) -> None:
+    template = tmp_path / "nomad.hcl"
+    template.write_text('job "x" {')
+    async with nomad.other(template=template) as engine:
+        (started,) = await engine.start([nomad.order("exit 0")])
+    assert isinstance(started.error, UnavailableError)
+    assert "nomad.hcl" in started.error.detail
+
+
+async def test_many_jobs_are_looked_at_with_few_calls(nomad: NomadSite) -> None:
+    orders = [nomad.order("exit 0", cpus=0.01, memory=32 * 2**20) for _ in range(20)]
+    started = await nomad.engine.start(orders)
+    natives = [Native(order.name, each.native_id) for order, each in zip(orders, started, strict=True)]
+    nomad.started += natives
+    for native in natives:
+        assert (await nomad.ended(native)).exit_code == 0
+    async with nomad.counting() as calls:
+        assert set(await nomad.engine.look(natives)) >= {native.name for native in natives}
+    assert len(calls) == 1
 
 
 async def test_what_is_gone_is_stopped_in_silence(nomad: NomadSite) -> None:

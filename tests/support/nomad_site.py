@@ -55,6 +55,21 @@ class NomadSite:
         finally:
             await engine.close()
 
+    @asynccontextmanager
+    async def counting(self) -> AsyncIterator[list[str]]:
+        """List what the engine asks meanwhile."""
+        calls: list[str] = []
+
+        async def note(request: httpx.Request) -> None:
+            calls.append(f"{request.method} {request.url.path}")
+
+        hooks = self.engine._api._client.event_hooks
+        hooks["request"].append(note)
+        try:
+            yield calls
+        finally:
+            hooks["request"].remove(note)
+
     async def start(self, wanted: Order, engine: NomadEngine | None = None) -> Native:
         """Start one order that is taken."""
         (started,) = await (engine or self.engine).start([wanted])
@@ -75,6 +90,14 @@ class NomadSite:
     async def ended(self, native: Native) -> Seen:
         """Wait until it has ended."""
         return await self.until(native, lambda seen: seen.state is NativeState.ENDED)
+
+    async def gone(self, native: Native, *, within: float = 30.0) -> None:
+        """Wait until the cluster has forgotten it."""
+        async with asyncio.timeout(within):
+            while True:
+                if native.name not in await self.engine.look([native]):
+                    return
+                await asyncio.sleep(0.05)
 
     async def running(self, native: Native) -> Seen:
         """Wait until it runs."""

@@ -35,10 +35,10 @@ def parse_job(text: str) -> Block:
         found = hcl2.loads(text, serialization_options=_OPTIONS)
     except LarkError as error:
         raise BadJobError(f"error parsing: {str(error).splitlines()[0]}") from error
-    if len(jobs := found.get("job", [])) != 1:
+    jobs = _labelled(found, "job")
+    if len(jobs) != 1:
         raise BadJobError("'job' block not found, or more than one")
-    ((name, body),) = jobs[0].items()
-    return _job(name, body)
+    return _job(*jobs[0])
 
 
 def _job(name: str, body: Block) -> Block:
@@ -116,7 +116,10 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _labelled(body: Block, key: str) -> list[tuple[str, Block]]:
-    return [(name, said) for block in body.get(key, []) for name, said in block.items()]
+    found = [(name, said) for block in body.get(key, []) for name, said in block.items()]
+    if any("${" in name for name, _ in found):
+        raise BadJobError("Invalid string literal; Template sequences are not allowed in this string.")
+    return found
 
 
 def _blocks(body: Block, key: str, make: Callable[[Block], Block]) -> list[Block] | None:

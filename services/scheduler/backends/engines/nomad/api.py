@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import orjson
@@ -13,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.errors import UnavailableError
 
+from .keeping import Raw
 from .settings import NomadSettings, NomadTls
 
-__all__ = ["Answer", "NomadApi", "Rights"]
+__all__ = ["NomadApi", "Rights"]
 
 T = TypeVar("T")
 _WORDS = 500
@@ -30,14 +30,6 @@ class Rights:
     SUBMIT_JOB = "submit-job"
     READ_NODE = "node:read"
     NONE = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """What was answered, and how new it is."""
-
-    value: T
-    index: int
 
 
 class _Token(httpx.Auth):
@@ -75,13 +67,21 @@ class NomadApi:
         """Let go of the connections."""
         await self._client.aclose()
 
-    async def get(
-        self, path: str, shape: TypeAdapter[T], right: str, params: Mapping[str, str | int] | None = None
-    ) -> Answer[T]:
+    async def get(self, path: str, shape: TypeAdapter[T], right: str, params: Mapping[str, str] | None = None) -> T:
         """Read something; what the answer lacks is an `UnavailableError` too."""
         response = await self.send("GET", path, right, params=params)
         self.check(response)
-        return Answer(self.read(response, shape), int(response.headers.get("X-Nomad-Index", 0)))
+        return self.read(response, shape)
+
+    async def rows(self, path: str, right: str, params: Mapping[str, str]) -> list[Raw]:
+        """Read a list that is long, row by row as the caller likes."""
+        response = await self.send("GET", path, right, params=params)
+        self.check(response)
+        try:
+            found: list[Raw] = orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise UnavailableError(f"{path} is not answered as Nomad does: {error}") from error
+        return found or []
 
     async def send(
         self,
@@ -89,11 +89,10 @@ class NomadApi:
         path: str,
         right: str,
         *,
-        params: Mapping[str, str | int] | None = None,
+        params: Mapping[str, str] | None = None,
         body: Any = None,
     ) -> httpx.Response:
         """Send a request; only that nobody answered, or that the token is not enough, is an error here."""
-        wait = float(str((params or {}).get("wait", "0s")).rstrip("s"))
         try:
             response = await self._client.request(
                 method,
@@ -101,8 +100,6 @@ class NomadApi:
                 params=params,
                 content=None if body is None else orjson.dumps(body),
                 headers={} if body is None else {"Content-Type": "application/json"},
-                # Nomad adds up to a sixteenth to the time that was asked for.
-                timeout=self._settings.timeout + wait * 17 / 16,
                 extensions=self._extensions,
             )
         except httpx.HTTPError as error:
@@ -130,7 +127,7 @@ def _plain(response: httpx.Response) -> str:
     return response.text.strip()[:_WORDS]
 
 
-def _lacking(response: httpx.Response, right: str, params: Mapping[str, str | int] | None) -> str:
+def _lacking(response: httpx.Response, right: str, params: Mapping[str, str] | None) -> str:
     where = f" in namespace {params['namespace']!r}" if params and "namespace" in params else ""
     needs = f"; this needs {right}{where}" if right else ""
     return f"Nomad refuses our token: {_plain(response)}{needs}"

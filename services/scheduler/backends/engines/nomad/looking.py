@@ -28,6 +28,7 @@ class Looking:
         self._site = site
         self._versions: dict[str, tuple[int, int]] = {}
         self._seen: dict[str, Seen] = {}
+        self._facts: dict[str, tuple[object, ...]] = {}
         self._asked = -_AGAIN
         self._lingers = False
 
@@ -57,7 +58,16 @@ class Looking:
         evals = await self._evals(job for job in jobs.values() if job.status != "dead" and not allocs[job.id])
         purged = _purged(allocs, jobs)
         self._lingers = bool(purged)
-        return purged | {name: seen_of(job, allocs[name], evals[name]) for name, job in jobs.items()}
+        seen = {name: self._seen_of(job, allocs[name], evals[name]) for name, job in jobs.items()}
+        self._facts = {name: facts for name, facts in self._facts.items() if name in jobs}
+        return purged | seen
+
+    def _seen_of(self, job: JobStub, allocs: list[AllocStub], evals: list[Evaluation]) -> Seen:
+        facts = (job.version, *(alloc.modify_index for alloc in allocs))
+        if evals or self._facts.get(job.id) != facts:
+            self._facts[job.id] = facts
+            return seen_of(job, allocs, evals)
+        return self._seen[job.id]
 
     async def _evals(self, waiting: Iterable[JobStub]) -> defaultdict[str, list[Evaluation]]:
         found: defaultdict[str, list[Evaluation]] = defaultdict(list)

@@ -2,7 +2,8 @@
 # (jobs without an image) or `nomad.image_template` (jobs with one); docs/how-to/nomad.md says what is filled in.
 #
 # Numbers (${MHZ}, ${MEMORY_MB}, ...) are filled in before Nomad parses this file, words (${NAME}, ${OWNER}, ...)
-# after that, so that no word can become syntax. Everything else in ${...} is Nomad's own.
+# after that, so that no word can become syntax. Everything else in ${...} is Nomad's own, and the job is called as
+# Shunter calls it, whatever its label says.
 # Shunter sets what is not said here: how the pilot is started, its environment, devices, and that nothing is restarted.
 
 job "${NAME}" {

@@ -23,6 +23,8 @@ BUILT_IN = Path(__file__).with_name("nomad.hcl")
 _NUMBERS = re.compile(
     r"(?<!\$)\$\{(CPUS|CORES|MHZ|MEMORY_MB|DISK_MB|GPUS|PRIORITY|WALLTIME|CPU_NUM|RAM|DISK|GPU_NUM)\}"
 )
+_LABEL = re.compile(r'^(\s*job\s+)"[^"\n]*"', re.MULTILINE)
+"""Nomad takes no `${...}` in a label; what it would be called there is said by us anyway."""
 _PLACE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _PARSED = TypeAdapter(Job)
 _MOST = 1000
@@ -38,7 +40,7 @@ class Templates:
 
     async def job(self, file: Path, numbers: Mapping[str, int], words: Mapping[str, str], namespace: str) -> Job:
         """Return the job that a template makes of these."""
-        source = _NUMBERS.sub(lambda found: str(numbers[found[1]]), _text(file))
+        source = _LABEL.sub(r'\1"shunter"', _NUMBERS.sub(lambda found: str(numbers[found[1]]), _text(file)))
         if source not in self._parsed:
             parsed = await self._parse(source, file, namespace)
             while len(self._parsed) >= _MOST:
