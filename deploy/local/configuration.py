@@ -6,17 +6,18 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from .applications import write_applications
 from .ports import PortPlan
 from .servers import TEMPORAL_NAMESPACE
 
-__all__ = ["DEMO_USERS", "Secrets", "config_path", "demo_path", "write_configuration", "write_private"]
+__all__ = ["DEMO_USERS", "Secrets", "config_path", "demo_path", "issuer_key", "write_configuration", "write_private"]
 
 _HOST = "127.0.0.1"
 _HEADER = """\
@@ -70,9 +71,29 @@ class Secrets:
     def get(self, name: str, size: int = 32) -> str:
         """Return the secret of this name; a new one has *size* random bytes."""
         if name not in self._kept:
-            self._kept[name] = secrets.token_urlsafe(size)
-            write_private(self._path, json.dumps(self._kept, indent=2))
+            self._keep(name, secrets.token_urlsafe(size))
         return self._kept[name]
+
+    def derive(self, name: str, make: Callable[[], str]) -> str:
+        """Return what is made of other secrets; it is made once, for that may take more than it is worth."""
+        if name not in self._kept:
+            self._keep(name, make())
+        return self._kept[name]
+
+    def _keep(self, name: str, value: str) -> None:
+        self._kept[name] = value
+        write_private(self._path, json.dumps(self._kept, indent=2))
+
+
+def issuer_key(kept: Secrets) -> str:
+    """Return the public key of those who say to NATS what pilots may."""
+
+    def make() -> str:
+        from services.scheduler.pilots.issuer import Issuer, seed_of
+
+        return Issuer(seed_of(SecretStr(""), SecretStr(kept.get("ticket_key")))).public
+
+    return kept.derive("nats_issuer", make)
 
 
 def write_configuration(

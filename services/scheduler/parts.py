@@ -28,9 +28,9 @@ from .natives.cluster import Cluster, Means
 from .natives.ending import Ender
 from .natives.keeper import Keeper
 from .natives.keepers import Keepers
-from .natives.launching import NoLauncher
 from .natives.looking import Looker
 from .natives.starting import Starter
+from .pilots.parts import PilotParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -59,10 +59,11 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
+        self.pilots = PilotParts(frame, settings, lambda: self.backends)
         means = Means(
             unit=unit,
             bus=frame.bus,
-            launcher=NoLauncher(),
+            launcher=self.pilots.launcher,
             data=Path(settings.data),
             key=settings.ticket_key.get_secret_value(),
         )

@@ -110,12 +110,14 @@ class ClusterBackend(Backend):
                 if tasks is not None and row["state"] == AttemptState.GIVEN:
                     part = str(Ranges.parse(tasks) | Ranges.parse(row["part"])) if row["part"] else tasks
                     await store.change(work.connection, row["number"], AttemptState.GIVEN, part=part)
+                    work.on_end.add(self.cluster.bell.telling.set)
                     return Cancelled.ENDING
                 outcome = await _wish(work.connection, job, row)
         if row is None:
             return Cancelled.ENDING if await self._is_there(job) else Cancelled.GONE
         if outcome is Cancelled.ENDING:
             self.cluster.bell.wishes.set()
+            self.cluster.bell.telling.set()
             self.cluster.bell.work.set()
         return outcome
 

@@ -115,7 +115,8 @@ async def stop_if_unwanted(connection: AsyncConnection, name: str, moment: datet
 async def overdue(connection: AsyncConnection, backend: str, before: datetime) -> list[str]:
     """Return the native jobs whose pilot was told long ago to end an attempt, and has not."""
     statement = (
-        select(attempts.c.native.distinct())
+        select(attempts.c.native)
+        .distinct()
         .join(natives, natives.c.name == attempts.c.native)
         .where(
             attempts.c.backend == backend,
