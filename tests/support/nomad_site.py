@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +23,7 @@ from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
 from tests.support.nomad_sim.store import SimNode
 
-__all__ = ["ADDRESS", "POLICY", "NomadSite", "open_real", "open_simulated", "order"]
+__all__ = ["ADDRESS", "POLICY", "NomadSite", "backend_of_nomad", "open_real", "open_simulated", "order"]
 
 ADDRESS = os.environ.get("SHUNTER_TEST_NOMAD_ADDR", "")
 """Of a real server, if there is one."""
@@ -115,6 +117,37 @@ class NomadSite:
         return [node for node in found if node["Status"] == "ready" and node["SchedulingEligibility"] == "eligible"]
 
 
+@contextmanager
+def backend_of_nomad(folder: Path) -> Iterator[dict[str, Any]]:
+    """Say what a site's settings say of a cluster: the real one, or a simulator in a thread of its own."""
+    if ADDRESS:
+        (folder / "token").write_text(TOKEN)
+        token = str(folder / "token") if TOKEN else None
+        yield {"kind": "nomad", "nomad": {"address": ADDRESS, "token_file": token, "driver": _driver()}}
+        return
+    ready: Queue[NomadSettings] = Queue()
+    done = threading.Event()
+
+    async def serve() -> None:
+        async with open_simulated(folder) as site:
+            ready.put(site.engine.settings)
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    try:
+        yield {"kind": "nomad", "nomad": ready.get(timeout=30).model_dump(mode="json")}
+    finally:
+        done.set()
+        thread.join()
+
+
+def _driver() -> str:
+    found = httpx.get(f"{ADDRESS}/v1/nodes", headers={"X-Nomad-Token": TOKEN}).raise_for_status().json()
+    drivers = {name for node in found for name, said in node["Drivers"].items() if said["Healthy"]}
+    return "raw_exec" if "raw_exec" in drivers else "exec"
+
+
 def order(name: str, script: str, **wishes: Any) -> Order:
     """Return an order for a tenth of a CPU and 64 MiB."""
     env = {"SHUNTER_PILOT_NAME": name, "SHUNTER_PILOT_TOKEN": "token-of-" + name, **wishes.pop("env", {})}
@@ -146,10 +179,9 @@ def _two_nodes() -> list[SimNode]:
 async def open_real(folder: Path) -> AsyncIterator[NomadSite]:
     """Use the server that the environment names; its token must be one of an operator."""
     (folder / "token").write_text(TOKEN)
-    settings = NomadSettings(address=ADDRESS, token_file=folder / "token" if TOKEN else None, mhz=1000)
+    token = folder / "token" if TOKEN else None
+    settings = NomadSettings(address=ADDRESS, token_file=token, mhz=1000, driver=await asyncio.to_thread(_driver))
     async with _open(settings, TOKEN, folder) as site:
-        drivers = [name for node in await site.nodes() for name, said in node["Drivers"].items() if said["Healthy"]]
-        site.engine.settings.driver = "raw_exec" if "raw_exec" in drivers else "exec"
         yield site
 
 

@@ -45,7 +45,7 @@ class NomadEngine(Engine):
         self._api = NomadApi(settings)
         self._cluster = Cluster(self._api, settings)
         self._templates = Templates(self._api)
-        self._looking = Looking(self._cluster, means.site)
+        self._looking = Looking(self._cluster, f"{means.site}-")
         self._doors = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:

@@ -23,9 +23,9 @@ _AGAIN = 5.0
 class Looking:
     """The list of jobs says whether anything changed; only then is more asked for, and for all of them at once."""
 
-    def __init__(self, cluster: Cluster, site: str) -> None:
+    def __init__(self, cluster: Cluster, prefix: str) -> None:
         self._cluster = cluster
-        self._site = site
+        self._prefix = prefix
         self._versions: dict[str, tuple[int, int]] = {}
         self._seen: dict[str, Seen] = {}
         self._facts: dict[str, tuple[object, ...]] = {}
@@ -44,16 +44,16 @@ class Looking:
 
     async def _jobs(self, known: Collection[Native]) -> list[JobStub]:
         """Return our jobs. That one is missing is believed only where its own namespace says so."""
-        jobs = await self._cluster.jobs(self._site)
+        jobs = await self._cluster.jobs(self._prefix)
         there = {job.id for job in jobs}
         missing = [namespace for each in known if each.name not in there if (namespace := _namespace_of(each))]
         if missing:
-            jobs += [job for job in await self._cluster.jobs_there(self._site, missing) if job.id not in there]
+            jobs += [job for job in await self._cluster.jobs_there(self._prefix, missing) if job.id not in there]
         return jobs
 
     async def _ask(self, jobs: Mapping[str, JobStub]) -> dict[str, Seen]:
         allocs: defaultdict[str, list[AllocStub]] = defaultdict(list)
-        for alloc in await self._cluster.allocs_of(self._site):
+        for alloc in await self._cluster.allocs_of(self._prefix):
             allocs[alloc.job_id].append(alloc)
         evals = await self._evals(job for job in jobs.values() if job.status != "dead" and not allocs[job.id])
         purged = _purged(allocs, jobs)
@@ -72,7 +72,7 @@ class Looking:
     async def _evals(self, waiting: Iterable[JobStub]) -> defaultdict[str, list[Evaluation]]:
         found: defaultdict[str, list[Evaluation]] = defaultdict(list)
         for namespace in sorted({job.at for job in waiting}):
-            for each in await self._cluster.evals_of(self._site, namespace):
+            for each in await self._cluster.evals_of(self._prefix, namespace):
                 found[each.job_id].append(each)
         return found
 
@@ -81,7 +81,7 @@ class Looking:
         found = [(each.name, namespace) for each in natives if (namespace := _namespace_of(each))]
         unknown = {each.name for each in natives if not _namespace_of(each)}
         if unknown:
-            jobs = await self._cluster.jobs(self._site)
+            jobs = await self._cluster.jobs(self._prefix)
             found += [(job.id, job.at) for job in jobs if job.id in unknown]
         return found
 
