@@ -29,6 +29,7 @@ from .natives.ending import Ender
 from .natives.keeper import Keeper
 from .natives.keepers import Keepers
 from .natives.looking import Looker
+from .natives.probing import NativeProbes
 from .natives.starting import Starter
 from .pilots.parts import PilotParts
 from .probes import Probes
@@ -107,6 +108,7 @@ class Parts:
         self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
+        self.native_probes = NativeProbes(unit=unit, backends=backends)
         self.activities = self._activities(unit)
 
     def _keeper(self, cluster: Cluster) -> Keeper:
@@ -139,5 +141,5 @@ class Parts:
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
-        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
+        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.native_probes.natives):
             frame.doctor.add(probe.__name__, probe)
