@@ -18,6 +18,8 @@ from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
+from tests.support.nomad_site import ADDRESS as NOMAD_ADDRESS
+from tests.support.nomad_site import open_real, open_simulated
 from tests.support.process_engine import ProcessEngine
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
@@ -36,7 +38,24 @@ async def _processes(_stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make)
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes}
+async def _nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    site = await stack.enter_async_context(open_simulated(folder))
+    return site.stand()
+
+
+async def _real_nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    if not NOMAD_ADDRESS:
+        pytest.skip("SHUNTER_TEST_NOMAD_ADDR names no server")
+    site = await stack.enter_async_context(open_real(folder))
+    return site.stand()
+
+
+ENGINES: dict[str, Make] = {
+    "memory": _memory,
+    "processes": _processes,
+    "nomad": _nomad,
+    "real nomad": _real_nomad,
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

@@ -10,10 +10,13 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
+from services.chassis.settings import Tls
 from services.scheduler.backends.engines.base import Native, NativeState
 from services.scheduler.backends.engines.nomad.engine import NomadEngine
-from services.scheduler.backends.engines.nomad.settings import NomadSettings
+from services.scheduler.backends.engines.nomad.settings import NomadSettings, NomadTls
+from tests.support.certificates import Authority
 from tests.support.nomad_sim.acl import Policy
+from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
 from tests.support.nomad_sim.store import SimNode
 from tests.support.nomad_site import POLICY, NomadSite, open_simulated
@@ -188,6 +191,28 @@ async def test_a_cluster_that_is_away_is_said_to_be(tmp_path: Path, nomad: Nomad
     (started,) = await engine.start([nomad.order("exit 0")])
     assert isinstance(started.error, UnavailableError)
     await engine.close()
+
+
+async def test_a_server_is_known_by_its_certificate_and_we_by_ours(tmp_path: Path, nomad: NomadSite) -> None:
+    (tmp_path / "tls").mkdir()
+    authority = Authority(tmp_path / "tls", "lab")
+    (certificate, key), (ours, our_key) = authority.server(), authority.client()
+    server = Tls(certificate=Path(certificate), key=Path(key), client_ca=authority.file, client_certificates="required")
+    async with serve_simulator(Simulator(tmp_path / "other"), server) as address:
+        for tls, said in (
+            (NomadTls(), "CERTIFICATE_VERIFY_FAILED|does not answer"),
+            (NomadTls(ca_file=authority.file), "does not answer"),
+            (_tls(authority, ours, our_key, "server.global.nomad"), "does not answer"),
+        ):
+            async with nomad.other(address=address, tls=tls) as engine:
+                with pytest.raises(UnavailableError, match=said):
+                    await engine.look([])
+        async with nomad.other(address=address, tls=_tls(authority, ours, our_key)) as engine:
+            assert await engine.look([]) == {}
+
+
+def _tls(authority: Authority, certificate: str, key: str, name: str | None = None) -> NomadTls:
+    return NomadTls(ca_file=authority.file, cert_file=Path(certificate), key_file=Path(key), server_name=name)
 
 
 async def test_the_policy_that_we_ship_is_what_is_needed(nomad: NomadSite) -> None:

@@ -18,6 +18,7 @@ import httpx
 from services.scheduler.backends.engines.base import EngineMeans, Launch, Native, NativeState, Order, Seen
 from services.scheduler.backends.engines.nomad.engine import NomadEngine
 from services.scheduler.backends.engines.nomad.settings import NomadSettings
+from tests.support.engine_stand import EngineStand
 from tests.support.nomad_sim.acl import Policy
 from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
@@ -56,6 +57,10 @@ class NomadSite:
             yield engine
         finally:
             await engine.close()
+
+    def stand(self) -> EngineStand:
+        """Return it for the contract of engines. What is larger than a node waits; several nodes are refused."""
+        return EngineStand(lambda means: NomadEngine(self.engine.settings, means), too_large={"nodes": 2})
 
     @asynccontextmanager
     async def counting(self) -> AsyncIterator[list[str]]:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from services.chassis.http import serve_http
-from services.chassis.settings import Server
+from services.chassis.settings import Server, Tls
 from tests.support.servers import free_ports
 
 from .acl import DeniedError, Policy
@@ -217,11 +217,12 @@ def _node_stub(node: SimNode) -> Row:
 
 
 @asynccontextmanager
-async def serve_simulator(simulator: Simulator) -> AsyncIterator[str]:
+async def serve_simulator(simulator: Simulator, tls: Tls | None = None) -> AsyncIterator[str]:
     """Serve a simulator while the block runs, and end what it runs; gives its address."""
     (port,) = free_ports(1)
+    server = Server(host="127.0.0.1", port=port, tls=tls)
     try:
-        async with serve_http(Starlette(routes=_Api(simulator).routes()), Server(host="127.0.0.1", port=port)):
-            yield f"http://127.0.0.1:{port}"
+        async with serve_http(Starlette(routes=_Api(simulator).routes()), server):
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         await simulator.close()

@@ -115,7 +115,7 @@ class Run:
 
     def _environment(self) -> dict[str, str]:
         own = {key: self._fill(value) for key, value in (self._task.get("Env") or {}).items()}
-        return {"PATH": os.environ["PATH"], **self._known(), **own}
+        return {name: os.environ[name] for name in ("PATH", "HOME")} | self._known() | own
 
     async def _kill_when_wanted(self) -> None:
         await self._wanted.wait()

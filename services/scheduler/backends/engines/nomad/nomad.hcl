@@ -6,7 +6,7 @@
 # Shunter calls it, whatever its label says.
 # Shunter sets what is not said here: how the pilot is started, its environment, devices, and that nothing is restarted.
 
-job "${NAME}" {
+job "shunter" {
   type     = "batch"
   priority = ${PRIORITY}
 

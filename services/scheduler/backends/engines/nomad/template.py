@@ -14,7 +14,7 @@ from contracts.errors import UnavailableError
 
 from .api import NomadApi, Rights
 
-__all__ = ["BUILT_IN", "Job", "Templates", "filled", "main_task"]
+__all__ = ["BUILT_IN", "Job", "Templates", "filled", "main_task", "source_of"]
 
 Job = dict[str, Any]
 """A job as Nomad's API takes it; its shape is Nomad's, and mostly the site's."""
@@ -40,7 +40,7 @@ class Templates:
 
     async def job(self, file: Path, numbers: Mapping[str, int], words: Mapping[str, str], namespace: str) -> Job:
         """Return the job that a template makes of these."""
-        source = _LABEL.sub(r'\1"shunter"', _NUMBERS.sub(lambda found: str(numbers[found[1]]), _text(file)))
+        source = source_of(_text(file), numbers)
         if source not in self._parsed:
             parsed = await self._parse(source, file, namespace)
             while len(self._parsed) >= _MOST:
@@ -67,6 +67,11 @@ def _text(file: Path) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeError) as error:
         raise UnavailableError(f"the template of Nomad's jobs cannot be read: {error}") from error
+
+
+def source_of(text: str, numbers: Mapping[str, int]) -> str:
+    """Return what Nomad is to parse: with the numbers, and with a label that it takes."""
+    return _LABEL.sub(r'\1"shunter"', _NUMBERS.sub(lambda found: str(numbers[found[1]]), text))
 
 
 def filled(value: Any, words: Mapping[str, str]) -> Any:
