@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
+from services.chassis.http import serve_http
+from services.chassis.settings import Server
 from services.scheduler.backends.engines.base import Native, NativeState
 from tests.support.nomad_site import ADDRESS, NomadSite, open_real, open_simulated
+from tests.support.servers import free_ports
 
 _REAL = pytest.param("real", marks=pytest.mark.skipif(not ADDRESS, reason="SHUNTER_TEST_NOMAD_ADDR names no server"))
 
@@ -31,6 +39,28 @@ job "module-${JOB_UUID}" {
       resources {
         cpu    = ${MHZ}
         memory = 128
+      }
+    }
+  }
+}
+"""
+
+
+_FETCHING = """
+job "fetching" {
+  group "run" {
+    task "main" {
+      driver = "${DRIVER}"
+      artifact {
+        source      = "${PILOT_URL}"
+        destination = "local/pilot.pyz"
+        mode        = "file"
+        options {
+          checksum = "sha256:${PILOT_SHA256}"
+        }
+      }
+      env {
+        SHUNTER_PILOT_FILE = "${NOMAD_TASK_DIR}/pilot.pyz"
       }
     }
   }
@@ -138,6 +168,24 @@ async def test_a_template_of_the_site_shapes_the_job(nomad: NomadSite, tmp_path:
         61,
         128,
     )
+
+
+@pytest.mark.parametrize(("checksum", "ending"), [(sha256(b"pilot").hexdigest(), None), ("0" * 64, Reason.REFUSED)])
+async def test_nomad_may_fetch_the_pilot(
+    nomad: NomadSite, tmp_path: Path, checksum: str, ending: Reason | None
+) -> None:
+    async def pilot(_request: Request) -> Response:
+        return Response(b"pilot")
+
+    (port,) = free_ports(1)
+    template = tmp_path / "nomad.hcl"
+    template.write_text(_FETCHING)
+    env = {"SHUNTER_PILOT_URL": f"http://127.0.0.1:{port}/pilot?a=b&c=d", "SHUNTER_PILOT_SHA256": checksum}
+    app = Starlette(routes=[Route("/pilot", pilot)])
+    async with serve_http(app, Server(port=port)), nomad.other(template=template) as engine:
+        native = await nomad.start(nomad.order('test "$(cat "$SHUNTER_PILOT_FILE")" = pilot', env=env), engine)
+        seen = await nomad.ended(native)
+    assert (seen.ending, seen.exit_code) == (ending, 0 if ending is None else None)
 
 
 async def test_a_template_that_cannot_be_parsed_is_told_of(nomad: NomadSite, tmp_path: Path) -> None:

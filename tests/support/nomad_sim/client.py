@@ -9,10 +9,12 @@ import signal
 from asyncio.subprocess import DEVNULL, Process
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from time import time_ns
 from typing import Any
 
+import httpx
 import psutil
 
 from .store import Row, Store
@@ -49,8 +51,9 @@ class Run:
         self._say("Received", "Task received by client")
         try:
             command = self._prepare()
-        except _DriverError as error:
-            self._say("Driver Failure", str(error), driver_error=str(error))
+            await self._fetch()
+        except _FailedError as error:
+            self._say(error.kind, str(error))
             self._end("failed")
             return
         self._say("Task Setup", "Building Task Directory")
@@ -93,8 +96,21 @@ class Run:
         if self._task["Driver"] != "docker":
             return [self._fill(word) for word in [config["command"], *config.get("args", [])]]
         if config["image"] not in self.images:
-            raise _DriverError(f"Failed to pull `{config['image']}`: API error (404): pull access denied")
+            raise _FailedError(
+                "Driver Failure", f"Failed to pull `{config['image']}`: API error (404): pull access denied"
+            )
         return [self._fill(word) for word in [*config["entrypoint"], *config.get("args", [])]]
+
+    async def _fetch(self) -> None:
+        for each in self._task.get("Artifacts") or []:
+            wanted = (each["GetterOptions"] or {}).get("checksum", "")
+            async with httpx.AsyncClient(trust_env=False) as client:
+                response = await client.get(each["GetterSource"])
+            if not response.is_success:
+                raise _FailedError("Failed Artifact Download", f"bad response code: {response.status_code}")
+            if wanted not in {"", f"sha256:{sha256(response.content).hexdigest()}"}:
+                raise _FailedError("Failed Artifact Download", "Checksums did not match")
+            (self.folder / each["RelativeDest"]).write_bytes(response.content)
 
     def _known(self) -> dict[str, str]:
         devices = [device for each in self._given()["Devices"] or [] for device in each["DeviceIDs"]]
@@ -188,5 +204,9 @@ class Run:
         self._move(status, "All tasks have completed" if status == "complete" else "Failed tasks")
 
 
-class _DriverError(Exception):
-    """The driver cannot start it."""
+class _FailedError(Exception):
+    """It cannot be started."""
+
+    def __init__(self, kind: str, said: str) -> None:
+        super().__init__(said)
+        self.kind = kind

@@ -111,6 +111,7 @@ def dressed(job: Job, order: Order, options: NomadOptions, settings: NomadSettin
         "Type": "batch",
         "Namespace": terms.namespace,
         "Region": settings.region,
+        "Priority": job.get("Priority") or numbers_of(order, settings, terms)["PRIORITY"],
         "Datacenters": _datacenters(job.get("Datacenters") or list(terms.datacenters), options.datacenters),
         "Constraints": [*(job.get("Constraints") or []), *_constraints(order, options, settings)],
     }
