@@ -23,6 +23,8 @@ from tests.support.docker_orders import docker_stand
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.kubernetes_stand import real_cluster, simulated_cluster
+from tests.support.nomad_site import ADDRESS as NOMAD_ADDRESS
+from tests.support.nomad_site import open_real, open_simulated
 from tests.support.process_engine import ProcessEngine
 from tests.support.ray_cluster import missing_ray, shared_ray
 
@@ -65,6 +67,18 @@ async def _real_kubernetes(stack: AsyncExitStack, _folder: Path) -> EngineStand:
     return (await real_cluster(stack)).stand()
 
 
+async def _nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    site = await stack.enter_async_context(open_simulated(folder))
+    return site.stand()
+
+
+async def _real_nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    if not NOMAD_ADDRESS:
+        pytest.skip("SHUNTER_TEST_NOMAD_ADDR names no server")
+    site = await stack.enter_async_context(open_real(folder))
+    return site.stand()
+
+
 ENGINES: dict[str, Make] = {
     "memory": _memory,
     "processes": _processes,
@@ -72,6 +86,7 @@ ENGINES: dict[str, Make] = {
     "docker": _docker,
     "kubernetes": _kubernetes,
     "kubernetes-real": _real_kubernetes,
+    "nomad": _nomad,
 }
 
 
