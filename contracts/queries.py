@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from .backends import BackendView, GetBackend, ListBackends
 from .batches import BatchId
 from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
@@ -21,6 +22,7 @@ from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
+from .placements import PlacementView, PlaceWorkload
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -48,6 +50,7 @@ __all__ = [
     "FoldersSharedWith",
     "FreezeInputs",
     "Frozen",
+    "GetBackend",
     "GetBatch",
     "GetFile",
     "GetHistory",
@@ -69,6 +72,8 @@ __all__ = [
     "ReplayLog",
     "Reply",
     "ResumeUpload",
+    "PlaceWorkload",
+    "PlacementView",
     "RunDownloads",
     "SchedulePage",
     "SumUsage",
@@ -149,40 +154,6 @@ class ListWorkloads(Query):
     created_before: Timestamp | None = None
     shared: bool | None = None
     """Only those that others share with the principal, or only the others."""
-
-
-class BackendView(Model):
-    """A cluster as users see it. Figures are none where the backend does not say."""
-
-    backend: str
-    kind: str
-    healthy: bool
-    detail: str = ""
-    cpus: float | None = None
-    cpus_free: float | None = None
-    memory: int | None = None
-    memory_free: int | None = None
-    gpus: int = 0
-    gpus_free: int = 0
-    gpu_models: list[str] = []
-    largest_cpus: float | None = None
-    """What one job can have: of its largest node."""
-    largest_gpus: int | None = None
-    running: int = 0
-    queued: int = 0
-    capabilities: list[str] = []
-    on_request: bool = False
-    """Whether only those jobs go there that name it."""
-
-
-class ListBackends(Query):
-    """Give me the backends and what is free on each. Answered with a list of `BackendView`."""
-
-    name: ClassVar[str] = "backend.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = list[BackendView]
-
-    principal: Principal
 
 
 class GetFile(Query):
@@ -325,6 +296,8 @@ QUERIES: tuple[type[Query], ...] = (
     ListTasks,
     GetTask,
     ListBackends,
+    GetBackend,
+    PlaceWorkload,
     ListApplications,
     GetFile,
     ListFiles,

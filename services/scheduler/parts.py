@@ -21,6 +21,7 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
+from .placing.placer import Placer
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -50,6 +51,7 @@ class Parts:
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
         self.backends = backends = make_backends(section.backends, frame.bus, unit)
+        self.placer = placer = Placer(backends, section.placement)
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -58,7 +60,7 @@ class Parts:
         source = source_of(section.applications, settings.data, settings.storage.s3)
         self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
         self.admission = admission = Admission(
-            backends=backends,
+            placer=placer,
             ask=frame.bus.ask,
             gate=self.hooks.gate,
             offered=self.shelf.current,
@@ -82,7 +84,7 @@ class Parts:
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
-        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
+        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
@@ -96,6 +98,7 @@ class Parts:
         jobs = JobActivities(
             unit=unit,
             backends=self.backends,
+            placer=self.placer,
             tickets=self.tickets,
             freeze_rest=self.admission.freeze_rest,
             vigils=self.vigils,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from services.chassis.settings import ChassisSettings, Server
 
+from .backends.facts import BackendFacts
 from .catalog.settings import ApplicationSettings, StorageGlance
 from .mail.settings import Mail
 from .patience import Patience
+from .placing.settings import PlacementSettings
 
 __all__ = [
     "BackendSettings",
@@ -25,6 +28,7 @@ __all__ = [
     "TemporalSettings",
     "Watch",
     "Webhooks",
+    "require_consistent",
 ]
 
 
@@ -61,8 +65,10 @@ class PullSettings(BaseModel):
     """Whether jobs that name no backend may go there."""
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(BackendFacts):
     """One cluster."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="local", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     kind: Literal["local", "pull"] = "local"
@@ -154,7 +160,8 @@ class SchedulerSection(BaseModel):
     database_url: str = ""
     """By default a SQLite file in the data folder."""
     temporal: TemporalSettings = TemporalSettings()
-    backends: list[BackendSettings] = [BackendSettings()]
+    backends: list[BackendSettings] = Field(default=[BackendSettings()], min_length=1)
+    placement: PlacementSettings = PlacementSettings()
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
     webhooks: Webhooks = Webhooks()
@@ -162,6 +169,19 @@ class SchedulerSection(BaseModel):
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
     applications: ApplicationSettings = ApplicationSettings()
+
+    @model_validator(mode="after")
+    def _check_backends(self) -> Self:
+        require_consistent(self.backends, self.placement)
+        return self
+
+
+def require_consistent(backends: Sequence[BackendSettings], placement: PlacementSettings) -> None:
+    """Refuse two backends of one name, and policies that speak of none that there is; raises `ValueError`."""
+    names = [item.name for item in backends]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"backends: {twice[0]!r} stands there twice")
+    placement.require_known(names)
 
 
 class SchedulerSettings(ChassisSettings):

@@ -53,7 +53,10 @@ class Rooms:
 
         None if all are full; those in *full* are known to be.
         """
-        possible = [name for name in key.backends if name not in full and self._takes(name, demand, key)]
+        taking = [name for name in key.backends if self._backends.takes_work(name)]
+        # One that does not answer is passed over, unless nobody else could hold it.
+        well = [name for name in taking if not self._backends.trouble_of(name)] or taking
+        possible = [name for name in well if name not in full and self._takes(name, demand, key)]
         if key.ordered:
             return possible[0] if possible else None
         return max(possible, key=lambda name: self.free(name).cpus, default=None)
@@ -68,8 +71,10 @@ class Rooms:
         return (_room(capacity) if capacity else NOTHING).minus(self._books.of_backend(name))
 
     def _takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
-        backend = self._backends.get(name)
-        if backend is not None and backend.is_patient:
+        if not self._backends.takes_work(name):
+            return False
+        backend = self._backends.require(name)
+        if backend.is_patient:
             # Where it could go elsewhere, it does not go where nobody is there to take it.
             return not self._backends.trouble_of(name) or key is None or len(key.backends) == 1
         capacity = self._backends.capacity_of(name)

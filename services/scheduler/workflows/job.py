@@ -6,13 +6,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
     from .array import ArrayCourse
     from .calls import JobCalls
+    from .rules import PATIENTLY
     from .words import (
         AttemptEnd,
         AttemptRef,
@@ -32,15 +33,6 @@ __all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
 
 STATE = SearchAttributeKey.for_keyword("State")
 BACKEND = SearchAttributeKey.for_keyword("Backend")
-
-_PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
-"""A step is tried until it works: what it needs (database, storage, NATS) will come back."""
-
-_STEP = timedelta(seconds=30)
-"""One try of a step."""
-
-_LONG_BACKOFF = timedelta(minutes=10)
-"""Pauses between tries up to this long stay inside the local activity; the workflow task is kept alive meanwhile."""
 
 _CANCEL_AGAIN = timedelta(seconds=20)
 """The pause after which a backend that promised to end an attempt is asked again."""
@@ -85,6 +77,8 @@ class JobWorkflow:
         self._doubted: set[int] = set()
         self._passed_on = carried.passed_on
         self._tried = list(carried.tried)
+        self._refused = list(carried.refused)
+        self._others = False
         self._lost_attempts = carried.lost_attempts
         self._patience: float | None = None
         self._place = ""
@@ -102,8 +96,14 @@ class JobWorkflow:
                 submitted = await self._submit(self._note)
                 if submitted.over is not None:
                     return self._agree(submitted.over, submitted.message)
-                if submitted.backend is None:
+                if submitted.later is not None:
+                    await self._sleep(submitted.later)
+                    continue
+                if submitted.backend is None or (submitted.refused and not submitted.others):
                     return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+                if submitted.refused:
+                    self._go_elsewhere(submitted.message)
+                    continue
                 self._submitted = True
                 if submitted.end is not None:
                     self._ends.setdefault(self._attempt, submitted.end)
@@ -114,6 +114,9 @@ class JobWorkflow:
                 continue
             end = await self._wait_for_end()
             self._submitted = self._overran = False
+            if end.reason is Reason.REFUSED and self._others and self._running != self._attempt:
+                self._go_elsewhere(end.message)
+                continue
             if self._is_over(end):
                 return await self._conclude(end)
             self._note = await self._pause_before_next(end)
@@ -141,6 +144,7 @@ class JobWorkflow:
             running=self._running,
             passed_on=self._passed_on,
             tried=self._tried,
+            refused=self._refused,
             lost_attempts=self._lost_attempts,
             ends=[end for attempt, end in self._ends.items() if attempt >= self._attempt],
             cancellation=self._cancellation,
@@ -213,13 +217,12 @@ class JobWorkflow:
                 message=note,
                 backend=self._job.backend if self._attempt == 1 else None,
                 tried=self._tried,
+                refused=self._refused,
             ),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         if submitted.backend is not None:
-            self._place, self._patience = submitted.backend, submitted.patience
+            self._place, self._patience, self._others = submitted.backend, submitted.patience, submitted.others
             self._lost_attempts = submitted.lost_attempts
         told = self._job.backend if self._job.told and self._attempt == 1 else None
         if submitted.backend not in {None, told}:
@@ -227,6 +230,12 @@ class JobWorkflow:
                 [STATE.value_set(WorkloadState.QUEUED), BACKEND.value_set(submitted.backend)]
             )
         return submitted
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let some time pass in which no backend takes new work; a cancel cuts it short."""
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._cancellation is not None, timeout=timedelta(seconds=seconds))
+        self._count_step()
 
     async def _is_kept(self) -> bool:
         """Wait for the backend to begin with the attempt while its patience lasts; False if it was taken back."""
@@ -252,17 +261,26 @@ class JobWorkflow:
     async def _withdraw_attempt(self) -> Withdrawal:
         withdrawn: Withdrawn = await workflow.execute_local_activity_method(
             JobCalls.withdraw_attempt,
-            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, tried=self._tried),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            AttemptRef(
+                workload_id=self._job.workload_id, attempt=self._attempt, tried=self._tried, refused=self._refused
+            ),
+            **PATIENTLY,
         )
         return withdrawn.outcome
 
     def _pass_on(self) -> None:
-        """Give the job to another backend, as its next attempt; that costs it nothing."""
-        self._note = f"attempt {self._attempt}: {self._place} did not begin with it in {self._patience:g} s"
+        """Give the job to another backend, as it was not begun on this one."""
         self._tried.append(self._place)
+        self._next_place(f"{self._place} did not begin with it in {self._patience:g} s")
+
+    def _go_elsewhere(self, why: str) -> None:
+        """Give the job to another backend, as this one will never run it."""
+        self._refused.append(self._place)
+        self._next_place(f"{self._place} refuses it: {why}")
+
+    def _next_place(self, why: str) -> None:
+        """Begin the next attempt elsewhere; that costs the job nothing."""
+        self._note = f"attempt {self._attempt}: {why}"
         self._attempt += 1
         self._passed_on += 1
         self._submitted = False
@@ -302,9 +320,7 @@ class JobWorkflow:
         ending: Ending = await workflow.execute_local_activity_method(
             JobCalls.cancel_attempt,
             AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         return ending
 
@@ -312,9 +328,7 @@ class JobWorkflow:
         ending: Ending = await workflow.execute_local_activity_method(
             JobCalls.look_up_attempt,
             AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         return ending
 
@@ -373,8 +387,6 @@ class JobWorkflow:
         await workflow.execute_local_activity_method(
             JobCalls.move,
             Move(workload_id=self._job.workload_id, state=state, reason=reason, message=message, exit_code=exit_code),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         workflow.upsert_search_attributes([STATE.value_set(state)])
