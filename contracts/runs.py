@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,6 +94,11 @@ class RunTask(Message):
     gpu_model: str | None = None
     gpu_memory: int | None = None
     gpu_architecture: str | None = None
+    nodes: int = 1
+    processes: int = 1
+    """Among them `cpus`, `memory` and `gpus` are divided."""
+    options: dict[str, dict[str, Any]] = {}
+    """By kind of backend, what only that kind understands."""
     image: str | None = None
     """The container image to run it in, on backends that can."""
     environment: str | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from contracts.errors import InvalidError
 from services.chassis.settings import ChassisSettings, Server
 
+from .backends.engines.kinds import BUILT_IN, load
 from .backends.facts import BackendFacts
 from .catalog.settings import ApplicationSettings, StorageGlance
 from .mail.settings import Mail
@@ -20,6 +22,7 @@ from .placing.settings import PlacementSettings
 __all__ = [
     "BackendSettings",
     "Limits",
+    "PackSettings",
     "PullSettings",
     "QueueSettings",
     "SchedulerSection",
@@ -65,15 +68,60 @@ class PullSettings(BaseModel):
     """Whether jobs that name no backend may go there."""
 
 
+class PackSettings(BaseModel):
+    """Which jobs go to a cluster as one native job: small ones of one owner and project that wait at the same time."""
+
+    most: int = Field(default=32, ge=2, le=500)
+    """Jobs of one native job; also tasks of one bundle of an array."""
+    cpus: int = Field(default=4, ge=1)
+    """How many of them run side by side."""
+    walltime: float = Field(default=600.0, gt=0)
+    """Seconds; a job that may take longer goes alone."""
+
+
 class BackendSettings(BackendFacts):
-    """One cluster."""
+    """One cluster. What its kind wants to know lies under the name of the kind."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
-    name: str = Field(default="local", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    kind: Literal["local", "pull"] = "local"
+    name: str = Field(default="local", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)
+    kind: str = "local"
     pull: PullSettings = PullSettings()
     """Of a backend whose work outside workers take."""
+    prefix: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]{0,7}$")
+    """The word with which the names of our native jobs begin; by default one that is made from the ticket key. What
+    bears it on the cluster is taken for ours: no other site and no other backend may have it there."""
+    pack: PackSettings | None = None
+    """Whether small jobs share native jobs; by default none does."""
+    queued: int = Field(default=1000, ge=1)
+    """Attempts that may lie in the cluster's own queue."""
+    grace: float = Field(default=300.0, ge=0)
+    """Seconds that a native job has beyond the walltime of its attempt, to bring files and take them home."""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Say whether an engine of a cluster carries it."""
+        return self.kind not in BUILT_IN
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """Return what lies under the name of its kind."""
+        found: dict[str, Any] = (self.model_extra or {}).get(self.kind) or {}
+        return found
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        strange = set(self.model_extra or ()) - ({self.kind} if self.is_cluster else set())
+        if strange:
+            raise ValueError(f"the backend {self.name!r} of kind {self.kind!r} has no {', '.join(sorted(strange))}")
+        if self.is_cluster:
+            if not isinstance(self.part, dict):
+                raise ValueError(f"{self.kind} of the backend {self.name!r} must be a mapping")
+            try:
+                load(self.kind).Settings.model_validate(self.part)
+            except InvalidError as error:
+                raise ValueError(f"the backend {self.name!r}: {error.detail}") from error
+        return self
 
 
 class Watch(BaseModel):

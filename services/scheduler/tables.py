@@ -24,6 +24,7 @@ from services.chassis.grants import add_grants_table
 from .catalog.tables import add_catalog_table
 from .counters import add_counters_table
 from .mail.tables import add_mail_tables
+from .natives.tables import add_native_tables
 from .pulls.tables import add_pull_tables
 
 __all__ = [
@@ -38,7 +39,10 @@ __all__ = [
     "dependencies",
     "grants",
     "hook_position",
+    "keepers",
     "mail_refusals",
+    "native_attempts",
+    "natives",
     "notices",
     "pull_workers",
     "pulls",
@@ -375,3 +379,6 @@ grants = add_grants_table(METADATA, String(64))
 
 pulls, pull_workers = add_pull_tables(METADATA)
 """What outside workers may lease, and who they are."""
+
+natives, native_attempts, keepers = add_native_tables(METADATA)
+"""The native jobs of clusters, the attempts that they run, and who keeps which backend."""

@@ -45,6 +45,8 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         gpu_model=wanted.gpus.model,
         gpu_memory=None if wanted.gpus.memory is None else int(wanted.gpus.memory),
         gpu_architecture=wanted.gpus.architecture,
+        nodes=wanted.nodes,
+        processes=wanted.processes,
         image=spec.image,
         environment=spec.placement.environment,
         priority=spec.priority,

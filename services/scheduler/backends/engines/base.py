@@ -33,7 +33,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One native job that is to be started. Memory in bytes, times in seconds."""
+    """One native job that is to be started. Memory in bytes, times in seconds.
+
+    `cpus`, `memory` and `gpus` are those of the whole job, of all its processes on all its nodes together.
+    """
 
     name: str
     """Its name on the cluster, known before: starting it twice is one job. A DNS label of at most 52 characters."""
@@ -115,6 +118,7 @@ class EngineMeans:
 class Engine(ABC):
     """A cluster, as its own commands or API show it. It keeps nothing that it could not find again after a restart.
 
+    Calls may be under way side by side: a `look` does not wait for a `start`. Of one method there is one at a time.
     `UnavailableError` says that the cluster does not answer, with the reason; `RefusedError` that it answers no.
     """
 

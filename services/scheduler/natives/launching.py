@@ -1,0 +1,17 @@
+"""What a native job runs, and with what."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from services.scheduler.backends.engines.base import Launch
+
+__all__ = ["Launcher"]
+
+
+class Launcher(ABC):
+    """Makes what native jobs are started with."""
+
+    @abstractmethod
+    async def launch(self, native: str, backend: str) -> Launch:
+        """Return it for the native job of that name; raises `UnavailableError` while something is not there."""
