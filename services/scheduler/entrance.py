@@ -118,7 +118,9 @@ class Entrance:
             await self._move_at_once(work, row, footing)
         if footing.broken:
             return []
-        await self._dispatcher.admit(work, _ticket(row, spec, arrival.admitted.backends, footing, ordered=arrival.admitted.ordered))
+        await self._dispatcher.admit(
+            work, _ticket(row, spec, arrival.admitted.backends, footing, ordered=arrival.admitted.ordered)
+        )
         return footing.unmet
 
     async def seat_again(self, work: Work, row: Record, backends: Sequence[str], *, ordered: bool = False) -> None:

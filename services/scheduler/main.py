@@ -49,6 +49,7 @@ async def main(settings: SchedulerSettings) -> None:
             reports=parts.reports,
             settings=settings.scheduler.watch,
         )
+        await parts.drains.load()
         await parts.dispatcher.load()
         await parts.agreement.agree()
         await parts.vigils.listen()

@@ -21,7 +21,9 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
+from .placing.drains import DrainService
 from .placing.placer import Placer
+from .placing.preview import Previewer
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -51,6 +53,7 @@ class Parts:
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
         self.backends = backends = make_backends(section.backends, frame.bus, unit)
+        self.drains = DrainService(unit=unit, backends=backends)
         self.placer = placer = Placer(backends, section.placement)
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
@@ -79,7 +82,10 @@ class Parts:
         pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
         self.leases = LeaseDesk(unit=unit, backends=pulled)
         self.keeper = PullKeeper(unit=unit, backends=pulled)
-        self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        self.previewer = Previewer(admission=admission, placer=placer, dispatcher=dispatcher)
+        self.explainer = Explainer(
+            unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
+        )
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)

@@ -42,9 +42,7 @@ _LIVE = (
 )
 
 _NOTE = (
-    update(natives)
-    .where(natives.c.name == bindparam("of"))
-    .values({name: bindparam(f"new_{name}") for name in NOTED})
+    update(natives).where(natives.c.name == bindparam("of")).values({name: bindparam(f"new_{name}") for name in NOTED})
 )
 
 

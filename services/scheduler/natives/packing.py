@@ -92,7 +92,9 @@ def shape_of(tasks: Sequence[RunTask], settings: BackendSettings) -> Shape:
     # Its pilot takes no task that it could not finish; what is left goes into another native job.
     rounds = min(2, ceil(len(tasks) / slots))
     longest = rounds * max(task.walltime for task in tasks)
-    return Shape(slots, max(1.0, sum(sorted(task.cpus for task in tasks)[-slots:])), memory or None, 0, longest + settings.grace)
+    return Shape(
+        slots, max(1.0, sum(sorted(task.cpus for task in tasks)[-slots:])), memory or None, 0, longest + settings.grace
+    )
 
 
 def _shape_of_bundle(task: RunTask, settings: BackendSettings) -> Shape:

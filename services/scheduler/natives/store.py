@@ -213,7 +213,5 @@ async def to_end(connection: AsyncConnection, name: str) -> list[Record]:
     """Return what a pilot has to end early: `workload_id`, `attempt`, `ending` (why; all of it) or `part` (tasks)."""
     columns = (attempts.c[column] for column in ("workload_id", "attempt", "ending", "part"))
     wished = attempts.c.ending.is_not(None) | attempts.c.part.is_not(None)
-    statement = select(*columns).where(
-        attempts.c.native == name, attempts.c.state == AttemptState.GIVEN.value, wished
-    )
+    statement = select(*columns).where(attempts.c.native == name, attempts.c.state == AttemptState.GIVEN.value, wished)
     return [dict(row) for row in (await connection.execute(statement)).mappings()]

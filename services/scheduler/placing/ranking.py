@@ -58,7 +58,9 @@ def _listed(standings: Sequence[Standing], names: Sequence[str], order: Placemen
 _BEST = {PlacementOrder.CHEAPEST: "it is the cheapest that has room", PlacementOrder.NEAREST: "it is the nearest"}
 
 
-def _by(standings: Sequence[Standing], figure: Callable[[Standing], float], order: PlacementOrder, what: str) -> Ranking:
+def _by(
+    standings: Sequence[Standing], figure: Callable[[Standing], float], order: PlacementOrder, what: str
+) -> Ranking:
     figures = {figure(one) for one in standings}
     if len(figures) < 2:
         why = f"the {what} is the same to all that can hold it: it has the most free cores"

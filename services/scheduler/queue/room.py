@@ -56,21 +56,22 @@ class Rooms:
         taking = [name for name in key.backends if self._backends.takes_work(name)]
         # One that does not answer is passed over, unless nobody else could hold it.
         well = [name for name in taking if not self._backends.trouble_of(name)] or taking
-        possible = [name for name in well if name not in full and self._takes(name, demand, key)]
+        possible = [name for name in well if name not in full and self.takes(name, demand, key)]
         if key.ordered:
             return possible[0] if possible else None
         return max(possible, key=lambda name: self.free(name).cpus, default=None)
 
     def is_any(self, names: Iterable[str]) -> bool:
         """Say whether any of these could take even the smallest workload; if not, nobody need be looked at."""
-        return any(self._takes(name, _SMALLEST) for name in names)
+        return any(self.takes(name, _SMALLEST) for name in names)
 
     def free(self, name: str) -> Demand:
         """Return what nobody was given; less than nothing where more was given than there is room."""
         capacity = self._backends.capacity_of(name)
         return (_room(capacity) if capacity else NOTHING).minus(self._books.of_backend(name))
 
-    def _takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
+    def takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
+        """Say whether a backend takes so much now, of a lane or whatever it is."""
         if not self._backends.takes_work(name):
             return False
         backend = self._backends.require(name)

@@ -93,20 +93,11 @@ class JobWorkflow:
             await workflow.wait_condition(lambda: self._released or self._cancellation is not None)
         while self._submitted or self._cancellation is None:
             if not self._submitted:
-                submitted = await self._submit(self._note)
-                if submitted.over is not None:
-                    return self._agree(submitted.over, submitted.message)
-                if submitted.later is not None:
-                    await self._sleep(submitted.later)
+                over = await self._find_place()
+                if over is not None:
+                    return over
+                if not self._submitted:
                     continue
-                if submitted.backend is None or (submitted.refused and not submitted.others):
-                    return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
-                if submitted.refused:
-                    self._go_elsewhere(submitted.message)
-                    continue
-                self._submitted = True
-                if submitted.end is not None:
-                    self._ends.setdefault(self._attempt, submitted.end)
             if job.array:
                 return await self._see_array_through()
             if not await self._is_kept():
@@ -114,7 +105,7 @@ class JobWorkflow:
                 continue
             end = await self._wait_for_end()
             self._submitted = self._overran = False
-            if end.reason is Reason.REFUSED and self._others and self._running != self._attempt:
+            if self._is_turned_away(end):
                 self._go_elsewhere(end.message)
                 continue
             if self._is_over(end):
@@ -124,6 +115,23 @@ class JobWorkflow:
             self._count_step()
         assert self._cancellation is not None
         return await self._end(WorkloadState.CANCELED, Reason.CANCELED, self._cancellation.message)
+
+    async def _find_place(self) -> JobResult | None:
+        """Hand the attempt over, if a backend takes it; returns how the job ended, if it has."""
+        submitted = await self._submit(self._note)
+        if submitted.over is not None:
+            return self._agree(submitted.over, submitted.message)
+        if submitted.later is not None:
+            await self._sleep(submitted.later)
+        elif submitted.backend is None or (submitted.refused and not submitted.others):
+            return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+        elif submitted.refused:
+            self._go_elsewhere(submitted.message)
+        else:
+            self._submitted = True
+            if submitted.end is not None:
+                self._ends.setdefault(self._attempt, submitted.end)
+        return None
 
     def _count_step(self) -> None:
         """Go on in a fresh history when this one has become long; what is known goes along."""
@@ -277,6 +285,10 @@ class JobWorkflow:
         """Give the job to another backend, as this one will never run it."""
         self._refused.append(self._place)
         self._next_place(f"{self._place} refuses it: {why}")
+
+    def _is_turned_away(self, end: AttemptEnd) -> bool:
+        """Say whether a backend refused an attempt before it began, and another one could have it."""
+        return end.reason is Reason.REFUSED and self._others and self._running != self._attempt
 
     def _next_place(self, why: str) -> None:
         """Begin the next attempt elsewhere; that costs the job nothing."""
