@@ -13,7 +13,7 @@ from .activities.schedule import ScheduleActivities
 from .activities.webhook import HookActivities
 from .admission import Admission
 from .arrays.desk import ArrayDesk
-from .backends.registry import make_backends
+from .backends.registry import make_backend, make_backends
 from .batches.service import BatchService
 from .catalog.shelf import Shelf
 from .catalog.sources import source_of
@@ -22,8 +22,11 @@ from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
 from .placing.drains import DrainService
+from .placing.memory import Memory
 from .placing.placer import Placer
 from .placing.preview import Previewer
+from .placing.reseating import Reseating
+from .placing.roster import Pulled, Roster
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -79,7 +82,7 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
-        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
+        pulled = Pulled(backends)
         self.leases = LeaseDesk(unit=unit, backends=pulled)
         self.keeper = PullKeeper(unit=unit, backends=pulled)
         self.previewer = Previewer(admission=admission, placer=placer, dispatcher=dispatcher)
@@ -95,7 +98,24 @@ class Parts:
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
+        self.roster = self._roster(frame, settings)
         self.activities = self._activities(unit)
+
+    def _roster(self, frame: Frame, settings: SchedulerSettings) -> Roster:
+        """Return what follows the file of settings."""
+        unit = frame.unit
+        reseating = Reseating(unit=unit, dispatcher=self.dispatcher, placer=self.placer)
+        return Roster(
+            unit=unit,
+            backends=self.backends,
+            placer=self.placer,
+            drains=self.drains,
+            make=lambda item: make_backend(item, frame.bus, unit),
+            file=settings.followed_file,
+            memory=Memory(settings.data / "backends.json", unit),
+            every=settings.scheduler.reread,
+            changed=reseating.reseat,
+        )
 
     def _activities(
         self, unit: UnitOfWork
@@ -123,5 +143,6 @@ class Parts:
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
+        frame.doctor.add("backends", self.roster.findings)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
             frame.doctor.add(probe.__name__, probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -210,6 +211,8 @@ class SchedulerSection(BaseModel):
     temporal: TemporalSettings = TemporalSettings()
     backends: list[BackendSettings] = Field(default=[BackendSettings()], min_length=1)
     placement: PlacementSettings = PlacementSettings()
+    reread: float = Field(default=2.0, gt=0)
+    """Seconds between two looks whether `backends` or `placement` were changed in the file."""
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
     webhooks: Webhooks = Webhooks()
@@ -232,6 +235,9 @@ def require_consistent(backends: Sequence[BackendSettings], placement: Placement
     placement.require_known(names)
 
 
+_SAID = ("SHUNTER_SCHEDULER__BACKENDS", "SHUNTER_SCHEDULER__PLACEMENT")
+
+
 class SchedulerSettings(ChassisSettings):
     """Everything that the scheduler reads."""
 
@@ -244,3 +250,10 @@ class SchedulerSettings(ChassisSettings):
         """Return where the tables are."""
         path = Path(self.data) / "db" / "scheduler.db"
         return self.scheduler.database_url or f"sqlite+aiosqlite:///{path.resolve()}"
+
+    @property
+    def followed_file(self) -> Path | None:
+        """Return the file whose backends are followed; none where the environment says what they are."""
+        named = os.environ.get("SHUNTER_CONFIG")
+        said = any(name.startswith(_SAID) for name in os.environ)
+        return Path(named) if named and not said else None

@@ -36,11 +36,14 @@ __all__ = [
     "MaxRunning",
     "Memory",
     "Name",
+    "Needs",
     "OptionalOutputs",
     "Outputs",
+    "Patience",
     "Priority",
     "Project",
     "Retries",
+    "Sites",
     "StartAt",
     "UniqueName",
     "Wait",
@@ -93,6 +96,9 @@ Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; el
 Backends = Annotated[
     _Words, typer.Option("--backend", help="A cluster by name; several: the best liked first. Else Shunter chooses.")
 ]
+Sites = Annotated[_Words, typer.Option("--site", help="Only clusters that stand there; may be repeated.")]
+Needs = Annotated[_Words, typer.Option("--need", help="Only clusters with this `label=value`; may be repeated.")]
+Patience = Annotated[_Text, typer.Option("--patience", help="How long it may queue on one cluster: `10m`.")]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
@@ -113,7 +119,9 @@ ItemsFrom = Annotated[
 MaxRunning = Annotated[int | None, typer.Option("--max-running", help="How many tasks may run at once.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say where it would go, and why not elsewhere; nothing is kept.")
+]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for the end and show what it prints.")]
 
 
@@ -132,10 +140,15 @@ def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str
     return given(**room, gpus=given(count=gpus, model=gpu_model))
 
 
-def placement_of(backends: Sequence[str] | None) -> dict[str, Any]:
+def placement_of(
+    backends: Sequence[str] | None, sites: _Words = None, needs: _Words = None, patience: str | None = None
+) -> dict[str, Any]:
     """Return where the options have it run: on one backend, or on the first of several that has room."""
+    from .specs import pairs
+
     several = backends or ()
-    return {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
+    named = {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
+    return {**named, **given(sites=sites, labels=pairs(needs or (), "need"), patience=patience)}
 
 
 def labels_of(labels: Sequence[str] | None) -> dict[str, str]:

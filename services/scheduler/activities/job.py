@@ -77,6 +77,10 @@ class JobActivities(JobCalls):
             return await self._submitted(row, ref)  # an earlier try got further than it knew
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
             return await self._hand_over(row, self._backends.require(row["backend"]), ref)
+        return await self._place(row, ref)
+
+    async def _place(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Choose a backend for an attempt that is new, and hand it over there."""
         try:
             if row["spec"].get("after") and row["spec"]["inputs"]:
                 row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]

@@ -84,9 +84,10 @@ class Backends:
         if (backend := self._backends.pop(name, None)) is not None:
             self._retired[name] = backend
 
-    def remember(self, backend: Backend) -> None:
+    def remember(self, backend: Backend, facts: BackendFacts) -> None:
         """Know a backend that was configured away before, for the work that it has still."""
         self._retired[backend.name] = backend
+        self._facts[backend.name] = facts
 
     def describe(self, name: str, facts: BackendFacts) -> None:
         """Let other facts be known of a backend that stays as it is."""

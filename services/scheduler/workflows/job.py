@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
 
     from .array import ArrayCourse
     from .calls import JobCalls
-    from .rules import PATIENTLY
+    from .rules import PATIENTLY, backoff_before
     from .words import (
         AttemptEnd,
         AttemptRef,
@@ -40,8 +40,6 @@ _CANCEL_AGAIN = timedelta(seconds=20)
 _WALLTIME_GRACE = timedelta(minutes=2)
 """The runner ends an attempt at its walltime; this long after, we ask the backend ourselves."""
 
-_LONGEST_BACKOFF = 3600.0
-
 _LOST_ATTEMPTS = 5
 """How many attempts may get lost or be interrupted through no fault of the job."""
 
@@ -50,11 +48,6 @@ _OURS = frozenset({Reason.LOST, Reason.INTERRUPTED})
 
 _FINAL = frozenset({Reason.CANCELED, Reason.REFUSED, Reason.STAGING})
 """Ends that another attempt would only repeat."""
-
-
-def backoff_before(attempt: int, first: float) -> float:
-    """Return the seconds of pause before *attempt*, the second one being the first that waits."""
-    return min(first * 2.0 ** max(0, attempt - 2), _LONGEST_BACKOFF)
 
 
 @workflow.defn(name="job")

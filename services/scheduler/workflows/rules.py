@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio.common import RetryPolicy
 
-__all__ = ["PATIENTLY"]
+__all__ = ["PATIENTLY", "backoff_before"]
 
 PATIENTLY: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=30),
@@ -16,3 +16,10 @@ PATIENTLY: dict[str, Any] = {
 }
 """A step is tried until it works: what it needs (database, storage, NATS) will come back. Pauses between tries stay
 inside the local activity; the workflow task is kept alive meanwhile."""
+
+_LONGEST_BACKOFF = 3600.0
+
+
+def backoff_before(attempt: int, first: float) -> float:
+    """Return the seconds of pause before *attempt*, the second one being the first that waits."""
+    return min(first * 2.0 ** max(0, attempt - 2), _LONGEST_BACKOFF)
