@@ -125,8 +125,7 @@ class Client(Many):
         while True:
             page = self.list_jobs(wanted, limit=200, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def iter_tasks(self, job_id: str, states: Sequence[TaskState] = ()) -> Iterator[Task]:
@@ -135,8 +134,7 @@ class Client(Many):
         while True:
             page = self.list_tasks(job_id, states, limit=1000, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def wait(self, job: str | Submission, *, timeout: float | None = None) -> JobView:
@@ -263,8 +261,7 @@ class Client(Many):
         while True:
             page = self.list_files(prefix, limit=500, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def upload(
