@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
@@ -21,6 +23,14 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
+from .natives.adopting import Adopter
+from .natives.cluster import Cluster, Means
+from .natives.ending import Ender
+from .natives.keeper import Keeper
+from .natives.keepers import Keepers
+from .natives.launching import NoLauncher
+from .natives.looking import Looker
+from .natives.starting import Starter
 from .placing.drains import DrainService
 from .placing.memory import Memory
 from .placing.placer import Placer
@@ -55,7 +65,14 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
-        self.backends = backends = make_backends(section.backends, frame.bus, unit)
+        self.means = means = Means(
+            unit=unit,
+            bus=frame.bus,
+            launcher=NoLauncher(),
+            data=Path(settings.data),
+            key=settings.ticket_key.get_secret_value(),
+        )
+        self.backends = backends = make_backends(section.backends, means)
         self.drains = DrainService(unit=unit, backends=backends)
         self.placer = placer = Placer(backends, section.placement)
         self.dispatcher = dispatcher = Dispatcher(
@@ -96,10 +113,17 @@ class Parts:
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
+        self.ender = Ender(unit=unit, bus=frame.bus, desk=self.desk)
+        self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
         self.roster = self._roster(frame, settings)
         self.activities = self._activities(unit)
+
+    def _keeper(self, cluster: Cluster) -> Keeper:
+        """Return who keeps a cluster."""
+        adopter = Adopter(cluster, self.desk, self.tickets)
+        return Keeper(cluster, Starter(cluster, self.ender), Looker(cluster, self.ender, adopter))
 
     def _roster(self, frame: Frame, settings: SchedulerSettings) -> Roster:
         """Return what follows the file of settings."""
@@ -110,7 +134,7 @@ class Parts:
             backends=self.backends,
             placer=self.placer,
             drains=self.drains,
-            make=lambda item: make_backend(item, frame.bus, unit),
+            make=lambda item: make_backend(item, self.means),
             file=settings.followed_file,
             memory=Memory(settings.data / "backends.json", unit),
             every=settings.scheduler.reread,

@@ -80,10 +80,20 @@ class ReportService:
                 await journey.save()
                 if ending:
                     vigil = self._say(work, ending, report.workload_id)
+            if journey is not None:
+                await self._note_end(work, journey, report)
         if vigil and ending:
             vigil.tell(ending)
         if stray:
             await self._end_stray(report)
+
+    async def _note_end(self, work: Work, journey: Journey, report: RunReport) -> None:
+        """Have the backend know that an attempt's last word was read."""
+        last = report.steps[-1]
+        backend = self._backends.get(journey.row["backend"] or "")
+        if last.step is StepName.DONE and backend is not None:
+            job = NativeJob(report.workload_id, report.attempt, report.native_id)
+            await backend.note_end(work.connection, job, last.reason or Reason.INTERNAL)
 
     def _say(self, work: Work, end: AttemptEnd, workload_id: str) -> Vigil | None:
         """Have the workflow hear of the end of an attempt; returns the step that waits for it, to be told after."""

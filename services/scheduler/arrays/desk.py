@@ -10,7 +10,7 @@ from contracts.errors import InternalError
 from contracts.holdings import Allocation
 from contracts.model import now
 from contracts.ranges import Ranges
-from contracts.runs import RunTicket, run_name
+from contracts.runs import RunTask, RunTicket, run_name
 from contracts.states import Reason, WorkloadState, may_move
 from contracts.tasks import TaskGroup, TaskState
 from services.chassis.tickets import Tickets
@@ -87,6 +87,12 @@ class ArrayDesk:
             async with self._unit.begin(workload_context(row["id"])) as work:
                 for bundle in unsent:
                     await store.change_bundle(work.connection, row["id"], bundle["bundle"], sent=True, seen_at=now())
+
+    async def message(self, row: Record, number: int) -> RunTask | None:
+        """Return once more what a backend was told of a bundle; None if that is over."""
+        async with self._unit.reading() as connection:
+            bundle = await store.find_bundle(connection, row["id"], number)
+            return None if bundle is None else await self._packing.task(connection, row, bundle)
 
     # --- back ---------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.runs import RunTask
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-__all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Observation"]
+from contracts.runs import RunTask
+from contracts.states import Reason
+
+__all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Observation", "Sighting"]
 
 
 class Capability(StrEnum):
@@ -40,6 +43,19 @@ class Observation(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     """It is over; its last report is on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a cluster with a queue of its own said last of an attempt."""
+
+    name: str
+    """By which people find it there."""
+    native_id: str
+    state: str
+    reason: str = ""
+    """In the words of the cluster: why it waits, or why it could not be started."""
+    node: str = ""
 
 
 class Cancelled(StrEnum):
@@ -89,6 +105,9 @@ class Backend(ABC):
     """Whether its queue takes whatever comes, and as much as comes: the machine for it may turn up later."""
     lost_attempts: int | None = None
     """How many attempts of a job may get lost here, if that is not what it is elsewhere."""
+    queue: int | None = None
+    """How many attempts that have not begun may lie in a queue of its own; none where it has none worth speaking of,
+    so that it is given only what it has room for."""
     is_near: bool = False
     """Whether asking it for its room costs so little that it is asked every time."""
 
@@ -110,6 +129,13 @@ class Backend(ABC):
     async def take_back(self, job: NativeJob) -> Cancelled | None:
         """End an attempt unless it has begun, which is None; another backend is to have it."""
         return await self.cancel(job)
+
+    async def sight(self, job: NativeJob) -> Sighting | None:  # noqa: ARG002 (not every backend is a cluster)
+        """Return what the cluster said last of an attempt, if there is one that says something."""
+        return None
+
+    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> None:  # noqa: B027
+        """Take note, in the same transaction, that an attempt's last word was read."""
 
     @abstractmethod
     async def capacity(self) -> Capacity:

@@ -9,11 +9,11 @@ from time import monotonic
 
 from contracts.backends import Drain
 from contracts.errors import ShunterError, UnavailableError
-from services.chassis.bus import Bus
-from services.chassis.unit import UnitOfWork
+from services.scheduler.natives.cluster import Cluster, Means
 from services.scheduler.settings import BackendSettings
 
 from .base import Backend, Capacity
+from .cluster import ClusterBackend
 from .facts import BackendFacts
 from .local import LocalBackend
 from .pull import PullBackend
@@ -66,6 +66,12 @@ class Backends:
     def names(self) -> list[str]:
         """Return the names of those that are configured."""
         return list(self._backends)
+
+    @property
+    def clusters(self) -> list[ClusterBackend]:
+        """Return those that have a keeper; one that was configured away may have work still."""
+        known = [*self._backends.values(), *self._retired.values()]
+        return [backend for backend in known if isinstance(backend, ClusterBackend)]
 
     @property
     def retired(self) -> list[str]:
@@ -156,14 +162,16 @@ class Backends:
             self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
 
 
-def make_backends(settings: Iterable[BackendSettings], bus: Bus, unit: UnitOfWork) -> Backends:
+def make_backends(settings: Iterable[BackendSettings], means: Means) -> Backends:
     """Make the backends that the site configured."""
     chosen = list(settings)
-    return Backends((make_backend(item, bus, unit) for item in chosen), {item.name: item for item in chosen})
+    return Backends((make_backend(item, means) for item in chosen), {item.name: item for item in chosen})
 
 
-def make_backend(settings: BackendSettings, bus: Bus, unit: UnitOfWork) -> Backend:
+def make_backend(settings: BackendSettings, means: Means) -> Backend:
     """Make one."""
+    if settings.is_cluster:
+        return ClusterBackend(Cluster(settings, means))
     if settings.kind == "pull":
-        return PullBackend(name=settings.name, settings=settings.pull, unit=unit, bus=bus)
-    return LocalBackend(name=settings.name, bus=bus)
+        return PullBackend(name=settings.name, settings=settings.pull, unit=means.unit, bus=means.bus)
+    return LocalBackend(name=settings.name, bus=means.bus)

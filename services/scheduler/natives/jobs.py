@@ -1,4 +1,4 @@
-"""Questions to the table of native jobs. Only the keeper of a backend writes there, and desks that claim or stop one."""
+"""Questions to the table of native jobs. Its keeper writes there, and the desks that claim or stop one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, RowMapping, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.records import Record
@@ -51,11 +51,11 @@ async def add(connection: AsyncConnection, rows: Sequence[Record]) -> None:
     await connection.execute(insert(natives), list(rows))
 
 
-async def live(connection: AsyncConnection, backend: str) -> Sequence[RowMapping]:
+async def live(connection: AsyncConnection, backend: str) -> Sequence[Row[Any]]:
     """Return what is known of all native jobs of a backend that are not gone."""
     states = (*STANDING, JobState.ENDED.value)
     statement = select(*_LIVE).where(natives.c.backend == backend, natives.c.state.in_(states))
-    return (await connection.execute(statement)).mappings().all()
+    return (await connection.execute(statement)).all()
 
 
 async def due(connection: AsyncConnection, backend: str, moment: datetime, limit: int) -> Sequence[RowMapping]:
@@ -115,7 +115,8 @@ async def stop_if_unwanted(connection: AsyncConnection, name: str, moment: datet
 async def overdue(connection: AsyncConnection, backend: str, before: datetime) -> list[str]:
     """Return the native jobs whose pilot was told long ago to end an attempt, and has not."""
     statement = (
-        select(attempts.c.native.distinct())
+        select(attempts.c.native)
+        .distinct()
         .join(natives, natives.c.name == attempts.c.native)
         .where(
             attempts.c.backend == backend,

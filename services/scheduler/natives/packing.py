@@ -14,7 +14,7 @@ from services.scheduler.settings import BackendSettings, PackSettings
 
 from .words import native_name
 
-__all__ = ["Group", "Waiting", "group", "is_small", "order_of", "shape_of"]
+__all__ = ["Group", "Shape", "Waiting", "group", "is_small", "order_of", "shape_of"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Questions to the table of attempts.
 
-For the desk of pilots, each in one transaction of its own: `hand_over` gives out the next attempt of a native job, once,
-to the one incarnation that came first; `to_end` says what a pilot has to end early; `find_native` and `attempts_of` say
-whose native job it is, whether it lives, and of which attempts its credentials may speak.
+For the desk of pilots, each in one transaction of its own: `hand_over` gives out the next attempt of a native job,
+once, to the one incarnation that came first; `to_end` says what a pilot has to end early; `find_native` and `is_alive`
+say whose native job it is and whether it lives, `attempts_of` of which attempts its credentials may speak.
 """
 
 from __future__ import annotations

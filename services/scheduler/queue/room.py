@@ -80,6 +80,8 @@ class Rooms:
             return not self._backends.trouble_of(name) or key is None or len(key.backends) == 1
         capacity = self._backends.capacity_of(name)
         unstarted = self._books.unstarted(name)
+        if backend is not None and backend.queue is not None:
+            return unstarted < backend.queue
         if capacity is None:
             return unstarted < _UNSEEN
         return demand.fits_into(self.free(name)) or unstarted < ahead_of(self.pace.per_second(name), self._settings)

@@ -1,0 +1,176 @@
+"""A cluster as a backend: attempts go into our own table; its keeper has native jobs started for them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.errors import RefusedError, ShunterError
+from contracts.model import now
+from contracts.ranges import Ranges
+from contracts.runs import RunTask
+from contracts.states import Reason
+from contracts.subjects import work_subject
+from services.chassis.errors import translated
+from services.scheduler.context import workload_context
+from services.scheduler.natives import jobs, store
+from services.scheduler.natives.cluster import Cluster
+from services.scheduler.natives.words import AttemptState, read_name
+from services.scheduler.records import Record
+from services.scheduler.store import find as find_workload
+
+from .base import Backend, Cancelled, Capability, Capacity, NativeJob, Observation, Sighting
+
+__all__ = ["ClusterBackend"]
+
+_PATIENCE = 2.0
+"""Seconds that the cluster has to refuse an attempt in the same breath."""
+
+_GLANCE = 0.2
+"""Seconds between two looks whether an attempt is gone."""
+
+_SEEN = {
+    AttemptState.WAITING: Observation.QUEUED,
+    AttemptState.PLACED: Observation.QUEUED,
+    AttemptState.GIVEN: Observation.RUNNING,
+    AttemptState.ENDED: Observation.ENDED,
+}
+
+
+class ClusterBackend(Backend):
+    """Our durable table, and an engine that starts what lies there."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.name = cluster.name
+        self.kind = cluster.settings.kind
+        self.capabilities = cluster.engine.capabilities | {Capability.ARRAYS}
+        self.queue = cluster.settings.queued
+        self.cluster = cluster
+
+    async def submit(self, task: RunTask) -> None:
+        """Put the attempt into the table, and wait a moment for a refusal."""
+        unit, bell = self.cluster.unit, self.cluster.bell
+        with bell.expecting(task.workload_id, task.attempt) as answer:
+            async with unit.begin(workload_context(task.workload_id)) as work:
+                if not await store.add(work.connection, self.name, task, now()):
+                    _raise_if_refused(await store.find(work.connection, task.workload_id, task.attempt))
+                    return
+            await self._ring()
+            with suppress(TimeoutError):
+                error = await asyncio.wait_for(asyncio.shield(answer), _PATIENCE)
+                if error is not None:
+                    raise error
+
+    async def _ring(self) -> None:
+        """Tell the keeper, which may be in another process; who was not told looks by itself."""
+        self.cluster.bell.work.set()
+        with suppress(ShunterError), translated("NATS"):
+            await self.cluster.bus.connection.publish(work_subject(self.name), b"")
+
+    async def observe(self, job: NativeJob) -> Observation | None:
+        """Look into the table; what it lacks, as it was restored, is looked up on the cluster by its name."""
+        row = await self._find(job)
+        if row is None:
+            return Observation.RUNNING if await self._is_there(job) else None
+        lost = row["state"] == AttemptState.ENDED and row["ending"] == Reason.LOST
+        return None if lost else _SEEN[AttemptState(row["state"])]
+
+    async def _find(self, job: NativeJob) -> Record | None:
+        async with self.cluster.unit.looking_up() as connection:
+            return await store.find(connection, job.workload_id, job.attempt)
+
+    async def _is_there(self, job: NativeJob) -> bool:
+        named = [read_name(name) for name in await self.cluster.glance()]
+        return any(one and (one.workload_id, one.attempt) == (job.workload_id, job.attempt) for one in named)
+
+    async def sight(self, job: NativeJob) -> Sighting | None:
+        """Return what the cluster last said of an attempt's native job."""
+        async with self.cluster.unit.looking_up() as connection:
+            row = await store.find(connection, job.workload_id, job.attempt)
+            native = await store.find_native(connection, row["native"]) if row and row["native"] else None
+        if native is None:
+            return None
+        return Sighting(
+            name=native["name"],
+            native_id=native["native_id"],
+            state=native["seen"],
+            reason=native["reason"] or native["error"],
+            node=native["node"],
+        )
+
+    # --- to its end ---------------------------------------------------------------------------------------------
+
+    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:
+        """Take it out of the table, or have its pilot or its whole native job end it; gone is what was seen gone."""
+        async with self.cluster.unit.begin(workload_context(job.workload_id)) as work:
+            row = await store.find(work.connection, job.workload_id, job.attempt, to_change=True)
+            if row is not None:
+                if tasks is not None and row["state"] == AttemptState.GIVEN:
+                    part = str(Ranges.parse(tasks) | Ranges.parse(row["part"])) if row["part"] else tasks
+                    await store.change(work.connection, row["number"], AttemptState.GIVEN, part=part)
+                    return Cancelled.ENDING
+                outcome = await _wish(work.connection, job, row)
+        if row is None:
+            return Cancelled.ENDING if await self._is_there(job) else Cancelled.GONE
+        if outcome is Cancelled.ENDING:
+            self.cluster.bell.wishes.set()
+            self.cluster.bell.work.set()
+        return outcome
+
+    async def take_back(self, job: NativeJob) -> Cancelled | None:
+        """End an attempt that no pilot has; it is seen gone before another backend may have it."""
+        row = await self._find(job)
+        if row is not None and row["state"] == AttemptState.GIVEN:
+            return None
+        outcome = await self.cancel(job)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        while outcome is Cancelled.ENDING and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_GLANCE)
+            row = await self._find(job)
+            if row is not None and row["state"] == AttemptState.ENDED and row["ending"] == Reason.CANCELED:
+                return Cancelled.GONE
+        return outcome
+
+    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> None:
+        """Note that the pilot of an attempt said its last word."""
+        await store.end(connection, job.workload_id, job.attempt, reason, now())
+
+    async def capacity(self) -> Capacity:
+        """Ask the cluster."""
+        engine = await self.cluster.opened()
+        return await engine.capacity()
+
+
+async def _wish(connection: AsyncConnection, job: NativeJob, row: Record) -> Cancelled:
+    """Write down that an attempt is to end."""
+    moment, reason = now(), (await _why(connection, job)).value
+    match AttemptState(row["state"]):
+        case AttemptState.WAITING:
+            values = {"state": AttemptState.ENDED.value, "ending": reason, "ended_at": moment}
+            await store.change(connection, row["number"], AttemptState.WAITING, **values)
+            return Cancelled.GONE
+        case AttemptState.ENDED:
+            return Cancelled.GONE if row["ending"] in _SILENT else Cancelled.ENDING
+        case state:
+            values = {"ending": row["ending"] or reason, "ending_at": row["ending_at"] or moment}
+            await store.change(connection, row["number"], state, **values)
+            await jobs.stop_if_unwanted(connection, row["native"], moment)
+            return Cancelled.ENDING
+
+
+_SILENT = {Reason.CANCELED.value, Reason.LOST.value, Reason.REFUSED.value}
+"""Ends after which nothing is on the way that a workflow has not heard."""
+
+
+async def _why(connection: AsyncConnection, job: NativeJob) -> Reason:
+    """Say why an attempt is to be ended: somebody wished it, or it ran too long."""
+    row = await find_workload(connection, job.workload_id)
+    wished = row is None or row["cancel_requested"] or row["attempt"] != job.attempt or row["started_at"] is None
+    return Reason.CANCELED if wished else Reason.WALLTIME
+
+
+def _raise_if_refused(row: Record | None) -> None:
+    if row is not None and row["state"] == AttemptState.ENDED and row["ending"] == Reason.REFUSED:
+        raise RefusedError(row["message"])
