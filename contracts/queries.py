@@ -22,6 +22,7 @@ from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
+from .pilots import NextTask
 from .placements import PlacementView, PlaceWorkload
 from .principals import Principal
 from .query import Query, Reply
@@ -66,6 +67,7 @@ __all__ = [
     "ListSchedules",
     "ListTasks",
     "ListWorkloads",
+    "NextTask",
     "OpenRunUpload",
     "OpenUpload",
     "PlaceWorkload",
@@ -309,6 +311,7 @@ QUERIES: tuple[type[Query], ...] = (
     FoldersSharedWith,
     DownloadRunInputs,
     OpenRunUpload,
+    NextTask,
     SumUsage,
     ReplayLog,
     CheckHealth,

@@ -25,6 +25,7 @@ from contracts.commands import (
     TriggerSchedule,
     UnshareWorkload,
 )
+from contracts.errors import InvalidError
 from contracts.glances import GlanceWorkloads
 from contracts.hook_commands import (
     CreateSubscription,
@@ -53,6 +54,7 @@ from contracts.queries import (
     ListSchedules,
     ListTasks,
     ListWorkloads,
+    NextTask,
     WorkloadGrants,
     WorkloadsSharedWith,
 )
@@ -80,6 +82,9 @@ def register(bus: Bus, parts: Parts) -> None:
             report = RunReport.model_validate_json(raw, extra="ignore")
         except ValidationError as error:
             raise invalid_from(error) from error
+        if delivery.subject != report_subject(report.workload_id, report.attempt):
+            # Whoever may speak of one attempt may not speak of another.
+            raise InvalidError(f"a report of {report.native_id} came on the subject {delivery.subject}")
         await parts.reports.take(report, delivery)
 
     bus.handle_commands(
@@ -142,8 +147,8 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
 def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
     """Return those about backends, outside workers and mail."""
     return {
-        DrainBackend: parts.drains.drain,
-        ResumeBackend: parts.drains.resume,
+        DrainBackend: parts.placing.drains.drain,
+        ResumeBackend: parts.placing.drains.resume,
         TakeLeases: parts.leases.take,
         ReportLease: parts.leases.report,
         WishMail: parts.mail.service.wish,
@@ -152,7 +157,7 @@ def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
 
 
 def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
-    """Return those about backends, outside workers, mail and applications."""
+    """Return those about backends, outside workers, pilots, mail and applications."""
     desk = BackendDesk(parts.backends)
     return {
         ListBackends: desk.all,
@@ -162,6 +167,7 @@ def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
         UseLease: parts.leases.use,
         GetMailStanding: parts.mail.service.get,
         ReadMailTicket: parts.mail.service.read,
+        NextTask: parts.pilots.desk.next,
         ListApplications: parts.shelf.answer,
     }
 

@@ -56,7 +56,8 @@ async def main(settings: SchedulerSettings) -> None:
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
             *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
-            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run(), parts.roster.run(), parts.keepers.run()),
+            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run(), parts.keepers.run(), parts.pilots.run()),
+            parts.roster.run(),
         )
 
 

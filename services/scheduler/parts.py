@@ -28,15 +28,11 @@ from .natives.cluster import Cluster, Means
 from .natives.ending import Ender
 from .natives.keeper import Keeper
 from .natives.keepers import Keepers
-from .natives.launching import NoLauncher
 from .natives.looking import Looker
+from .natives.probing import NativeProbes
 from .natives.starting import Starter
-from .placing.drains import DrainService
-from .placing.memory import Memory
-from .placing.placer import Placer
-from .placing.preview import Previewer
-from .placing.reseating import Reseating
-from .placing.roster import Pulled, Roster
+from .pilots.parts import PilotParts
+from .placing.parts import PlacingParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -50,7 +46,7 @@ from .schedules.mirror import ScheduleMirror
 from .schedules.service import ScheduleService
 from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
-from .settings import SchedulerSettings
+from .settings import SchedulerSection, SchedulerSettings
 from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .vigils import Vigils
@@ -65,16 +61,17 @@ class Parts:
 
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
-        self.means = means = Means(
+        self.pilots = PilotParts(frame, settings, lambda: self.backends)
+        means = Means(
             unit=unit,
             bus=frame.bus,
-            launcher=NoLauncher(),
+            launcher=self.pilots.launcher,
             data=Path(settings.data),
             key=settings.ticket_key.get_secret_value(),
         )
         self.backends = backends = make_backends(section.backends, means)
-        self.drains = DrainService(unit=unit, backends=backends)
-        self.placer = placer = Placer(backends, section.placement)
+        self.placing = placing = PlacingParts(unit, backends, settings)
+        self.placer = placer = placing.placer
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -99,10 +96,10 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
-        pulled = Pulled(backends)
-        self.leases = LeaseDesk(unit=unit, backends=pulled)
-        self.keeper = PullKeeper(unit=unit, backends=pulled)
-        self.previewer = Previewer(admission=admission, placer=placer, dispatcher=dispatcher)
+        self.leases = LeaseDesk(unit=unit, backends=placing.pulled)
+        self.keeper = PullKeeper(unit=unit, backends=placing.pulled)
+        self.previewer = placing.previewer(admission, dispatcher)
+        self.roster = placing.roster(dispatcher, lambda item: make_backend(item, means))
         self.explainer = Explainer(
             unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
         )
@@ -112,34 +109,23 @@ class Parts:
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
+        self._look_after(frame, section)
+        self.activities = self._activities(unit)
+
+    def _look_after(self, frame: Frame, section: SchedulerSection) -> None:
+        """Make those that look after what was handed out."""
+        unit, backends = frame.unit, self.backends
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.ender = Ender(unit=unit, bus=frame.bus, desk=self.desk)
         self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.roster = self._roster(frame, settings)
-        self.activities = self._activities(unit)
+        self.native_probes = NativeProbes(unit=unit, backends=backends)
 
     def _keeper(self, cluster: Cluster) -> Keeper:
         """Return who keeps a cluster."""
         adopter = Adopter(cluster, self.desk, self.tickets)
         return Keeper(cluster, Starter(cluster, self.ender), Looker(cluster, self.ender, adopter))
-
-    def _roster(self, frame: Frame, settings: SchedulerSettings) -> Roster:
-        """Return what follows the file of settings."""
-        unit = frame.unit
-        reseating = Reseating(unit=unit, dispatcher=self.dispatcher, placer=self.placer)
-        return Roster(
-            unit=unit,
-            backends=self.backends,
-            placer=self.placer,
-            drains=self.drains,
-            make=lambda item: make_backend(item, self.means),
-            file=settings.followed_file,
-            memory=Memory(settings.data / "backends.json", unit),
-            every=settings.scheduler.reread,
-            changed=reseating.reseat,
-        )
 
     def _activities(
         self, unit: UnitOfWork
@@ -168,5 +154,5 @@ class Parts:
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
         frame.doctor.add("backends", self.roster.findings)
-        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows):
+        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.native_probes.natives):
             frame.doctor.add(probe.__name__, probe)

@@ -18,6 +18,7 @@ from .backends.facts import BackendFacts
 from .catalog.settings import ApplicationSettings, StorageGlance
 from .mail.settings import Mail
 from .patience import Patience
+from .pilots.settings import PilotSettings
 from .placing.settings import PlacementSettings
 
 __all__ = [
@@ -96,6 +97,10 @@ class BackendSettings(BackendFacts):
     """Whether small jobs share native jobs; by default none does."""
     queued: int = Field(default=1000, ge=1)
     """Attempts that may lie in the cluster's own queue."""
+    mpirun: str = Field(default="", max_length=1024)
+    """What starts all processes of a program that got several; programs have it as the variable `mpirun`."""
+    nats_url: str = ""
+    """Where this cluster reaches NATS; by default as `pilots.nats_url` says."""
     grace: float = Field(default=300.0, ge=0)
     """Seconds that a native job has beyond the walltime of its attempt, to bring files and take them home."""
 
@@ -220,6 +225,7 @@ class SchedulerSection(BaseModel):
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
     applications: ApplicationSettings = ApplicationSettings()
+    pilots: PilotSettings = PilotSettings()
 
     @model_validator(mode="after")
     def _check_backends(self) -> Self:

@@ -49,9 +49,7 @@ def submit(
     retries: wishes.Retries = None,
     image: wishes.Image = None,
     backend: wishes.Backends = None,
-    site: wishes.Sites = None,
     need: wishes.Needs = None,
-    patience: wishes.Patience = None,
     array: wishes.Array = None,
     items_from: wishes.ItemsFrom = None,
     max_running: wishes.MaxRunning = None,
@@ -73,15 +71,13 @@ def submit(
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
     """
-    program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
-    names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
+    what = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
+    what |= given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
     room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
-    place = placement_of(backend, site, need, patience)
-    where = given(resources=room, placement=place, retries=given(max=retries), priority=priority)
+    where = given(resources=room, placement=placement_of(backend, need), start_at=_moment(start_at))
+    where |= given(array=array_of(array, items_from, max_running), retries=given(max=retries), priority=priority)
     told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), after=after)
-    when = given(start_at=_moment(start_at), array=array_of(array, items_from, max_running))
-    how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**program, **names, **where, **told, **when}, how))
+    raise leave(_submit(ctx, file, {**what, **where, **told}, _How(key, dry_run, wait or follow, follow, as_json)))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:

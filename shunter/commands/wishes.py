@@ -39,11 +39,9 @@ __all__ = [
     "Needs",
     "OptionalOutputs",
     "Outputs",
-    "Patience",
     "Priority",
     "Project",
     "Retries",
-    "Sites",
     "StartAt",
     "UniqueName",
     "Wait",
@@ -61,6 +59,8 @@ __all__ = [
 
 _Words = list[str] | None
 _Text = str | None
+
+_SITE = "site="
 
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
 File = Annotated[
@@ -96,9 +96,9 @@ Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; el
 Backends = Annotated[
     _Words, typer.Option("--backend", help="A cluster by name; several: the best liked first. Else Shunter chooses.")
 ]
-Sites = Annotated[_Words, typer.Option("--site", help="Only clusters that stand there; may be repeated.")]
-Needs = Annotated[_Words, typer.Option("--need", help="Only clusters with this `label=value`; may be repeated.")]
-Patience = Annotated[_Text, typer.Option("--patience", help="How long it may queue on one cluster: `10m`.")]
+Needs = Annotated[
+    _Words, typer.Option("--need", help="Only clusters that are so: `site=NAME`, or `LABEL=VALUE`; may be repeated.")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
@@ -140,15 +140,15 @@ def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str
     return given(**room, gpus=given(count=gpus, model=gpu_model))
 
 
-def placement_of(
-    backends: Sequence[str] | None, sites: _Words = None, needs: _Words = None, patience: str | None = None
-) -> dict[str, Any]:
+def placement_of(backends: _Words, needs: _Words = None) -> dict[str, Any]:
     """Return where the options have it run: on one backend, or on the first of several that has room."""
     from .specs import pairs
 
-    several = backends or ()
-    named = {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
-    return {**named, **given(sites=sites, labels=pairs(needs or (), "need"), patience=patience)}
+    several = backends or []
+    named = {"backends": several} if len(several) > 1 else given(backend=next(iter(several), None))
+    sites = [word.removeprefix(_SITE) for word in needs or () if word.startswith(_SITE)]
+    labels = pairs([word for word in needs or () if not word.startswith(_SITE)], "need")
+    return {**named, **given(sites=sites, labels=labels)}
 
 
 def labels_of(labels: Sequence[str] | None) -> dict[str, str]:

@@ -19,7 +19,8 @@ from temporalio.worker import Worker
 from contracts.states import Reason, WorkloadState
 from deploy.local.servers import SEARCH_ATTRIBUTES, find_binary
 from services.scheduler.worker import workflow_runner
-from services.scheduler.workflows.job import JobWorkflow, backoff_before
+from services.scheduler.workflows.job import JobWorkflow
+from services.scheduler.workflows.rules import backoff_before
 from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Cancellation, JobInput, Withdrawal
 from tests.support.calls import Act, Calls, Handle
 

@@ -72,7 +72,8 @@ class Previewer:
         chosen = now_on or self._later_on(ranking)
         told = _Teller(self._placer, spec, ranking, inputs, chosen)
         places = {name: place for place, name in enumerate(ranking.names)}
-        ready = {name for name in ranking.names if self._dispatcher.rooms.takes(name, demand, key)}
+        rooms = self._dispatcher.rooms
+        ready = {name for name in ranking.names if rooms.takes(name, demand, key) and rooms.has_room(name, demand)}
         candidates = [told.candidate(verdict, ready=verdict.standing.backend.name in ready) for verdict in verdicts]
         candidates.sort(key=lambda one: (not one.chosen, not one.fits, places.get(one.backend, 0)))
         return Weighed(ranking, chosen, now_on is not None, candidates)
@@ -96,6 +97,8 @@ class Previewer:
             return Start.LATER, f"{held}; then it goes to {name} as things stand: {why}"
         if not weighed.at_once:
             return Start.LATER, f"it waits until {name} has room: {weighed.candidates[0].reason}"
+        if not weighed.candidates[0].ready:
+            return Start.NOW, f"it goes to {name} and queues there: {weighed.candidates[0].reason}"
         return Start.NOW, f"it goes to {name}: {why}"
 
     def _held_up(self, spec: JobSpec, weighed: Weighed, owner: str) -> str:

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         Withdrawn,
     )
 
-__all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
+__all__ = ["BACKEND", "STATE", "JobWorkflow"]
 
 STATE = SearchAttributeKey.for_keyword("State")
 BACKEND = SearchAttributeKey.for_keyword("Backend")
