@@ -100,9 +100,6 @@ class Parts:
         self.keeper = PullKeeper(unit=unit, backends=placing.pulled)
         self.previewer = placing.previewer(admission, dispatcher)
         self.roster = placing.roster(dispatcher, lambda item: make_backend(item, means))
-        self.explainer = Explainer(
-            unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
-        )
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
@@ -115,6 +112,9 @@ class Parts:
     def _look_after(self, frame: Frame, section: SchedulerSection) -> None:
         """Make those that look after what was handed out."""
         unit, backends = frame.unit, self.backends
+        self.explainer = Explainer(
+            unit=unit, dispatcher=self.dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
+        )
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.ender = Ender(unit=unit, bus=frame.bus, desk=self.desk)
         self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
