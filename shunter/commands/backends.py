@@ -40,11 +40,16 @@ def backends(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     rows = table("BACKEND", "KIND", "STATE", "CPUS FREE", "MEMORY FREE", "GPUS FREE", "RUNNING", "QUEUED")
     for one in found:
-        state = f"[{_COLOURS[one.state]}]{one.state}[/{_COLOURS[one.state]}] {escape(_why(one))}".strip()
+        state = f"[{_COLOURS[_state(one)]}]{_state(one)}[/] {escape(_why(one))}".strip()
         cpus = "-" if one.cpus is None else f"{_figure(one.cpus_free)} of {one.cpus:g}"
         memory = "-" if one.memory is None else f"{size(one.memory_free)} of {size(one.memory)}"
         rows.add_row(escape(one.backend), one.kind, state, cpus, memory, _gpus(one), str(one.running), str(one.queued))
     console().print(rows)
+
+
+def _state(one: BackendView) -> str:
+    """Return how it stands; an older server says no more than whether it is well."""
+    return "down" if one.state == "up" and not one.healthy else one.state.value
 
 
 def _why(one: BackendView) -> str:
@@ -79,7 +84,7 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
 
 
 def _print(one: BackendView) -> None:
-    said = {"state": f"{one.state} {_why(one)}".strip(), "kind": one.kind}
+    said = {"state": f"{_state(one)} {_why(one)}".strip(), "kind": one.kind}
     if one.drain and one.drain.at:
         said["since"] = usual_time(one.drain.at)
     if one.cpus is not None:
