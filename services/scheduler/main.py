@@ -49,6 +49,7 @@ async def main(settings: SchedulerSettings) -> None:
             reports=parts.reports,
             settings=settings.scheduler.watch,
         )
+        await parts.roster.open()
         await parts.dispatcher.load()
         await parts.agreement.agree()
         await parts.vigils.listen()
@@ -56,6 +57,7 @@ async def main(settings: SchedulerSettings) -> None:
         await _serve(
             *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
             *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run(), parts.keepers.run(), parts.pilots.run()),
+            parts.roster.run(),
         )
 
 
