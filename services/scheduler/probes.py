@@ -128,8 +128,18 @@ class Probes:
 
 def _of_backend(standing: Standing) -> Iterable[Finding]:
     name = standing.backend.name
+    if standing.trouble and standing.backend.queue is not None:
+        yield Finding(
+            code="engine-away",
+            severity=Severity.CRITICAL,
+            part=name,
+            what=f"the cluster {name} does not answer: what is placed there waits, what runs there runs on",
+            evidence=[standing.trouble],
+            cause="it is down, cut off, or does not know us any more",
+            remedy="see to what it says; all is kept and goes on by itself",
+        )
     # Where machines come and go as they like, none being there is no fault: `shunter backends` says so.
-    if standing.trouble and not standing.backend.is_patient:
+    elif standing.trouble and not standing.backend.is_patient:
         yield Finding(
             code="backend-unserved",
             severity=Severity.CRITICAL,

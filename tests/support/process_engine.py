@@ -21,6 +21,7 @@ from services.scheduler.backends.engines.base import Engine, EngineMeans, Native
 __all__ = ["ProcessEngine"]
 
 _WRAPPER = """
+echo $$ >"$0/process.new" && mv "$0/process.new" "$0/process"
 trap : TERM
 sh "$0/script" </dev/null >"$0/out" 2>&1 &
 child=$!
@@ -75,8 +76,7 @@ class ProcessEngine(Engine):
         argv = ["sh", "-c", _WRAPPER, str(folder)]
         env = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), **order.launch.env}
         env["SHUNTER_PILOT_FILE"] = str(order.launch.file)
-        process = subprocess.Popen(argv, env=env, cwd=folder, start_new_session=True)
-        (folder / "process").write_text(str(process.pid))
+        subprocess.run(["setsid", "--fork", *argv], env=env, cwd=folder, check=True)
         return Started(order.name)
 
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (all are in the folder)
@@ -112,6 +112,8 @@ def _see(folder: Path) -> Seen:
     if code.exists():
         number = int(code.read_text())
         return Seen(folder.name, folder.name, NativeState.ENDED, f"exit code {number}", exit_code=number, node="here")
+    if not (folder / "process").exists():
+        return Seen(folder.name, folder.name, NativeState.WAITING, "it is about to begin")
     if _process_of(folder) is None:
         return Seen(folder.name, folder.name, NativeState.ENDED, "its process is no more", Reason.LOST, node="here")
     return Seen(folder.name, folder.name, NativeState.RUNNING, node="here")

@@ -56,6 +56,8 @@ class Cluster:
         kind = load(settings.kind)
         ours = EngineMeans(backend=settings.name, site=self.prefix, data=means.data / "backends" / settings.name)
         self.engine: Engine = kind(kind.Settings.model_validate(settings.part), ours)
+        self.orphans: dict[str, float] = {}
+        """Native jobs of ours that nobody wants, as the last look showed them, and since when by our clock."""
         self._opening = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._is_open = False

@@ -61,7 +61,11 @@ class Looker:
         self._misses: dict[str, int] = {}
         self._asked: dict[str, float] = {}
         self._counted: set[tuple[str, str]] = set()
-        self._swept = 0.0
+        self._swept = -_SWEEP
+
+    def sweep_soon(self) -> None:
+        """Look for what hangs with the next look."""
+        self._swept = -_SWEEP
 
     async def look(self) -> None:
         """Look once."""
@@ -104,7 +108,7 @@ class Looker:
             attempts = await store.open_of(connection, [row.name for row, _ in over])
         for row, one in over:
             left = attempts.get(row.name, [])
-            outcome = Outcome(row.name, len(left), _why(row, one), one.exit_code, one.reason)
+            outcome = Outcome(row.name, row.size, _why(row, one), one.exit_code, one.reason)
             if not left or await self._ender.settle(outcome, left, cluster.bell):
                 settled.append(row.name)
                 _ENDED.labels(cluster.name, (one.ending or Reason.EXITED).value).inc()
@@ -141,9 +145,16 @@ class Looker:
 
     async def _look_at_strangers(self, strange: Sequence[Seen]) -> None:
         """Take up what is ours and wanted, which a restored table does not know; stop the rest of what is ours."""
-        alive = [one for one in strange if one.state is not NativeState.ENDED and one.name not in self._asked]
-        if not alive:
-            return
+        alive = [one for one in strange if one.state is not NativeState.ENDED]
+        orphans = self._cluster.orphans
+        for name in orphans.keys() - {one.name for one in alive}:
+            del orphans[name]
+        news = [one for one in alive if one.name not in orphans]
+        if news:
+            await self._judge(news)
+        await self._stop([Native(one.name, one.native_id) for one in alive if one.name in orphans])
+
+    async def _judge(self, alive: Sequence[Seen]) -> None:
         async with self._cluster.unit.reading() as connection:
             known = await jobs.known(connection, [one.name for one in alive])
         orphans = [one for one in alive if known.get(one.name) in {None, JobState.GONE.value}]
@@ -152,7 +163,7 @@ class Looker:
         if orphans:
             _ORPHANS.labels(self._cluster.name).inc(len(orphans))
             log.warning("natives.orphans", backend=self._cluster.name, names=[one.name for one in orphans])
-            await self._stop([Native(one.name, one.native_id) for one in orphans])
+            self._cluster.orphans |= {one.name: self._clock() for one in orphans}
 
     async def _sweep(self) -> None:
         """Look for what hangs, forget what ended long ago, and count."""

@@ -13,6 +13,7 @@ from contracts.principals import Principal
 from contracts.queries import ExplainWorkload
 from contracts.states import Reason, WorkloadState
 from services.chassis.unit import UnitOfWork
+from services.scheduler.backends.base import NativeJob
 from services.scheduler.backends.registry import Backends
 from services.scheduler.records import Record
 from services.scheduler.rights import require_on, visible_among
@@ -29,6 +30,11 @@ __all__ = ["Explainer"]
 
 _SHOWN = 20
 """Identifiers that are shown as evidence; the figures count all."""
+
+_WITH_CLUSTER = frozenset(
+    {Why.BACKEND_QUEUE, Why.BACKEND_AWAY, Why.STARTING, Why.RUNNING, Why.FINISHING, Why.CANCELING}
+)
+"""Where a cluster may have something to say."""
 
 _Evidence = dict[str, int | float | str | list[str]]
 
@@ -61,6 +67,8 @@ class Explainer:
             found_row = await find(connection, query.workload_id)
             row = await require_on(connection, found_row, query.principal, query.workload_id)
             found = await self._find_out(connection, row, query.principal)
+        if row["tasks"] is None and found.why in _WITH_CLUSTER:
+            await self._add_sighting(row, found)
         return Explanation(
             workload_id=row["id"],
             state=WorkloadState(row["state"]),
@@ -173,6 +181,20 @@ class Explainer:
                 return _Found(Why.FINISHING, message, evidence, "its files are brought home, or it is tried again")
             case _:
                 return _Found(Why.HANDED_OVER, "it was let go and is on its way to its backend", evidence)
+
+    async def _add_sighting(self, row: Record, found: _Found) -> None:
+        """Add what the cluster says of it, if there is one that says something."""
+        backend = self._backends.get(row["backend"] or "")
+        job = NativeJob(row["id"], row["attempt"], row["native_id"] or "")
+        seen = await backend.sight(job) if backend else None
+        if seen is None:
+            return
+        told = {"native_name": seen.name, "native_id": seen.native_id, "native_state": seen.state, "node": seen.node}
+        found.evidence |= {name: value for name, value in told.items() if value}
+        if seen.reason:
+            found.evidence["native_reason"] = seen.reason
+            if found.why is Why.BACKEND_QUEUE:
+                found.message += f", which says: {seen.reason}"
 
     def _why_queued(self, name: str, evidence: _Evidence) -> _Found:
         if trouble := self._backends.trouble_of(name):
