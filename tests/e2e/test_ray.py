@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
-from tests.support.ray_cluster import RayCluster
+from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
+
+_PACK = {"most": 4, "cpus": 4, "walltime": 600}
 
 
 @pytest.fixture(scope="module")
-def site(ray_cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
-    backend = {"kind": "ray", "ray": ray_cluster.settings()}
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A cluster whose nodes may be killed."""
+    if missing_ray():
+        pytest.skip(missing_ray())
+    with shared_ray(tmp_path_factory.getbasetemp(), "ray-to-kill") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
+    backend = {"kind": "ray", "ray": cluster.settings(), "pack": _PACK}
     with cluster_site(tmp_path_factory.mktemp("ray-site"), backend) as found:
         yield found
 
@@ -33,11 +46,12 @@ def _until(cluster: RayCluster, holds: Callable[[list[dict[str, Any]]], bool]) -
     return jobs
 
 
-def _left(cluster: RayCluster) -> list[dict[str, Any]]:
-    return _until(cluster, lambda jobs: not jobs)
+def _left(cluster: RayCluster) -> list[tuple[str, str, str]]:
+    left = _until(cluster, lambda jobs: not jobs)
+    return [(job["submission_id"], job["status"], job["message"]) for job in left]
 
 
-def test_a_job_runs_there_with_its_files_its_gpu_and_its_logs(site: ClusterSite, ray_cluster: RayCluster) -> None:
+def test_a_job_runs_there_with_its_files_its_gpu_and_its_logs(site: ClusterSite, cluster: RayCluster) -> None:
     site.put("ray/words", b"one two three\n")
     ended = site.run(
         *("sh", "-c", 'wc -w <words >count; echo "$CUDA_VISIBLE_DEVICES|$RAY_ADDRESS"; echo there >&2'),
@@ -49,20 +63,52 @@ def test_a_job_runs_there_with_its_files_its_gpu_and_its_logs(site: ClusterSite,
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     devices, address = site.log(ended).decode().strip().split("|")
     assert devices in {"0", "1", "2", "3"}
-    assert address == f"{ray_cluster.network}.2:{ray_cluster.gcs}"
+    assert address == f"{cluster.network}.2:{cluster.gcs}"
     assert site.log(ended, "stderr") == b"there\n"
     assert ended["usage"]["wall_seconds"] > 0
-    assert not _left(ray_cluster)
+    assert not _left(cluster)
 
 
-def test_what_is_cancelled_ends_whether_it_runs_or_waits(site: ClusterSite, ray_cluster: RayCluster) -> None:
+def test_what_is_cancelled_ends_whether_it_runs_or_waits(site: ClusterSite, cluster: RayCluster) -> None:
     runs = site.submit("sleep", "600")
     blocks = site.submit("sleep", "600", resources={"gpus": {"count": 1, "model": "A100"}})
     for job in (runs, blocks):
         site.until(job, "running")
     waits = site.submit("true", resources={"gpus": {"count": 4, "model": "A100"}})
-    assert _until(ray_cluster, lambda jobs: any(job["status"] == "PENDING" for job in jobs))
+    assert _until(cluster, lambda jobs: any(job["status"] == "PENDING" for job in jobs))
     for job in (waits, runs, blocks):
         site.cancel(job)
     assert {site.ended(job)["state"] for job in (runs, waits, blocks)} == {"canceled"}
-    assert not _left(ray_cluster)
+    assert not _left(cluster)
+
+
+def _end_well(site: ClusterSite, cluster: RayCluster, kill: Callable[[], None]) -> list[dict[str, Any]]:
+    """Run 20 jobs, some side by side in jobs of Ray's, and kill something when all run; returns their records."""
+    word = f"0{secrets.randbelow(10**9)}"
+    spec = {"resources": {"cpus": 0.25, "walltime": 300}}
+    jobs = [site.submit("sh", "-c", f"sleep 6.{word}; echo done", **spec) for _ in range(20)]
+    for job in jobs:
+        site.until(job, "running")
+    kill()
+    ended = [site.ended(job, seconds=110) for job in jobs]
+    assert {one["state"] for one in ended} == {"succeeded"}
+    assert {site.log(one) for one in ended} == {b"done\n"}
+    assert not _left(cluster)
+    assert not [process for process in psutil.process_iter(["cmdline"]) if f"6.{word}" in str(process.info["cmdline"])]
+    return ended
+
+
+def test_a_node_is_killed_under_20_jobs(site: ClusterSite, cluster: RayCluster) -> None:
+    ended = _end_well(site, cluster, lambda: cluster.kill("second"))
+    assert {one["attempt"] for one in ended} == {1, 2}
+
+
+def test_the_head_is_killed_and_started_anew_under_20_jobs(site: ClusterSite, cluster: RayCluster) -> None:
+    def kill() -> None:
+        cluster.kill("head")
+        cluster.start_head()
+        cluster.start_second()
+
+    cluster.start_second()
+    ended = _end_well(site, cluster, kill)
+    assert {one["attempt"] for one in ended} >= {2}

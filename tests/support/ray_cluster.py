@@ -138,12 +138,12 @@ class RayCluster:
 
 
 @contextmanager
-def shared_ray(base: Path) -> Iterator[RayCluster]:
+def shared_ray(base: Path, word: str = "ray") -> Iterator[RayCluster]:
     """Give the one cluster that all processes of this run of tests share; it goes when the last one lets go of it.
 
-    *base* is pytest's folder for this process.
+    *base* is pytest's folder for this process; by another *word* one has another cluster.
     """
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ray"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / word
     folder.mkdir(exist_ok=True)
     with (folder / "users").open("a") as users:
         with (folder / "starting").open("a") as starting:

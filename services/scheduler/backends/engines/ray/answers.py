@@ -30,7 +30,8 @@ class RayJob(BaseModel):
     message: str | None = None
     error_type: str | None = None
     driver_exit_code: int | None = None
-    driver_node_id: str | None = None
+    end_time: float | None = None
+    """Milliseconds since 1970."""
     driver_agent_http_address: str | None = None
     runtime_env: dict[str, Any] | None = None
 

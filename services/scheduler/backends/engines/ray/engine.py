@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from time import monotonic
+from math import inf
+from time import monotonic, time
 from typing import ClassVar, TypeVar
 
 from contracts.errors import ShunterError, UnavailableError
@@ -30,6 +31,11 @@ _FRESH = 2.0
 """Seconds for which the room that was seen is believed."""
 _SWEEPS = 15.0
 """Seconds after which a job that is to leave the queue is swept again."""
+_RETURNS = 60.0
+"""Seconds for which a removed job may come back: what watches over it in Ray writes that it failed, if it was removed
+before its end was noticed there."""
+_OLD = 86_400.0
+"""Seconds after which a job that ended is nobody's: it came back after we had forgotten it."""
 _PAUSE = 50.0
 """A look is followed by a pause that is so many times as long as the reading of it took: 2 % of a core."""
 
@@ -52,6 +58,7 @@ class RayEngine(Engine):
         self._room: tuple[float, Room] | None = None
         self._counts = (0, 0)
         self._swept: dict[str, float] = {}
+        self._removed: dict[str, float] = {}
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -68,8 +75,8 @@ class RayEngine(Engine):
         waiting = sum(job.status == "PENDING" for job in ours.values())
         self._counts = (sum(job.status == "RUNNING" for job in ours.values()), waiting)
         reasons = await self._reasons() if waiting else {}
-        await self._forget_sweeps(jobs)
-        return {name: see(job, name, reasons.get) for name, job in ours.items()}
+        gone = await self._remove_again(jobs)
+        return {name: see(job, name, reasons.get) for name, job in ours.items() if name not in gone}
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Have what runs end, and take what waits out of the queue."""
@@ -82,7 +89,11 @@ class RayEngine(Engine):
 
     async def remove(self, natives: Collection[Native]) -> None:
         """Have Ray forget them."""
-        await _each([native.native_id or native.name for native in natives], self._ray.delete)
+        names = [native.native_id or native.name for native in natives]
+        since = monotonic()
+        self._removed = {name: at for name, at in self._removed.items() if at > since - _RETURNS}
+        self._removed |= dict.fromkeys(names, since)
+        await _each(names, self._ray.delete)
 
     async def capacity(self) -> Capacity:
         """Return the room of the nodes."""
@@ -132,9 +143,17 @@ class RayEngine(Engine):
         room, demands = await asyncio.gather(self._seen_room(), self._ray.demands())
         return {name: room.waits_for(demand) for name, demand in demands.items()}
 
-    async def _forget_sweeps(self, jobs: Iterable[RayJob]) -> None:
-        over = [job.submission_id or "" for job in jobs if is_sweep(job, self.means.site) and has_ended(job)]
-        await _each(over, self._ray.delete)
+    async def _remove_again(self, jobs: Iterable[RayJob]) -> set[str]:
+        """Remove what Ray has written anew, what is very old, and sweeps that are over."""
+        old = (time() - _OLD) * 1000
+        over: set[str] = set()
+        for job in jobs:
+            name = job.submission_id or ""
+            is_ours = name.startswith(f"{self.means.site}-") and (job.end_time or inf) < old
+            if has_ended(job) and (is_ours or name in self._removed or is_sweep(job, self.means.site)):
+                over.add(name)
+        await _each(sorted(over), self._ray.delete)
+        return over & self._removed.keys()
 
 
 async def _each(items: Iterable[_Item], act: Callable[[_Item], Awaitable[_Done]]) -> list[_Done]:
