@@ -70,7 +70,8 @@ class Looker:
     async def look(self) -> None:
         """Look once."""
         cluster = self._cluster
-        if self._clock() - self._swept > _SWEEP:
+        sweeps = self._clock() - self._swept > _SWEEP
+        if sweeps:
             await self._sweep()
         async with cluster.unit.reading() as connection:
             rows = await jobs.live(connection, cluster.name)
@@ -83,6 +84,8 @@ class Looker:
         await self._stop([Native(row.name, row.native_id) for row in found.to_stop])
         await self._remove(found.to_remove)
         await self._look_at_strangers(found.strange)
+        if sweeps and cluster.engine.leaves_remains:
+            await self._clear_away([one for one in found.strange if one.state is NativeState.ENDED])
 
     # --- what is there ------------------------------------------------------------------------------------------
 
@@ -153,6 +156,15 @@ class Looker:
         if news:
             await self._judge(news)
         await self._stop([Native(one.name, one.native_id) for one in alive if one.name in orphans])
+
+    async def _clear_away(self, ended: Sequence[Seen]) -> None:
+        """Remove what is left of native jobs of ours that ended and of which nobody knows any more."""
+        async with self._cluster.unit.reading() as connection:
+            known = await jobs.known(connection, [one.name for one in ended])
+        left = [Native(one.name, one.native_id) for one in ended if known.get(one.name) in {None, JobState.GONE.value}]
+        if left:
+            await (await self._cluster.opened()).remove(left)
+            log.info("natives.cleared_away", backend=self._cluster.name, names=[one.name for one in left])
 
     async def _judge(self, alive: Sequence[Seen]) -> None:
         async with self._cluster.unit.reading() as connection:

@@ -131,6 +131,11 @@ class Engine(ABC):
     looks_every: float = 2.0
     """Seconds between two looks at all native jobs."""
 
+    @property
+    def leaves_remains(self) -> bool:
+        """Say whether something is left of native jobs that have ended, until `remove` is called."""
+        return type(self).remove is not Engine.remove
+
     def __init__(self, settings: Any, means: EngineMeans) -> None:
         self.settings = settings
         self.means = means
