@@ -79,13 +79,18 @@ class ClusterSite:
 
 @contextmanager
 def cluster_site(
-    folder: Path, backend: Mapping[str, Any], *options: str, scheduler: Mapping[str, Any] | None = None
+    folder: Path,
+    backend: Mapping[str, Any] | None,
+    *options: str,
+    scheduler: Mapping[str, Any] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[ClusterSite]:
-    """Run a stack whose second backend is *backend*: its `kind`, and what lies under that name.
+    """Run a stack whose second backend is *backend*: its `kind`, and what lies under that name; others by their names.
 
     *scheduler* is what else its section says, by name, such as `{"pilots": {"credentials": 5}}`.
     """
-    backends = [{"name": "local", "kind": "local"}, {"name": BACKEND, **backend}]
+    clusters = {**({BACKEND: backend} if backend else {}), **(others or {})}
+    backends = [{"name": "local", "kind": "local"}, *({"name": name, **found} for name, found in clusters.items())]
     said = {"BACKENDS": backends, **{name.upper(): value for name, value in (scheduler or {}).items()}}
     environment = {f"SHUNTER_SCHEDULER__{name}": json.dumps(value) for name, value in said.items()}
     # Engines of tests are offered as a site's own package offers one.

@@ -15,7 +15,17 @@ from pathlib import Path
 
 import docker
 
-__all__ = ["BUSYBOX", "EMPTY", "PYTHON", "find_busybox", "import_image", "make_images", "make_python_tar"]
+__all__ = [
+    "BUSYBOX",
+    "EMPTY",
+    "PYTHON",
+    "SCIENCE",
+    "find_busybox",
+    "import_image",
+    "make_images",
+    "make_python_tar",
+    "make_science_image",
+]
 
 BUSYBOX = "shunter-test/busybox:1"
 """A shell and its usual commands; no Python."""
@@ -23,6 +33,21 @@ PYTHON = "shunter-test/python:1"
 """The same, and the Python that runs the tests, as `python3`."""
 EMPTY = "shunter-test/empty:1"
 """One file: there is not even a shell."""
+
+SCIENCE = "shunter-test/science:1"
+"""Python with scikit-learn, as it is beside the tests; made by `make_science_image` where a test needs it."""
+
+_SCIENCE = (
+    "cloudpickle",
+    "joblib",
+    "numpy",
+    "numpy.libs",
+    "scikit_learn.libs",
+    "scipy",
+    "scipy.libs",
+    "sklearn",
+    "threadpoolctl.py",
+)
 
 _LEFT_OUT = {
     *("__pycache__", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tkinter", "turtledemo"),
@@ -34,6 +59,7 @@ _ACCOUNTS = {
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
 }
 _ENV = "ENV PATH=/usr/bin:/bin"
+_SITE = f"usr/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
 
 def find_busybox() -> str | None:
@@ -54,21 +80,39 @@ def make_images(client: docker.APIClient) -> None:
     import_image(client, PYTHON, make_python_tar(), _ENV, 'CMD ["/usr/bin/python3"]')
 
 
+def make_science_image(client: docker.APIClient) -> None:
+    """Make the image with scikit-learn; it takes some seconds."""
+    packages = Path(sysconfig.get_path("purelib"))
+    found = [path for name in _SCIENCE for path in _files(packages / name)]
+    files = {f"{_SITE}/{path.relative_to(packages)}": path for path in found}
+    files |= _libraries([path for path in found if ".so" in path.suffixes])
+    own = {path: at for path, at in files.items() if not path.startswith(str(packages).lstrip("/"))}
+    import_image(client, SCIENCE, make_python_tar(own), _ENV, 'CMD ["/usr/bin/python3"]')
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Return a file, or those of a folder that a program needs."""
+    if place.is_file():
+        yield place
+    for path in place.rglob("*"):
+        if path.is_file() and not {"tests", "__pycache__"}.intersection(path.relative_to(place).parts):
+            yield path
+
+
 @cache
 def make_busybox_tar() -> bytes:
     """Return the files of the image without Python."""
     return _archive(_ACCOUNTS, _commands())
 
 
-@cache
-def make_python_tar() -> bytes:
+def make_python_tar(more: Mapping[str, Path] | None = None) -> bytes:
     """Return the files of the image with Python: the interpreter that runs this, what it is linked to, its library."""
     library = Path(sysconfig.get_path("stdlib"))
     program = Path(sys.base_prefix, "bin", library.name)
     linked = [program, *library.glob("lib-dynload/*.so")]
     files = {**_commands(), f"usr/bin/{library.name}": program, **_libraries(linked)}
     files |= {f"usr/lib/{library.name}/{path.relative_to(library)}": path for path in _modules(library)}
-    return _archive(_ACCOUNTS, files, links={"usr/bin/python3": library.name})
+    return _archive(_ACCOUNTS, {**files, **(more or {})}, links={"usr/bin/python3": library.name})
 
 
 def _modules(library: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from services.scheduler.backends.engines.slurm.settings import SlurmSettings
 
 from .servers import free_ports
 
-__all__ = ["NODES", "SlurmCluster", "needs_slurm", "run_slurm", "until"]
+__all__ = ["NODES", "SlurmCluster", "is_slurm_here", "needs_slurm", "run_slurm", "until"]
 
 NODES = ("n1", "n2")
 
@@ -29,6 +29,12 @@ needs_slurm = pytest.mark.skipif(
     reason="Slurm (the Debian packages slurm-wlm and munge) is not installed here, or we are not root",
 )
 """Marks a test that runs one."""
+
+
+def is_slurm_here() -> bool:
+    """Say whether such a test can run."""
+    return not needs_slurm.args[0]
+
 
 _CONF = """\
 ClusterName=test
