@@ -16,9 +16,11 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.process_engine import ProcessEngine
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -36,7 +38,13 @@ async def _processes(_stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make)
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes}
+async def _slurm(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    skip_without_slurm()
+    cluster = await stack.enter_async_context(run_slurm())
+    return EngineStand(lambda means: SlurmEngine(cluster.settings(), means))
+
+
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "slurm": _slurm}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
