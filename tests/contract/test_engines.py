@@ -20,6 +20,7 @@ from services.scheduler.backends.engines.ray.engine import RayEngine
 from services.scheduler.backends.engines.ray.settings import RaySettings
 from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_orders import docker_stand
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.kubernetes_stand import real_cluster, simulated_cluster
@@ -27,6 +28,7 @@ from tests.support.nomad_site import ADDRESS as NOMAD_ADDRESS
 from tests.support.nomad_site import open_real, open_simulated
 from tests.support.process_engine import ProcessEngine
 from tests.support.ray_cluster import missing_ray, shared_ray
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -79,6 +81,12 @@ async def _real_nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return site.stand()
 
 
+async def _slurm(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    skip_without_slurm()
+    cluster = await stack.enter_async_context(run_slurm())
+    return EngineStand(lambda means: SlurmEngine(cluster.settings(), means))
+
+
 ENGINES: dict[str, Make] = {
     "memory": _memory,
     "processes": _processes,
@@ -87,6 +95,8 @@ ENGINES: dict[str, Make] = {
     "kubernetes": _kubernetes,
     "kubernetes-real": _real_kubernetes,
     "nomad": _nomad,
+    "nomad-real": _real_nomad,
+    "slurm": _slurm,
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import sysconfig
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.support.cluster_site import ClusterSite, cluster_site
 from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_images import SCIENCE, make_science_image
 from tests.support.ray_cluster import missing_ray, shared_ray
-from tests.support.slurm_cluster import is_slurm_here, run_slurm
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,17 +41,16 @@ _SPEC: dict[str, Any] = {
 async def _clusters(stack: AsyncExitStack, base: Path) -> dict[str, dict[str, Any]]:
     """Start what this machine has; what it lacks is left out, and its test says why."""
     found: dict[str, dict[str, Any]] = {}
-    if is_slurm_here():
+    with suppress(pytest.skip.Exception):
+        skip_without_slurm()
         slurm = await stack.enter_async_context(run_slurm())
         found["slurm"] = slurm.settings().model_dump(mode="json", exclude_unset=True)
     if not missing_ray():
         found["ray"] = stack.enter_context(shared_ray(base)).settings()
-    try:
+    with suppress(pytest.skip.Exception):
         engine = stack.enter_context(dockerd_or_skip())
-    except pytest.skip.Exception:
-        return found
-    make_science_image(engine.client())
-    found["docker"] = {"url": engine.url, "network": "host", "image": SCIENCE, "pull": "never"}
+        make_science_image(engine.client())
+        found["docker"] = {"url": engine.url, "network": "host", "image": SCIENCE, "pull": "never"}
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import pytest
 
@@ -20,20 +20,15 @@ from services.scheduler.backends.engines.slurm.settings import SlurmSettings
 
 from .servers import free_ports
 
-__all__ = ["NODES", "SlurmCluster", "is_slurm_here", "needs_slurm", "run_slurm", "until"]
+__all__ = ["NODES", "SlurmCluster", "needs_slurm", "run_slurm", "skip_without_slurm", "until"]
 
 NODES = ("n1", "n2")
 
-needs_slurm = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(shutil.which(name) for name in ("slurmctld", "slurmd", "sbatch")),
-    reason="Slurm (the Debian packages slurm-wlm and munge) is not installed here, or we are not root",
-)
+_CAN_RUN = os.geteuid() == 0 and all(shutil.which(name) for name in ("slurmctld", "slurmd", "sbatch"))
+_WHY_NOT = "Slurm (the Debian packages slurm-wlm and munge) is not installed here, or we are not root"
+
+needs_slurm = pytest.mark.skipif(not _CAN_RUN, reason=_WHY_NOT)
 """Marks a test that runs one."""
-
-
-def is_slurm_here() -> bool:
-    """Say whether such a test can run."""
-    return not needs_slurm.args[0]
 
 
 _CONF = """\
@@ -180,6 +175,11 @@ class SlurmCluster:
         state = await self.call("sinfo", "--noheader", "--nodes", name, "--partition=main", "--format=%T")
         return state.strip() in {"idle", "mixed", "allocated"}
 
+    async def saved(self) -> None:
+        """Wait until the controller has written down what it knows; what is newer is lost when it crashes."""
+        last, begun = self.folder / "state" / "job_state", time()
+        await until(lambda: (last.exists() and last.stat().st_mtime > begun - 0.5) or time() > begun + 6)
+
     async def clear(self) -> None:
         """End every job, and wait until none is left."""
         await self.call("scancel", "--me")
@@ -195,6 +195,12 @@ class SlurmCluster:
             await self.clear()
         for name in list(self.running):
             await self.kill(name)
+
+
+def skip_without_slurm() -> None:
+    """Skip where it cannot run, from within a fixture."""
+    if not _CAN_RUN:
+        pytest.skip(_WHY_NOT)
 
 
 async def until(holds: Callable[[], object], *, within: float = 20.0) -> None:

@@ -58,6 +58,7 @@ def test_the_limit_leaves_time_for_the_last_words_and_for_slurms_inexactness() -
 def test_a_job_as_long_as_its_partition_allows_fits_into_it() -> None:
     batch = _batch(_order(walltime=600, options={"partition": "short"}))
     assert batch.minutes == 10
+    assert _batch(_order(walltime=1200, options={"partition": "short"})).minutes == 22  # which Slurm refuses
 
 
 def test_where_slurm_lets_jobs_run_over_nothing_is_added() -> None:
@@ -129,9 +130,8 @@ def test_gpus_are_called_as_slurm_calls_them() -> None:
 
 
 def test_runs_on_several_nodes_work_where_all_see_them() -> None:
-    settings = SlurmSettings(work="/shared", scratch="/local", python="/opt/python3", mpirun="mpirun")
+    settings = SlurmSettings(work="/shared", scratch="/local", python="/opt/python3")
     assert choose(_order(nodes=2), settings).env == {
-        "mpirun": "mpirun",
         "SHUNTER_PILOT_WORK": "/shared/runs",
         "SHUNTER_PILOT_PYTHON": "/opt/python3",
     }

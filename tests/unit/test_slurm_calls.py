@@ -205,6 +205,20 @@ def test_lists_of_tasks_are_spelled_out() -> None:
     assert list(expand("7_[0-2,5,8-12:2%4]")) == ["7_0", "7_1", "7_2", "7_5", "7_8", "7_10", "7_12"]
 
 
+def test_a_task_that_vanishes_from_the_queue_was_taken_out_of_it() -> None:
+    register = Register("s1")
+    register.note("6", ["s1-a", "s1-b", "s1-c"])
+    known = {"6_1": "s1-b", "6_2": "s1-c", "7": "s1-d"}
+    rows = [Row("6_[1-2]", "s1-a", "PENDING", 0, 0, "", "Resources"), Row("6_0", "s1-a", "RUNNING", 0, 0, "n1", "")]
+    assert register.read_vanished({}, register.read(rows, ())) == {}
+    for _ in range(2):  # until nobody asks any more
+        found = register.read([Row("6_[2]", "s1-a", "PENDING", 0, 0, "", "Resources"), rows[1]], ())
+        vanished = register.read_vanished({"6_1": known["6_1"], "7": known["7"]}, found)
+        assert {name: (one.native_id, one.ending) for name, one in vanished.items()} == {
+            "s1-b": ("6_1", Reason.CANCELED)
+        }
+
+
 def test_jobs_of_others_are_not_ours() -> None:
     rows = [Row("1", name, "RUNNING", 0, 0, "n1", "") for name in ("s1", "s12-a", "bash", "s1-a")]
     assert list(Register("s1").read(rows, ())) == ["s1-a"]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+import structlog
+
 from contracts.backends import Drain
 from contracts.errors import ShunterError, UnavailableError
 from services.scheduler.natives.cluster import Cluster, Means
@@ -19,6 +21,8 @@ from .local import LocalBackend
 from .pull import PullBackend
 
 __all__ = ["Backends", "Standing", "make_backend", "make_backends"]
+
+log = structlog.get_logger(__name__)
 
 _FRESH = 2.0
 """Seconds for which what a backend said of its room is believed."""
@@ -160,6 +164,11 @@ class Backends:
         except ShunterError as error:
             # Its size does not change while it is away: what was known still decides what can fit at all.
             self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
+        except Exception as error:
+            # What is wrong with one is not to hide the others.
+            log.exception("backend.failed", backend=backend.name)
+            trouble = f"asking for its room failed: {type(error).__name__}"
+            self._heard[backend.name] = (monotonic(), before[1] if before else None, trouble)
 
 
 def make_backends(settings: Iterable[BackendSettings], means: Means) -> Backends:

@@ -19,6 +19,9 @@ _MIB = 1024 * 1024
 _RESOLUTION = 60
 """Seconds by which Slurm may send a signal too early."""
 
+_FORGONE = 10
+"""Minutes of its grace that a job does without where its partition gives no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -139,15 +142,16 @@ def _batch(orders: tuple[Order, ...], choices: Choices, limits: Limits) -> Batch
 def _time(walltime: float, choices: Choices, limits: Limits) -> tuple[int, int]:
     """Return the time limit, and how long before it the pilot is told.
 
-    The limit is what was ordered, and time for the last words; less where the partition gives no more.
+    The limit is what was ordered, and time for the last words. A job as long as its partition allows goes without
+    the time for bringing files, which is in what was ordered, rather than not at all.
     """
     ordered = math.ceil(walltime / 60)
     if limits.over_time * 60 >= limits.last_words:
         return ordered, 0
     minutes = math.ceil((walltime + limits.last_words + _RESOLUTION) / 60)
     most = limits.partitions.get(choices.options.partition or "")
-    if most is not None and minutes > most:
-        minutes = max(most, ordered)
+    if most is not None and most < minutes <= most + _FORGONE:
+        minutes = most
     return minutes, math.ceil(min(limits.last_words, minutes * 60 / 4))
 
 

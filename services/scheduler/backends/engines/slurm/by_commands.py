@@ -23,6 +23,8 @@ __all__ = ["CommandDoor"]
 _AT_ONCE = 500
 """Ids in one command."""
 
+_TASKS = 10
+
 _FACTS_KEPT = 600.0
 """Seconds after which the configuration is read again."""
 
@@ -68,10 +70,11 @@ class CommandDoor(Door):
         return found
 
     async def warn(self, ids: Collection[str]) -> None:
-        """Call `scancel` by state, so that a job that starts meanwhile is told and not killed."""
-        for some in _portions(ids):
-            for call in calls.warn(some):
-                await self._cancel(call)
+        """Call `scancel` with a signal; it sends ten at a time."""
+        tasks = [native_id for native_id in ids if "_" in native_id]
+        jobs = [native_id for native_id in ids if "_" not in native_id]
+        for some in (*_portions(jobs), *_portions(tasks, _TASKS)):
+            await self._cancel(calls.warn(some))
 
     async def end(self, ids: Collection[str]) -> None:
         """Call `scancel`."""
@@ -103,7 +106,7 @@ class CommandDoor(Door):
     async def _cancel(self, call: Call) -> None:
         """Be silent about what is gone, but not about a controller that is away."""
         answer = await self._shell.run(call)
-        if answer.status != 0 and is_away(answer.stderr):
+        if answer.status != 0 and answer.stderr and is_away(answer.stderr):
             raise UnavailableError(f"scancel: {answer.stderr.strip()}", retry_after=5.0)
 
     async def _make_folder(self) -> None:
@@ -114,6 +117,6 @@ class CommandDoor(Door):
             self._has_folder = True
 
 
-def _portions(ids: Collection[str]) -> Iterator[list[str]]:
+def _portions(ids: Collection[str], most: int = _AT_ONCE) -> Iterator[list[str]]:
     every = list(ids)
-    return (every[begin : begin + _AT_ONCE] for begin in range(0, len(every), _AT_ONCE))
+    return (every[begin : begin + most] for begin in range(0, len(every), most))

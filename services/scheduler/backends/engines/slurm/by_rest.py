@@ -69,10 +69,9 @@ class RestDoor(Door):
         return [row for answer in answers for row in rows_of(answer)]
 
     async def warn(self, ids: Collection[str]) -> None:
-        """DELETE what waits, and send SIGTERM to what runs."""
-        waiting = {row.job for row in await self.queue() if row.state == "PENDING"}
+        """DELETE with a signal."""
         signal = "?signal=SIGTERM&flags=BATCH_JOB" if self._is_newer else "?signal=15"
-        await asyncio.gather(*(self._delete(one, "" if one in waiting else signal) for one in ids))
+        await asyncio.gather(*(self._delete(one, signal) for one in ids))
 
     async def end(self, ids: Collection[str]) -> None:
         """DELETE them."""

@@ -36,6 +36,8 @@ class Call:
     argv: tuple[str, ...]
     stdin: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    enough: float | None = None
+    """Seconds after which it has done what it can, and is ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,9 @@ _QUEUE = "JobArrayID:|,Name:|,State:|,exit_code:|,RestartCnt:|,NodeList:|,Reason
 _NODES = (
     "NodeList:|,Partition:|,Available:|,Time:|,CPUsState:|,Memory:|,AllocMem:|,Gres:|,GresUsed:|,StateLong:|,Reason:"
 )
+_TOLD = 2.0
+"""Seconds in which a signal is surely given."""
+
 _ENDED = "JobID,JobName,State,ExitCode,NodeList"
 _WHOLE = {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
 """Lists of the tasks of an array are not cut short."""
@@ -147,13 +152,14 @@ def parse_ended(text: str) -> Iterator[Row]:
             yield Row(job, name, state, status, 0, nodes, "")
 
 
-def warn(ids: Collection[str]) -> tuple[Call, ...]:
-    """Build what takes jobs out of the queue and tells the pilots of those that run; only those are told."""
-    return (
-        Call(("scancel", "--state=PENDING", *ids)),
-        Call(("scancel", "--state=SUSPENDED", *ids)),
-        Call(("scancel", "--state=RUNNING", "--batch", "--signal=TERM", *ids)),
-    )
+def warn(ids: Collection[str]) -> Call:
+    """Build what tells the pilots of jobs that run, and not their programs.
+
+    A task of an array is told at once, but while others of its array wait, Slurm 22.05 says that it should be tried
+    later, and `scancel` does so for a minute. Never say `--state=PENDING`: tasks that wait are one record, and all go.
+    """
+    tasks = any("_" in native_id for native_id in ids)
+    return Call(("scancel", "--batch", "--signal=TERM", *ids), enough=_TOLD if tasks else None)
 
 
 def end(ids: Collection[str]) -> Call:

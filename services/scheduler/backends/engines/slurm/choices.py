@@ -17,6 +17,9 @@ __all__ = ["Choices", "choose"]
 
 _PLACE = "placement.options.slurm"
 
+_MOST = 65_000
+"""Slurm counts the cores of a process and the processes of a node in 16 bits, and takes more for something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
@@ -29,6 +32,8 @@ class Choices:
 
 def choose(order: Order, settings: SlurmSettings) -> Choices:
     """Settle the options of *order*; `InvalidError` if it asks for what it may not have."""
+    if order.cpus > _MOST or order.processes / order.nodes > _MOST:
+        raise InvalidError.of("resources", f"Slurm takes at most {_MOST} cores a process and processes a node")
     wished = _read(order)
     _check(wished, settings)
     account = SlurmOptions(account=settings.accounts.get(order.project or ""))
@@ -71,5 +76,5 @@ def _is_called(name: str, others: list[str], model: str) -> bool:
 
 def _environment(order: Order, settings: SlurmSettings) -> dict[str, str]:
     work = f"{settings.work}/runs" if order.nodes > 1 else settings.scratch
-    found = {"mpirun": settings.mpirun, "SHUNTER_PILOT_WORK": work, "SHUNTER_PILOT_PYTHON": settings.python}
+    found = {"SHUNTER_PILOT_WORK": work, "SHUNTER_PILOT_PYTHON": settings.python}
     return {name: value for name, value in found.items() if value}

@@ -34,7 +34,7 @@ class Door(ABC):
 
     @abstractmethod
     async def warn(self, ids: Collection[str]) -> None:
-        """Take jobs out of the queue; tell the pilots of those that run that they are to end, and nobody else."""
+        """Tell the pilots of jobs that run that they are to end, and nobody else."""
 
     @abstractmethod
     async def end(self, ids: Collection[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from time import monotonic
 
 from contracts.errors import RefusedError, ShunterError
 from services.scheduler.backends.base import Capability, Capacity
@@ -22,6 +21,7 @@ from .batch import Batch, Limits, batches_of
 from .choices import Choices, choose
 from .door import Door
 from .doors import door_of
+from .farewells import Farewells
 from .nodes import capacity_of, limits_of
 from .options import SlurmOptions
 from .register import Register
@@ -40,6 +40,7 @@ class SlurmEngine(Engine):
     Settings = SlurmSettings
     Options = SlurmOptions
     capabilities = frozenset({Capability.GPUS, Capability.MULTI_NODE})
+    mpirun = "srun"
     settings: SlurmSettings
 
     def __init__(self, settings: SlurmSettings, means: EngineMeans, door: Door | None = None) -> None:
@@ -48,7 +49,7 @@ class SlurmEngine(Engine):
         self._door = door or door_of(settings)
         self._register = Register(means.site)
         self._partitions: dict[str, int | None] | None = None
-        self._warned: dict[str, float] = {}
+        self._ending = Farewells(settings.last_words)
         self._counts = (0, 0)
 
     async def close(self) -> None:
@@ -72,24 +73,26 @@ class SlurmEngine(Engine):
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:
         """Ask the queue for all, and the accounting for those that the queue has forgotten."""
         found = await self._queue(known)
-        self._warned = {name: since for name, since in self._warned.items() if name in found}
         missing = {native.native_id: native.name for native in known if native.native_id and native.name not in found}
         if missing:
             rows = await self._door.ended(missing)
             found.update(self._register.read_ended(rows, missing))
+        found.update(self._register.read_vanished(missing, found))
+        await self._end([found[name] for name in self._ending.names() if name in found])
+        self._ending.keep(found)
         return found
 
     async def stop(self, natives: Collection[Native]) -> None:
-        """Tell their pilots; end those that were told long enough ago."""
-        ids = await self._ids(natives)
-        moment = monotonic()
-        fresh = {name: native_id for name, native_id in ids.items() if name not in self._warned}
-        late = [ids[name] for name, since in self._warned.items() if name in ids and self._is_over(since, moment)]
-        if fresh:
-            await self._door.warn(list(fresh.values()))
-            self._warned.update(dict.fromkeys(fresh, moment))
-        if late:
-            await self._door.end(late)
+        """Take out what waits and tell the pilots of what runs; those that stay are ended at a later look."""
+        found = await self._queue(natives)
+        await self._end([found[native.name] for native in natives if native.name in found])
+
+    async def _end(self, those: Sequence[Seen]) -> None:
+        to_tell, to_end = self._ending.sort(those)
+        if to_end:
+            await self._door.end(to_end)
+        if to_tell:
+            await self._door.warn(to_tell)
 
     async def remove(self, natives: Collection[Native]) -> None:
         """End what Slurm might start again after all, and remove its output."""
@@ -104,9 +107,6 @@ class SlurmEngine(Engine):
         self._partitions = limits_of(nodes)
         running, queued = self._counts
         return capacity_of(nodes, running=running, queued=queued)
-
-    def _is_over(self, since: float, moment: float) -> bool:
-        return moment - since > self.settings.last_words
 
     async def _limits(self) -> Limits:
         facts = await self._door.facts()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from contracts.states import Reason
 from services.scheduler.backends.engines.base import Native, NativeState, Seen
 
 from .names import names_of
 from .rows import Row, expand, seen_of
 
 __all__ = ["Register"]
+
+_TAKEN = "Slurm: CANCELLED (it was taken out of the queue)"
 
 
 class Register:
@@ -19,6 +23,7 @@ class Register:
         self._begin = f"{site}-"
         self._arrays: dict[str, Sequence[str]] = {}
         self._read: dict[Row, list[Seen]] = {}
+        self._waited: dict[str, Seen] = {}
 
     def note(self, job: str, names: Sequence[str]) -> None:
         """Remember the tasks of an array that was just started."""
@@ -67,6 +72,20 @@ class Register:
         named = ((missing.get(row.job), row) for row in rows if self._is_task(row) or row.name == missing.get(row.job))
         seen = (seen_of(row, name, row.job) for name, row in named if name is not None)
         return {one.name: one for one in seen if one.state is NativeState.ENDED}
+
+    def read_vanished(self, missing: Mapping[str, str], found: Mapping[str, Seen]) -> dict[str, Seen]:
+        """Say what became of tasks that waited at the last look and are in no line now: somebody took them out.
+
+        A task that waits is no record of its own, so Slurm remembers nothing of its end.
+        """
+        vanished = {
+            name: replace(self._waited[name], state=NativeState.ENDED, reason=_TAKEN, ending=Reason.CANCELED)
+            for native_id, name in missing.items()
+            if "_" in native_id and name in self._waited and name not in found
+        }
+        waiting = {name: one for name, one in found.items() if one.state is NativeState.WAITING}
+        self._waited = waiting | {name: self._waited[name] for name in vanished}
+        return vanished
 
     def _is_task(self, row: Row) -> bool:
         return "_" in row.job and row.name.startswith(self._begin)

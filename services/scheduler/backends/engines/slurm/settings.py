@@ -82,8 +82,6 @@ class SlurmSettings(_Section):
     """Where runs on one node work; by default where `TMPDIR` says."""
     python: RemotePath | None = None
     """The Python (3.9 or newer) of the nodes, where `python3` on the path is not the right one."""
-    mpirun: str = "srun"
-    """What `$mpirun` is in jobs: the word that starts the processes of a job on all its nodes."""
     defaults: SlurmOptions = SlurmOptions()
     """Used where a job does not say otherwise."""
     allowed: dict[str, list[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,20 +47,26 @@ class LocalShell(Shell):
         """Run it in an environment that holds what it needs and no more."""
         program = path_of(call.argv[0], self._commands)
         try:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                *call.argv[1:],
-                env=self._env | dict(call.env),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
+            # From a file: a command that ends before it has read a pipe breaks it, in ways that differ by the loop.
+            with tempfile.TemporaryFile() as given:
+                given.write(call.stdin.encode())
+                given.seek(0)
+                process = await asyncio.create_subprocess_exec(
+                    program,
+                    *call.argv[1:],
+                    env=self._env | dict(call.env),
+                    stdin=given,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                )
         except OSError as error:
             raise UnavailableError(f"{call.argv[0]} cannot be run: {error.strerror}", retry_after=60.0) from error
         try:
-            async with asyncio.timeout(self._timeout):
-                out, err = await process.communicate(call.stdin.encode())
+            async with asyncio.timeout(call.enough or self._timeout):
+                out, err = await process.communicate()
         except TimeoutError as error:
+            if call.enough:
+                return Answer("", "", 0)
             raise UnavailableError(f"{call.argv[0]} said nothing for {self._timeout:g} s", retry_after=10.0) from error
         finally:
             if process.returncode is None:
