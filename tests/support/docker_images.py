@@ -40,6 +40,7 @@ SCIENCE = "shunter-test/science:1"
 _SCIENCE = (
     "cloudpickle",
     "joblib",
+    "narwhals",
     "numpy",
     "numpy.libs",
     "scikit_learn.libs",
