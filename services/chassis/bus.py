@@ -112,7 +112,7 @@ class Bus:
         """Connect and declare the streams; subscribers begin with `start`. Raises if NATS is away or refuses us."""
         await require_nats(self._settings)
         await self.broker.connect()
-        await until_it_answers(lambda: declare_streams(self.jetstream), self._settings)
+        await until_it_answers(lambda: declare_streams(self.jetstream, self._settings.replicas), self._settings)
         await self._acks.start(self.connection)
         self._inbox = self.connection.new_inbox()
         await self.connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
@@ -296,7 +296,14 @@ class Bus:
             await self._settlement.settle(message, delivery, handle(message, delivery))
 
         self._consumers.append(
-            Consumer(stream=stream, subjects=subjects, durable=durable, handle=settle, workers=workers)
+            Consumer(
+                stream=stream,
+                subjects=subjects,
+                durable=durable,
+                handle=settle,
+                workers=workers,
+                replicas=self._settings.replicas,
+            )
         )
 
     async def _refuse(self, inbox: str, error: ShunterError) -> None:

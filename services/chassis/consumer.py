@@ -62,12 +62,14 @@ class Consumer:
         workers: int,
         ack_wait: float = _ACK_WAIT,
         alive_every: float = _ALIVE_EVERY,
+        replicas: int = 1,
     ) -> None:
         self._stream = stream
         self._durable = durable
         self._handle = handle
         self._workers = workers
         self._alive_every = alive_every
+        self._replicas = replicas
         self._config = ConsumerConfig(
             name=durable,
             durable_name=durable,
@@ -148,7 +150,7 @@ class Consumer:
     async def _recover(self) -> None:
         # Somebody removed the consumer, or the stream with it: make both again.
         await asyncio.sleep(_RECOVER)
-        await declare_streams(self._jetstream)
+        await declare_streams(self._jetstream, self._replicas)
         await self._jetstream.add_consumer(self._stream, self._config)
         self._missing = False
 

@@ -98,7 +98,7 @@ class Frame:
 
     async def _heal_log(self) -> None:
         """Have NATS keep what it should: it may have lost its store, or be restored from an older backup."""
-        await declare_streams(self.bus.jetstream)
+        await declare_streams(self.bus.jetstream, self.settings.nats.replicas)
         if self._refill:
             await self._refill.look()
 

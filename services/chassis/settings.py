@@ -18,6 +18,8 @@ class NatsSettings(BaseModel):
     url: str = "nats://127.0.0.1:8801"
     user: str | None = None
     password: SecretStr | None = None
+    replicas: int = Field(default=1, ge=1, le=5)
+    """On how many servers of a cluster each stream lies that we make."""
     connect_within: float = Field(default=30.0, gt=0, le=3600)
     """Seconds that a service waits for NATS at its start before it gives up."""
 

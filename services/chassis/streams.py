@@ -11,7 +11,7 @@ from contracts.subjects import STREAMS, Retention, StreamSpec
 __all__ = ["declare_streams"]
 
 
-def _config(spec: StreamSpec) -> StreamConfig:
+def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
     work = spec.retention is Retention.WORK
     return StreamConfig(
         name=spec.name,
@@ -23,14 +23,15 @@ def _config(spec: StreamSpec) -> StreamConfig:
         max_msg_size=-1,
         duplicate_window=spec.duplicate_window,
         allow_direct=True,
+        num_replicas=replicas,
     )
 
 
-async def declare_streams(jetstream: JetStreamContext) -> None:
+async def declare_streams(jetstream: JetStreamContext, replicas: int = 1) -> None:
     """Make each stream that is missing; one that exists keeps what the operator made of it."""
     for spec in STREAMS:
         try:
-            await jetstream.add_stream(_config(spec))
+            await jetstream.add_stream(_config(spec, replicas))
         except BadRequestError as error:
             # 10058: the name is in use with another configuration, which is the operator's right.
             if error.err_code != 10058:

@@ -18,9 +18,9 @@ from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
 from services.scheduler.backends.engines.ray.engine import RayEngine
 from services.scheduler.backends.engines.ray.settings import RaySettings
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_orders import docker_stand
-from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.kubernetes_stand import real_cluster, simulated_cluster

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from pathlib import Path
 from threading import Thread
 from typing import Any
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -31,14 +30,14 @@ from services.accounting.lag import LagWatch
 from services.accounting.main import assemble
 from services.accounting.moves import SUBJECTS
 from services.accounting.service import UsageService
-from services.accounting.settings import AccountingSettings
+from services.accounting.settings import AccountingSection, AccountingSettings
 from services.accounting.tables import METADATA
 from services.chassis.bus import Bus
 from services.chassis.database import make_engine
-from services.chassis.migrations import ensure_schema
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import open_bus
+from tests.support.databases import bring_schema, database_url
 from tests.support.servers import free_ports
 from tests.support.usage_events import NOON, closing_move, moves_of_a_run, opening_move
 
@@ -47,21 +46,13 @@ ADA = Principal(subject="ada", projects={"tea": Level.MEMBER})
 CONTEXT = Context.start("service:scheduler")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without rows: Alembic takes a second, a copy none."""
-    made = AccountingSettings(data=tmp_path_factory.mktemp("accounting"))
-    await ensure_schema("accounting", made.database_url)
-    return made.data / "db" / "accounting.db"
-
-
-@pytest.fixture
-def settings(nats: NatsSettings, tmp_path: Path, empty_database: Path) -> AccountingSettings:
+@pytest_asyncio.fixture
+async def settings(nats: NatsSettings, tmp_path: Path) -> AccountingSettings:
     """A folder and a NATS of the test's own; the tables are there already."""
-    folder = tmp_path / "data" / "db"
-    folder.mkdir(parents=True)
-    shutil.copy(empty_database, folder)
-    return AccountingSettings(data=tmp_path / "data", nats=nats)
+    section = AccountingSection(database_url=database_url(tmp_path, "accounting") or None)
+    made = AccountingSettings(data=tmp_path / "data", nats=nats, accounting=section)
+    await bring_schema("accounting", made.database_url)
+    return made
 
 
 @pytest_asyncio.fixture

@@ -19,6 +19,7 @@ from services.chassis.bus import Bus, CommandHandler, Delivery
 from services.chassis.consumer import Consumer
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import INBOX, cancel, left, open_bus, open_stand, read_events, requested, send, until
+from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
 QUICK = (0.02,)
@@ -89,7 +90,7 @@ async def test_a_refused_command_is_answered_ended_and_announced_once(nats: Nats
 async def test_a_redelivered_message_is_handled_once(nats: NatsSettings, tmp_path: Path) -> None:
     tries = 0
 
-    async with open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand, open_bus(nats, "scheduler") as bus:
+    async with open_stand(url_in(tmp_path)) as stand, open_bus(nats, "scheduler") as bus:
 
         async def handler(_command: CancelWorkload, delivery: Delivery) -> Answer:
             nonlocal tries

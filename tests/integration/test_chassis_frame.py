@@ -132,10 +132,10 @@ async def test_a_service_whose_nats_greets_but_does_not_answer_yet_waits_for_it(
     (port,) = free_ports(1)
     url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", count(1)
 
-    async def declare_late(jetstream: JetStreamContext) -> None:
+    async def declare_late(jetstream: JetStreamContext, replicas: int) -> None:
         if next(asked) % 3:
             raise nats_py.errors.TimeoutError
-        await declare_streams(jetstream)
+        await declare_streams(jetstream, replicas)
 
     monkeypatch.setattr("services.chassis.bus.declare_streams", declare_late)
     monkeypatch.setattr("services.chassis.service.declare_streams", declare_late)
@@ -154,7 +154,7 @@ async def test_a_start_that_waits_for_nats_heeds_the_wish_to_stop(
 ) -> None:
     url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", asyncio.Event()
 
-    async def never(_jetstream: JetStreamContext) -> None:
+    async def never(_jetstream: JetStreamContext, _replicas: int) -> None:
         asked.set()
         raise nats_py.errors.TimeoutError
 

@@ -31,13 +31,14 @@ from tests.support.chassis import (
     requested,
     until,
 )
+from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
 
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as opened:
+    async with open_stand(url_in(tmp_path)) as opened:
         yield opened
 
 

@@ -14,6 +14,7 @@ from services.chassis.bus import Bus
 from services.chassis.refill import Refill
 from services.chassis.streams import declare_streams
 from tests.support.chassis import OUTBOX, NatsProcess, Stand, open_bus, open_stand, read_events, requested
+from tests.support.databases import url_in
 
 CONTEXT = Context.start("user:ann")
 
@@ -61,7 +62,7 @@ async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path,
     try:
         async with (
             open_bus(server.settings, "scheduler") as bus,
-            open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand,
+            open_stand(url_in(tmp_path)) as stand,
         ):
             refill = _refill(stand, bus)
             await stand.relay.start({"events": bus.send_row})
@@ -80,7 +81,7 @@ async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path,
             assert await _healed(bus, refill) == (5 if lost == "everything" else 2)
         async with (
             open_bus(server.settings, "scheduler") as bus,
-            open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as again,
+            open_stand(url_in(tmp_path)) as again,
         ):
             await again.relay.start({"events": bus.send_row})
             await _wait_for_marks(again)
@@ -97,7 +98,7 @@ async def test_a_relay_that_is_at_work_says_at_once_what_the_log_lost(tmp_path: 
     try:
         async with (
             open_bus(server.settings, "scheduler") as bus,
-            open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand,
+            open_stand(url_in(tmp_path)) as stand,
         ):
             await stand.relay.start({"events": bus.send_row})
             await _say(stand, 5)

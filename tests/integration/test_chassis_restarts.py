@@ -18,6 +18,7 @@ from contracts.queries import CheckHealth, Health
 from services.chassis.bus import Bus, Delivery
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import INBOX, NatsProcess, cancel, open_bus, open_stand, read_events, requested, send, until
+from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
 
@@ -35,7 +36,7 @@ async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: Nat
     heard: dict[str, tuple[str, int]] = {}
 
     async with (
-        open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand,
+        open_stand(url_in(tmp_path)) as stand,
         open_bus(server.settings, "scheduler") as scheduler,
         open_bus(server.settings, "accounting") as accounting,
         open_bus(server.settings, "gateway") as gateway,

@@ -13,13 +13,14 @@ from contracts.envelope import Context, Envelope
 from contracts.errors import ConflictError
 from services.chassis.together import Part, Together
 from tests.support.chassis import INBOX, NOTES, OUTBOX, Stand, open_stand, requested
+from tests.support.databases import url_in
 
 ANN, BEN = Context.start("user:ann"), Context.start("user:ben")
 
 
 @pytest.fixture
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as opened:
+    async with open_stand(url_in(tmp_path)) as opened:
         yield opened
 
 

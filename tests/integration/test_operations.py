@@ -22,6 +22,7 @@ from services.chassis.doctor import Doctor, probe_outbox
 from services.chassis.settings import NatsSettings
 from services.chassis.unit import EVENT_SINK
 from tests.support.chassis import OUTBOX, NatsProcess, cancel, open_bus, open_stand, read_events, send, until
+from tests.support.databases import url_in
 from tests.support.gateway import as_user, run_gateway
 
 ROOT = as_user("root")
@@ -155,7 +156,7 @@ async def test_a_probe_that_hangs_or_breaks_costs_only_itself() -> None:
 
 
 async def test_an_outbox_that_is_behind_says_how_long_and_to_whom(tmp_path: Path) -> None:
-    async with open_stand(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as stand:
+    async with open_stand(url_in(tmp_path)) as stand:
         old = now() - timedelta(seconds=400)
         async with stand.engine.begin() as connection:
             row = {"id": "1", "sink": EVENT_SINK, "subject": "s", "payload": b"", "created_at": old}

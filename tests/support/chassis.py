@@ -27,6 +27,7 @@ from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
 from services.chassis.unit import UnitOfWork, turn_for
 
+from .databases import bring_empty
 from .servers import free_ports
 
 __all__ = [
@@ -70,6 +71,7 @@ class Stand:
 @asynccontextmanager
 async def open_stand(url: str, *, service: str = "scheduler") -> AsyncIterator[Stand]:
     """Open the database, with its tables made; the relay is started and stopped by the test."""
+    await bring_empty(url)
     engine = make_engine(url)
     try:
         async with engine.begin() as connection:

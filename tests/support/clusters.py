@@ -44,8 +44,8 @@ from services.scheduler.tables import METADATA, native_attempts, natives, worklo
 from services.scheduler.temporal import Signal
 from services.scheduler.workflows.words import AttemptEnd
 
+from .databases import bring_schema, database_url
 from .engines import WORLDS, PlainLauncher, World
-from .scheduler import copy_schema
 
 __all__ = ["CONTEXT", "Rig", "native_of", "open_rig", "task"]
 
@@ -274,8 +274,8 @@ async def open_rig(
     folder: Path, nats: NatsSettings, *, patience: float = 15.0, launcher: PlainLauncher | None = None, **settings: Any
 ) -> AsyncIterator[Rig]:
     """Open one; its world is the folder's."""
-    url = f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
-    await copy_schema(folder / "scheduler.db")
+    url = database_url(folder, "scheduler") or f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
+    await bring_schema("scheduler", url)
     chosen = {"name": "hpc", "kind": "memory", "memory": {"world": str(folder)}, **settings}
     chassis = ChassisSettings(data=folder, nats=nats)
     async with open_frame("scheduler", chassis, database_url=url, metadata=METADATA) as frame:

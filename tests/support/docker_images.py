@@ -25,6 +25,7 @@ __all__ = [
     "make_images",
     "make_python_tar",
     "make_science_image",
+    "make_server_image",
 ]
 
 BUSYBOX = "shunter-test/busybox:1"
@@ -59,6 +60,7 @@ _ACCOUNTS = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
 }
+_POSTGRES_USER = {"etc/passwd": b"postgres:x:999:999:postgres:/tmp:/bin/sh\n", "etc/group": b"postgres:x:999:\n"}
 _ENV = "ENV PATH=/usr/bin:/bin"
 _SITE = f"usr/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
@@ -89,6 +91,16 @@ def make_science_image(client: docker.APIClient) -> None:
     files |= _libraries([path for path in found if ".so" in path.suffixes])
     own = {path: at for path, at in files.items() if not path.startswith(str(packages).lstrip("/"))}
     import_image(client, SCIENCE, make_python_tar(own), _ENV, 'CMD ["/usr/bin/python3"]')
+
+
+def make_server_image(client: docker.APIClient, name: str, programs: Mapping[str, Path], postgres: Path) -> None:
+    """Make an image with *programs* that need no libraries, and the PostgreSQL that is installed at *postgres*."""
+    data = (Path("/usr/share/postgresql"), Path("/usr/share/zoneinfo"))
+    found = [path for place in (postgres, *data) for path in _files(place)]
+    files = {str(path).lstrip("/"): path for path in found} | dict(programs) | _commands()
+    files |= _libraries([path for path in found if path.parent.name == "bin" or ".so" in path.suffixes])
+    accounts = {name: text + _POSTGRES_USER[name] for name, text in _ACCOUNTS.items()}
+    import_image(client, name, _archive(accounts, files), _ENV, 'CMD ["/bin/sh"]')
 
 
 def _files(place: Path) -> Iterator[Path]:

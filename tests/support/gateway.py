@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +15,6 @@ from pydantic import JsonValue, SecretStr
 
 from contracts.principals import Level, Role
 from services.chassis.http import serve_http
-from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings, Server, Tls
 from services.chassis.unit import EVENT_SINK
@@ -30,6 +25,8 @@ from services.gateway.guard.settings import GuardSettings
 from services.gateway.main import open_process
 from services.gateway.settings import CorsSettings, GatewaySection, GatewaySettings, IdentitySettings, StaticUser
 from services.gateway.tables import METADATA
+from tests.support.databases import bring_schema
+from tests.support.databases import database_url as url_of
 from tests.support.servers import free_ports, run_nats
 from tests.support.site import Site, run_site
 
@@ -96,7 +93,7 @@ async def run_gateway(
             max_body=max_body,
             body_wait=body_wait,
             temporal_ui="http://127.0.0.1:8233",
-            database_url=database_url,
+            database_url=database_url or url_of(data or Path(folder), "gateway") or None,
             identity=identity or identity_settings(local=local),
             dialects=dialects or {},
             limits=limits or GuardSettings(),
@@ -107,7 +104,7 @@ async def run_gateway(
         )
         settings.log.level = "warning"
         if database_url is None:
-            await _bring_schema(Path(settings.database_url.partition("///")[2]))
+            await bring_schema("gateway", settings.database_url)
         async with (
             open_frame("gateway", settings, database_url=settings.database_url, metadata=METADATA) as frame,
             open_process(frame, settings) as made,
@@ -131,21 +128,6 @@ async def _working(frame: Frame) -> AsyncIterator[None]:
         yield
     finally:
         await frame.drain()
-
-
-async def _bring_schema(target: Path) -> None:
-    """Bring an empty database to the present schema by copying one that was migrated once."""
-    template = Path(tempfile.gettempdir()) / f"shunter-gateway-{newest_revision('gateway')}-{os.getpid()}.db"
-    if not await asyncio.to_thread(template.exists):
-        await ensure_schema("gateway", f"sqlite+aiosqlite:///{template}")
-        atexit.register(template.unlink, missing_ok=True)
-    await asyncio.to_thread(_copy_once, template, target)
-
-
-def _copy_once(template: Path, target: Path) -> None:
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(template, target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -44,14 +40,14 @@ from contracts.states import WorkloadState
 from contracts.tasks import Task, TaskState
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
-from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.settings import NatsSettings, Server
 from services.scheduler.main import main
 from services.scheduler.settings import SchedulerSection, SchedulerSettings, TemporalSettings, Watch
 
 from .chassis import open_bus
+from .databases import bring_schema, database_url
 
-__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "copy_schema", "freezing", "run_scheduler", "scheduler_settings"]
+__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "freezing", "run_scheduler", "scheduler_settings"]
 
 ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
 BOB = Principal(subject="bob", projects={"demo": Level.MEMBER})
@@ -67,6 +63,7 @@ def scheduler_settings(folder: Path, nats: NatsSettings, temporal: str, **watch:
         ticket_key=SecretStr("k" * 40),
         scheduler=SchedulerSection(
             health=Server(port=0),
+            database_url=database_url(folder, "scheduler"),
             temporal=TemporalSettings(address=temporal, task_queue=f"test-{folder.name}"),
             watch=Watch(**watch),
         ),
@@ -76,7 +73,7 @@ def scheduler_settings(folder: Path, nats: NatsSettings, temporal: str, **watch:
 @asynccontextmanager
 async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
     """Run the scheduler in this process."""
-    await copy_schema(Path(settings.database_url.partition("///")[2]))
+    await bring_schema("scheduler", settings.database_url)
     serving = asyncio.create_task(main(settings))
     try:
         yield
@@ -86,18 +83,6 @@ async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
             serving.cancel()
             await asyncio.wait({serving}, timeout=20)
         await asyncio.gather(serving, return_exceptions=True)
-
-
-async def copy_schema(target: Path) -> None:
-    """Bring an empty database to the present schema by copying one that was migrated once; a second saved a test."""
-    if target.exists():  # noqa: ASYNC240 (a test may wait)
-        return
-    template = Path(tempfile.gettempdir()) / f"shunter-scheduler-{newest_revision('scheduler')}-{os.getpid()}.db"
-    if not template.exists():
-        await ensure_schema("scheduler", f"sqlite+aiosqlite:///{template}")
-        atexit.register(template.unlink, missing_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(template, target)
 
 
 @asynccontextmanager

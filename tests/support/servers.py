@@ -53,7 +53,16 @@ async def _run(spec: servers.ServerSpec, folder: Path) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def run_nats(folder: Path, *, issuer: str = "") -> AsyncIterator[NatsSettings]:
-    """Run nats-server; the settings reach it. With an *issuer* all others are let in by what that signs."""
+    """Run nats-server; the settings reach it. With an *issuer* all others are let in by what that signs.
+
+    Where tests use containers, it is an account of its own on a cluster of three, unless an issuer is wanted.
+    """
+    from .stores import stores
+
+    if (found := stores()) and not issuer:
+        async with found.nats() as settings:
+            yield settings
+        return
     port, monitor = free_ports(2)
     access = {"user": "shunter", "password": "test-password", "issuer": issuer} if issuer else {}
     async with _run(servers.nats_server(folder / "nats", port=port, monitor_port=monitor, **access), folder):
@@ -63,7 +72,12 @@ async def run_nats(folder: Path, *, issuer: str = "") -> AsyncIterator[NatsSetti
 
 @asynccontextmanager
 async def run_s3(folder: Path) -> AsyncIterator[S3]:
-    """Run the S3 server."""
+    """Run the S3 server, or give the one in a container where tests use those."""
+    from .stores import stores
+
+    if found := stores():
+        yield await found.s3()
+        return
     port, *spare = free_ports(5)
     spec = servers.s3_server(
         folder / "s3", port=port, access_key="admin", secret_key="test-secret-key", spare=tuple(spare)

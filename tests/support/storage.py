@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -32,7 +29,6 @@ from contracts.shelves import FolderRule, FolderRuleSpec, Restored, StorageUsage
 from contracts.subjects import event_subject, subject_of
 from services.chassis.bus import Bus
 from services.chassis.database import make_engine
-from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.settings import NatsSettings, Server
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork, turn_for
@@ -43,6 +39,7 @@ from services.storage.stored import Reason
 from services.storage.stores import make_objects
 from services.storage.sweep import Sweeper
 from services.storage.tables import INBOX, OUTBOX
+from tests.support.databases import bring_schema, database_url
 from tests.support.servers import S3, free_ports
 
 __all__ = [
@@ -89,7 +86,14 @@ def storage_settings(folder: Path, nats: NatsSettings, s3: S3, **section: Any) -
         nats=nats,
         ticket_key=_KEY,
         storage=StorageSection(
-            **{"health": Server(port=0), "s3": store, "bucket": _BUCKET, "part_size": PART, **section}
+            **{
+                "health": Server(port=0),
+                "database_url": database_url(folder, "storage") or None,
+                "s3": store,
+                "bucket": _BUCKET,
+                "part_size": PART,
+                **section,
+            }
         ),
     )
 
@@ -105,7 +109,7 @@ def folder_settings(folder: Path, nats: NatsSettings, **section: Any) -> Storage
 @asynccontextmanager
 async def run_storage(settings: StorageSettings, *, healthy: bool = True) -> AsyncIterator[Bus]:
     """Run the service in this process; gives a bus to speak with it, when it answers."""
-    await _bring_schema(Path(settings.database_url.partition("///")[2]))
+    await bring_schema("storage", settings.database_url)
     serving = asyncio.create_task(main(settings))
     bus = Bus(settings.nats, "test")
     await bus.connect()
@@ -126,21 +130,6 @@ async def _until_ready(bus: Bus, serving: asyncio.Task[None], *, healthy: bool) 
                     return
             await asyncio.sleep(0.01)
     serving.result()
-
-
-async def _bring_schema(target: Path) -> None:
-    """Bring an empty database to the present schema by copying one that was migrated once."""
-    template = Path(tempfile.gettempdir()) / f"shunter-storage-{newest_revision('storage')}-{os.getpid()}.db"
-    if not await asyncio.to_thread(template.exists):
-        await ensure_schema("storage", f"sqlite+aiosqlite:///{template}")
-        atexit.register(template.unlink, missing_ok=True)
-    await asyncio.to_thread(_copy_once, template, target)
-
-
-def _copy_once(template: Path, target: Path) -> None:
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(template, target)
 
 
 @asynccontextmanager
