@@ -69,7 +69,10 @@ async def live(connection: AsyncConnection, backend: str) -> Sequence[Row[Any]]:
     Beside those of the table `claimed` says whether a pilot has it, `stopping` whether it is to be stopped, and
     `settled` whether it was started so long ago that each look must show it.
     """
-    return (await connection.execute(_LIVE, {"backend": backend, "before": now() - _SETTLED})).all()
+    found: Sequence[Row[Any]] = (
+        await connection.execute(_LIVE, {"backend": backend, "before": now() - _SETTLED})
+    ).all()
+    return found
 
 
 async def due(connection: AsyncConnection, backend: str, moment: datetime, limit: int) -> Sequence[RowMapping]:
