@@ -156,11 +156,9 @@ def check(
     """
     from shunter.checking import BackendCheck, Kept
 
-    found = []
+    found, wanted = [], _options(options)
     with session_of(ctx).client() as client:
-        checking = BackendCheck(
-            client, client.clusters.get(name), image=image, timeout=timeout, options=_options(options)
-        )
+        checking = BackendCheck(client, client.clusters.get(name), image=image, timeout=timeout, options=wanted)
         for promise in checking.run(keep=keep):
             found.append(promise)
             if not as_json:
