@@ -61,7 +61,11 @@ class Looker:
         self._misses: dict[str, int] = {}
         self._asked: dict[str, float] = {}
         self._counted: set[tuple[str, str]] = set()
-        self._swept = 0.0
+        self._swept = -_SWEEP
+
+    def sweep_soon(self) -> None:
+        """Look for what hangs with the next look."""
+        self._swept = -_SWEEP
 
     async def look(self) -> None:
         """Look once."""
