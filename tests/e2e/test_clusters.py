@@ -16,7 +16,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
     folder = tmp_path_factory.mktemp("cluster")
     backend = {
         "kind": "processes",
-        "processes": {"folder": str(folder / "natives")},
+        "processes": {"folder": str(folder / "natives"), "fetches": True},
         "pack": {"most": 8, "cpus": 4, "walltime": 60},
     }
     with cluster_site(folder / "stack", backend, scheduler={"pilots": {"credentials": 2}}) as found:
