@@ -49,13 +49,21 @@ async def main(settings: SchedulerSettings) -> None:
             reports=parts.reports,
             settings=settings.scheduler.watch,
         )
+        await parts.roster.open()
         await parts.dispatcher.load()
         await parts.agreement.agree()
         await parts.vigils.listen()
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
             *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
-            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run(), parts.keepers.run(), parts.pilots.run()),
+            *(
+                parts.hooks.run(),
+                parts.shelf.run(),
+                parts.keeper.run(),
+                parts.natives.keepers.run(),
+                parts.pilots.run(),
+                parts.roster.run(),
+            ),
         )
 
 

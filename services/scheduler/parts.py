@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
@@ -15,7 +13,7 @@ from .activities.schedule import ScheduleActivities
 from .activities.webhook import HookActivities
 from .admission import Admission
 from .arrays.desk import ArrayDesk
-from .backends.registry import make_backends
+from .backends.registry import make_backend, make_backends
 from .batches.service import BatchService
 from .catalog.shelf import Shelf
 from .catalog.sources import source_of
@@ -23,15 +21,9 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
-from .natives.adopting import Adopter
-from .natives.cluster import Cluster, Means
-from .natives.ending import Ender
-from .natives.keeper import Keeper
-from .natives.keepers import Keepers
-from .natives.looking import Looker
-from .natives.probing import NativeProbes
-from .natives.starting import Starter
+from .natives.parts import NativeParts, means_of
 from .pilots.parts import PilotParts
+from .placing.parts import PlacingParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -45,7 +37,7 @@ from .schedules.mirror import ScheduleMirror
 from .schedules.service import ScheduleService
 from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
-from .settings import SchedulerSettings
+from .settings import SchedulerSection, SchedulerSettings
 from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .vigils import Vigils
@@ -61,14 +53,10 @@ class Parts:
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
         self.pilots = PilotParts(frame, settings, lambda: self.backends)
-        means = Means(
-            unit=unit,
-            bus=frame.bus,
-            launcher=self.pilots.launcher,
-            data=Path(settings.data),
-            key=settings.ticket_key.get_secret_value(),
-        )
+        means = means_of(frame, settings, self.pilots.launcher)
         self.backends = backends = make_backends(section.backends, means)
+        self.placing = placing = PlacingParts(unit, backends, settings)
+        self.placer = placer = placing.placer
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -77,7 +65,7 @@ class Parts:
         source = source_of(section.applications, settings.data, settings.storage.s3)
         self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
         self.admission = admission = Admission(
-            backends=backends,
+            placer=placer,
             ask=frame.bus.ask,
             gate=self.hooks.gate,
             offered=self.shelf.current,
@@ -93,28 +81,29 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
-        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
-        self.leases = LeaseDesk(unit=unit, backends=pulled)
-        self.keeper = PullKeeper(unit=unit, backends=pulled)
-        self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        self.leases = LeaseDesk(unit=unit, backends=placing.pulled)
+        self.keeper = PullKeeper(unit=unit, backends=placing.pulled)
+        self.previewer = placing.previewer(admission, dispatcher)
+        self.roster = placing.roster(dispatcher, lambda item: make_backend(item, means))
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
-        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
+        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
-        self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
-        self.ender = Ender(unit=unit, bus=frame.bus, desk=self.desk)
-        self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
-        self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
-        self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.native_probes = NativeProbes(unit=unit, backends=backends)
+        self._look_after(frame, section)
         self.activities = self._activities(unit)
 
-    def _keeper(self, cluster: Cluster) -> Keeper:
-        """Return who keeps a cluster."""
-        adopter = Adopter(cluster, self.desk, self.tickets)
-        return Keeper(cluster, Starter(cluster, self.ender), Looker(cluster, self.ender, adopter))
+    def _look_after(self, frame: Frame, section: SchedulerSection) -> None:
+        """Make those that look after what was handed out."""
+        unit, backends = frame.unit, self.backends
+        self.explainer = Explainer(
+            unit=unit, dispatcher=self.dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
+        )
+        self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
+        self.natives = NativeParts(frame, backends, self.desk, self.tickets)
+        self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
+        self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
 
     def _activities(
         self, unit: UnitOfWork
@@ -123,6 +112,7 @@ class Parts:
         jobs = JobActivities(
             unit=unit,
             backends=self.backends,
+            placer=self.placer,
             tickets=self.tickets,
             freeze_rest=self.admission.freeze_rest,
             vigils=self.vigils,
@@ -141,5 +131,6 @@ class Parts:
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
-        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.native_probes.natives):
+        frame.doctor.add("backends", self.roster.findings)
+        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.natives.probes.natives):
             frame.doctor.add(probe.__name__, probe)

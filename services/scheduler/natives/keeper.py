@@ -27,6 +27,9 @@ _AGAIN = 5.0
 
 _LONGEST_PAUSE = 30.0
 
+_MANY = 5000
+"""Native jobs with which looks become rarer, so that however many there are, looking at them costs alike."""
+
 _AWAY = Gauge("shunter_engine_away", "Whether a cluster does not answer", ["backend"])
 
 log = structlog.get_logger(__name__)
@@ -41,7 +44,7 @@ class Keeper:
         self._cluster = cluster
         self._starter = starter
         self._looker = looker
-        self._keepership = keepership or Keepership(unit=cluster.unit, backend=cluster.name)
+        self.keepership = keepership or Keepership(unit=cluster.unit, backend=cluster.name)
         self._failures: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -52,7 +55,7 @@ class Keeper:
                 both.create_task(self._look_for_ever())
         finally:
             with suppress(ShunterError):
-                await self._keepership.give_up()
+                await self.keepership.give_up()
             await self._cluster.close()
 
     async def _start_for_ever(self) -> None:
@@ -73,7 +76,8 @@ class Keeper:
         while True:
             begun = monotonic()
             await self._safely("look", self._looker.look)
-            pause = self._pause_after("look", self._cluster.engine.looks_every)
+            usual = self._cluster.engine.looks_every * (1 + self._looker.size / _MANY)
+            pause = self._pause_after("look", usual)
             # A wish is fulfilled at once, but one that comes every moment does not have all looked at every moment.
             await asyncio.sleep(max(0.0, min(pause, monotonic() - begun)))
             await _until(wishes, pause)
@@ -82,7 +86,7 @@ class Keeper:
     async def _safely(self, what: str, step: Callable[[], Awaitable[object]]) -> bool:
         """Do a step if the backend is ours to keep; whatever goes wrong, the next one comes."""
         try:
-            if not await self._keepership.hold():
+            if not await self.keepership.hold():
                 return False
             done = bool(await step())
         except ShunterError as error:
