@@ -98,7 +98,8 @@ class BackendSettings(BackendFacts):
     queued: int = Field(default=1000, ge=1)
     """Attempts that may lie in the cluster's own queue."""
     mpirun: str = Field(default="", max_length=1024)
-    """What starts all processes of a program that got several; programs have it as the variable `mpirun`."""
+    """What starts all processes of a program that got several, if not what is usual on this kind of cluster; programs
+    have it as the variable `mpirun`."""
     nats_url: str = ""
     """Where this cluster reaches NATS; by default as `pilots.nats_url` says."""
     grace: float = Field(default=300.0, ge=0)
@@ -108,6 +109,11 @@ class BackendSettings(BackendFacts):
     def is_cluster(self) -> bool:
         """Say whether an engine of a cluster carries it."""
         return self.kind not in BUILT_IN
+
+    @property
+    def starts_processes(self) -> str:
+        """Return what starts all processes of a program there: the site's word, or that of the kind."""
+        return self.mpirun or (load(self.kind).mpirun if self.is_cluster else "")
 
     @property
     def part(self) -> dict[str, Any]:
