@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from contracts.errors import InvalidError
 from contracts.explanations import Why
 from contracts.operations import Diagnosis
 from contracts.queries import Diagnose
@@ -101,6 +102,8 @@ async def test_what_the_cluster_refuses_has_failed_with_its_words(site: Site, wo
         job = await user.until((await user.submit(placement=spec)).id)
         assert (job.state, job.reason) == (S.FAILED, Reason.REFUSED)
         assert "there is no partition 'none'" in job.message
+        with pytest.raises(InvalidError, match=r"placement\.options\.memory"):
+            await user.submit(placement={"backend": "hpc", "options": {"memory": {"colour": "red"}}})
     assert world.seen == {}
 
 
