@@ -123,16 +123,17 @@ class BackendSettings(BackendFacts):
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
+        try:
+            model = load(self.kind).Settings if self.is_cluster else None
+        except InvalidError as error:
+            raise ValueError(f"the backend {self.name!r}: {error.detail}") from error
         strange = set(self.model_extra or ()) - ({self.kind} if self.is_cluster else set())
         if strange:
             raise ValueError(f"the backend {self.name!r} of kind {self.kind!r} has no {', '.join(sorted(strange))}")
-        if self.is_cluster:
-            if not isinstance(self.part, dict):
-                raise ValueError(f"{self.kind} of the backend {self.name!r} must be a mapping")
-            try:
-                load(self.kind).Settings.model_validate(self.part)
-            except InvalidError as error:
-                raise ValueError(f"the backend {self.name!r}: {error.detail}") from error
+        if model is not None and not isinstance(self.part, dict):
+            raise ValueError(f"{self.kind} of the backend {self.name!r} must be a mapping")
+        if model is not None:
+            model.model_validate(self.part)
         return self
 
 
