@@ -54,6 +54,7 @@ class ClusterBackend(Backend):
         self.kind = cluster.settings.kind
         self.capabilities = cluster.engine.capabilities | {Capability.ARRAYS}
         self.queue: int = cluster.settings.queued
+        self.options = cluster.engine.Options
         self.cluster = cluster
 
     async def submit(self, task: RunTask) -> None:
