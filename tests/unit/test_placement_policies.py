@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +19,11 @@ from services.scheduler.placing.placer import NoTakerError, Placer
 from services.scheduler.placing.ranking import bytes_to_move, price_of
 from services.scheduler.placing.settings import PlacementSettings
 from services.scheduler.placing.views import view_of
-from services.scheduler.settings import SchedulerSection
+from services.scheduler.queue.books import Books, Pace
+from services.scheduler.queue.demand import Demand
+from services.scheduler.queue.lanes import LaneKey
+from services.scheduler.queue.room import Rooms
+from services.scheduler.settings import QueueSettings, SchedulerSection
 from tests.support.backend import FakeBackend
 
 MANY = frozenset({Capability.ARRAYS, Capability.GPUS, Capability.IMAGES, Capability.MULTI_NODE})
@@ -267,3 +272,19 @@ async def test_users_see_what_is_free_of_each_model_of_gpu(room: dict[str, Any],
     backends = Backends([FakeBackend("hpc", gpus=4, gpus_free=3, **room)])
     view = view_of(await backends.standing(backends.require("hpc")))
     assert (view.gpus_free, view.gpus_free_of) == (3, free)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(1, "hpc"), (2, "own"), (4, "hpc")])
+async def test_of_an_ordered_list_the_first_that_begins_at_once_is_taken_else_one_with_a_queue(
+    wanted: int, expected: str
+) -> None:
+    # Others hold the rest of the cluster; it would queue whatever it is given.
+    cluster, own = FakeBackend("hpc", cpus=64, cpus_free=1), FakeBackend("own", cpus=3, cpus_free=3)
+    cluster.queue = 1000
+    backends, settings = Backends([cluster, own]), QueueSettings(ahead=0, at_least=0)
+    await backends.standings()
+    rooms = Rooms(backends, Books(), Pace(time.monotonic), settings)
+    key = LaneKey("ada", "", 0, ("hpc", "own"), ordered=True)
+    assert rooms.choose(key, Demand(1, wanted)) == expected
+    backends.drains = {"hpc": Drain(by="root")}
+    assert rooms.choose(key, Demand(1, wanted)) == ("own" if wanted <= 3 else None)

@@ -55,6 +55,7 @@ class ClusterBackend(Backend):
         self.capabilities = cluster.engine.capabilities | {Capability.ARRAYS}
         self.options = cluster.engine.Options
         self.queue: int = cluster.settings.queued
+        self.options = cluster.engine.Options
         self.cluster = cluster
 
     async def submit(self, task: RunTask) -> None:
