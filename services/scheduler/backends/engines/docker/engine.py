@@ -78,7 +78,7 @@ class DockerEngine(Engine):
         found = self._ours(everybody)
         await self._stops.press_on(found)
         await self._sweep()
-        ended = await self._endings.of([one for one in found if one.state is NativeState.ENDED], node)
+        ended = await self._endings.of(found, node)
         seen = {one.name: ended.get(one.id) or one.seen(node) for one in sorted(found, key=lambda one: one.runs)}
         return seen | {one.name: launched[one.name].seen(one, node) for one in found if one.name in launched}
 

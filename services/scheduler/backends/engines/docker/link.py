@@ -36,11 +36,17 @@ class Link:
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="docker")
         self._client: docker.APIClient | None = None
         self._lock = Lock()
+        self.outages = 0
+        """How often the engine did not answer."""
 
     async def call(self, ask: Callable[[docker.APIClient], _T]) -> _T:
         """Return what *ask* makes of the engine."""
-        with _translated(self._settings.url):
-            return await self.plain(ask)
+        try:
+            with _translated(self._settings.url):
+                return await self.plain(ask)
+        except UnavailableError as error:
+            self.outages += status_of(error.__cause__) is None
+            raise
 
     async def plain(self, ask: Callable[[docker.APIClient], _T]) -> _T:
         """Do the same, but leave the errors as they are."""
