@@ -51,6 +51,8 @@ class DockerEngine(Engine):
         """Held by whoever starts or stops containers: what waits becomes another one on its way."""
         self._machine: Machine | None = None
         self._swept = -_SWEEP
+        self._swept_after = 0
+        """Outages that there had been by then: calls broke off in each."""
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -148,8 +150,9 @@ class DockerEngine(Engine):
 
     async def _sweep(self) -> None:
         """Remove volumes that outlived their containers. Those of containers being made are not touched."""
-        if monotonic() - self._swept > _SWEEP:
-            self._swept = monotonic()
+        outages = self._link.outages
+        if monotonic() - self._swept > _SWEEP or outages != self._swept_after:
+            self._swept, self._swept_after = monotonic(), outages
             await self._link.call(lambda client: client.prune_volumes(asked(of_backend(self.means))))
 
 
