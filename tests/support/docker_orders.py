@@ -87,10 +87,10 @@ class Site:
 
     async def clean(self) -> None:
         """Remove what a test left."""
+        await self.engine.close()
         with self.server.client() as client:
             for one in client.containers(all=True, filters={"label": f"shunter.site={self.word}"}):
                 client.remove_container(one["Id"], force=True, v=True)
-        await self.engine.close()
 
 
 @asynccontextmanager
