@@ -7,8 +7,10 @@ and a folder. It calls `pytest.skip` with the reason where its cluster cannot be
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,13 @@ async def _docker(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return docker_stand(stack.enter_context(dockerd_or_skip()))
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "docker": _docker}
+def _outside() -> dict[str, Make]:
+    """Return the engine of somebody else's package, `SHUNTER_TEST_ENGINE=module:function`, if one is to be checked."""
+    named = os.environ.get("SHUNTER_TEST_ENGINE")
+    return {"outside": EntryPoint("outside", named, "shunter.backends").load()} if named else {}
+
+
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "docker": _docker, **_outside()}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

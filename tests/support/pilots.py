@@ -36,7 +36,13 @@ def old_python() -> str:
     """Return the oldest Python that a pilot must run on, if this machine has it, else ours."""
     places = [Path.home() / ".pyenv/versions", Path(os.environ.get("PYENV_ROOT", "/nowhere")) / "versions"]
     kept = [str(found) for place in places for found in sorted(place.glob("3.9.*/bin/python3.9"))]
-    return shutil.which("python3.9") or next(iter(kept), sys.executable)
+    return next((name for name in [*kept, shutil.which("python3.9")] if name and _is_old(name)), sys.executable)
+
+
+def _is_old(name: str) -> bool:
+    """Say whether a program is that Python, and not one that only leads to it."""
+    ended = subprocess.run([name, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, check=False)
+    return ended.stdout.strip() == b"(3, 9)"
 
 
 @dataclass
@@ -97,6 +103,8 @@ class Cluster:
     folder: Path
     url: str
     python: str = sys.executable
+    prefix: tuple[str, ...] = ()
+    """Goes before what is started."""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, **changes: str) -> subprocess.Popen[bytes]:
@@ -115,7 +123,7 @@ class Cluster:
             **changes,
         }
         with (self.folder / "said").open("ab") as said:
-            process = subprocess.Popen(["/bin/sh", "-c", SCRIPT], env=env, stderr=said, stdout=said)
+            process = subprocess.Popen([*self.prefix, "/bin/sh", "-c", SCRIPT], env=env, stderr=said, stdout=said)
         self.started.append(process)
         return process
 
@@ -135,9 +143,9 @@ class Cluster:
 
 
 @contextmanager
-def pilots(folder: Path, url: str, python: str = sys.executable) -> Iterator[Cluster]:
+def pilots(folder: Path, url: str, python: str = sys.executable, prefix: tuple[str, ...] = ()) -> Iterator[Cluster]:
     """Give a cluster; what it started is killed at the end."""
-    cluster = Cluster(folder, url, python)
+    cluster = Cluster(folder, url, python, prefix)
     try:
         yield cluster
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import subjects
 from .attempt import Attempt
@@ -12,6 +12,9 @@ from .errors import AwayError, RefusedError
 from .link import Link, complain
 from .means import Means, node_name
 from .words import Ending, Orders, Task, read
+
+if TYPE_CHECKING:
+    from .bundle import BundleRun
 
 __all__ = ["ALL_TOLD", "FENCED", "Crew"]
 
@@ -21,6 +24,8 @@ FENCED = 94
 
 _WHY = {"canceled": "canceled on request", "walltime": "it ran longer than it asked for"}
 
+_ANSWER = 4.0
+"""Seconds that the scheduler has; the same question again has the same answer."""
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0)
 
 
@@ -31,7 +36,7 @@ class Crew:
         self._link = link
         self._token = token
         self._incarnation = incarnation
-        self._runs: dict[str, Any] = {}
+        self._runs: dict[str, Attempt | BundleRun] = {}
         self._living: dict[str, asyncio.Task[None]] = {}
         self._holding: set[str] = set()
         self._asked = 0
@@ -50,7 +55,7 @@ class Crew:
         tries = 0
         while True:
             try:
-                return Orders.of(await self._link.ask(subjects.NEXT, question))
+                return Orders.of(await self._link.ask(subjects.NEXT, question, within=_ANSWER))
             except RefusedError as error:
                 complain(f"no work: {error}")
                 return Orders(over=True)
@@ -108,7 +113,7 @@ class Crew:
         return json.dumps({"runner": self._link.name, "known": known, "ended": ended}).encode()
 
     @staticmethod
-    def _end(run: Any, ending: Ending) -> None:
+    def _end(run: Attempt | BundleRun, ending: Ending) -> None:
         if ending.tasks is not None:
             run.end_tasks(ending.tasks)
         if ending.reason is not None:
@@ -137,12 +142,16 @@ class Crew:
         self._living[task.name] = living
         living.add_done_callback(lambda _: self._note_end(task.name))
 
-    def _run_of(self, task: Task, means: Means) -> Attempt | Any:
+    def _run_of(self, task: Task, means: Means) -> Attempt | BundleRun:
         def freed() -> None:
             self._holding.discard(task.name)
             self._news.set()
 
-        return Attempt(task=task, means=means, freed=freed)
+        if task.bundle is None:
+            return Attempt(task=task, means=means, freed=freed)
+        from .bundle import BundleRun
+
+        return BundleRun(task=task, means=means, freed=freed)
 
     def _note_end(self, name: str) -> None:
         living = self._living.pop(name)
