@@ -83,6 +83,7 @@ def _until_offered(site: ClusterSite) -> None:
 def test_how_jobs_end_there(site: ClusterSite, engine: Dockerd) -> None:
     cases = {
         "no_python": site.submit("true", image=BUSYBOX),
+        "no_image": site.submit("true", image="not/there:1"),
         "memory": site.submit("sh", "-c", "exec tail /dev/zero", resources={"memory": "96MiB"}),
         "code": site.submit("sh", "-c", "exit 3"),
         "walltime": site.submit("sleep", "600", resources={"walltime": 2}),
@@ -97,12 +98,14 @@ def test_how_jobs_end_there(site: ClusterSite, engine: Dockerd) -> None:
     found = {name: (record["state"], record["reason"]) for name, record in ended.items()}
     assert found == {
         "no_python": ("failed", "refused"),
+        "no_image": ("failed", "refused"),
         "memory": ("failed", "memory"),
         "code": ("failed", "exited"),
         "walltime": ("failed", "walltime"),
         "gpu": ("succeeded", "exited"),
         "cancel": ("canceled", "canceled"),
     }, {name: record["message"] for name, record in ended.items()}
+    assert "not/there:1" in ended["no_image"]["message"]
     assert "no Python 3.9 or newer" in ended["no_python"]["message"]
     assert site.log(ended["gpu"]) == b"nvidia0\n0\n"
     _until_nothing_is_left(engine)
