@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -65,18 +65,19 @@ class Launches:
         """Return the GPUs of a native job that is being launched; None of all others."""
         return self._gpus.get(name)
 
-    async def begin(self, found: Collection[Glance], room: Room, wanted: Collection[str]) -> None:
+    async def begin(self, found: Sequence[Glance], room: Room, wanted: Collection[str]) -> None:
         """Begin to run what waits, is wanted, and fits; returns before it runs."""
         made = {one.name: one for one in found if one.runs}
         for one in made.values():
             if one.state is NativeState.WAITING and one.name in wanted and one.name not in self._busy:
                 self._begin(one.name, self._try(one, self._start(one.id)), ())
         # The engine lists the newest first, and tells only the second in which each was made.
-        waits = [one for one in reversed(list(found)) if not one.runs and one.name not in self._busy]
+        waits = [one for one in reversed(found) if not one.runs and one.name not in self._busy]
         for one in sorted(waits, key=lambda one: (-one.priority, one.created)):
             if (there := made.get(one.name)) is not None:
                 # What has its name runs, or has run, with its volumes.
-                await self.remove(one.id, volumes=there.state is NativeState.ENDED)
+                if one.name in wanted:
+                    await self.remove(one.id, volumes=there.state is NativeState.ENDED)
             elif (gpus := room.take(one.wants)) is not None and one.name in wanted:
                 self._begin(one.name, self._try(one, self._make(one, gpus)), gpus)
 
