@@ -18,11 +18,13 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_orders import docker_stand
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.process_engine import ProcessEngine
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -44,13 +46,25 @@ async def _docker(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return docker_stand(stack.enter_context(dockerd_or_skip()))
 
 
+async def _slurm(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    skip_without_slurm()
+    cluster = await stack.enter_async_context(run_slurm())
+    return EngineStand(lambda means: SlurmEngine(cluster.settings(), means))
+
+
 def _outside() -> dict[str, Make]:
     """Return the engine of somebody else's package, `SHUNTER_TEST_ENGINE=module:function`, if one is to be checked."""
     named = os.environ.get("SHUNTER_TEST_ENGINE")
     return {"outside": EntryPoint("outside", named, "shunter.backends").load()} if named else {}
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "docker": _docker, **_outside()}
+ENGINES: dict[str, Make] = {
+    "memory": _memory,
+    "processes": _processes,
+    "docker": _docker,
+    "slurm": _slurm,
+    **_outside(),
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.backends import Drain
 from contracts.errors import InvalidError
@@ -17,6 +17,7 @@ from services.scheduler.backends.registry import Backends
 from services.scheduler.placing.placer import NoTakerError, Placer
 from services.scheduler.placing.ranking import bytes_to_move, price_of
 from services.scheduler.placing.settings import PlacementSettings
+from services.scheduler.placing.views import view_of
 from services.scheduler.settings import SchedulerSection
 from tests.support.backend import FakeBackend
 
@@ -159,6 +160,33 @@ async def test_gpus_are_what_the_site_says_of_them(gpus: dict[str, Any], field: 
     assert [error.field for error in caught.value.errors] == [field]
 
 
+class _Options(BaseModel):
+    partition: str
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"fake": {"partition": "long"}}, None),
+        ({"other": {"queue": "long"}}, None),
+        ({"fake": {"partition": 7}}, "placement.options.fake.partition"),
+        ({"fake": {"partition": "long", "queue": "x"}}, "placement.options.fake.queue"),
+    ],
+)
+async def test_what_is_said_to_its_kind_must_make_sense_there(options: dict[str, Any], field: str | None) -> None:
+    backend, deaf = FakeBackend("hpc"), FakeBackend("deaf")
+    backend.options = _Options
+    spec = _spec(placement={"backend": "hpc", "options": options})
+    if field is None:
+        assert (await Placer(Backends([backend])).require_possible(spec)).names == ("hpc",)
+        return
+    with pytest.raises(InvalidError) as caught:
+        await Placer(Backends([backend])).require_possible(spec)
+    assert [error.field for error in caught.value.errors] == [field]
+    with pytest.raises(InvalidError, match="nothing to be said"):
+        await Placer(Backends([deaf])).require_possible(_spec(placement={"options": options}))
+
+
 @pytest.mark.parametrize(
     ("policy", "placement"),
     [
@@ -225,3 +253,17 @@ def test_settings_that_make_no_sense_are_refused(section: dict[str, Any], words:
     with pytest.raises(ValidationError) as caught:
         SchedulerSection.model_validate(section)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("room", "free"),
+    [
+        ({"gpu_models": ("a100",)}, {"a100": 3}),
+        ({"gpu_models": ("a100", "h100")}, {}),
+        ({"gpu_models": ("a100", "h100"), "gpus_free_of": (("a100", 1), ("h100", 2))}, {"a100": 1, "h100": 2}),
+    ],
+)
+async def test_users_see_what_is_free_of_each_model_of_gpu(room: dict[str, Any], free: dict[str, int]) -> None:
+    backends = Backends([FakeBackend("hpc", gpus=4, gpus_free=3, **room)])
+    view = view_of(await backends.standing(backends.require("hpc")))
+    assert (view.gpus_free, view.gpus_free_of) == (3, free)

@@ -83,6 +83,7 @@ class NativeState(StrEnum):
     """Where a native job stands."""
 
     WAITING = "waiting"
+    """It has not begun, or is to begin anew: whatever ran of it before is no more. What is suspended is RUNNING."""
     RUNNING = "running"
     ENDED = "ended"
 
@@ -128,6 +129,8 @@ class Engine(ABC):
     Options: ClassVar[type[BaseModel] | None] = None
     """The model of what a job may say for this kind of backend in `placement.options`; none if it may say nothing."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    mpirun: ClassVar[str] = ""
+    """What starts all processes of a program here, where the site does not say otherwise."""
     looks_every: float = 2.0
     """Seconds between two looks at all native jobs."""
 
