@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
-from tests.support.docker_engine import Dockerd, needs_docker
+from tests.support.docker_engine import Dockerd, dockerd_or_skip, needs_docker
 from tests.support.docker_images import BUSYBOX, PYTHON
 
 pytestmark = needs_docker
+
+_ENDED = ("succeeded", "failed", "canceled", "lost")
 
 _APPLICATION = f"""\
 small:
@@ -24,9 +26,16 @@ small:
 
 
 @pytest.fixture(scope="module")
-def site(docker_engine: Dockerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
+def engine() -> Iterator[Dockerd]:
+    """One that a test may kill."""
+    with dockerd_or_skip() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(engine: Dockerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
     settings = {
-        "url": docker_engine.url,
+        "url": engine.url,
         "network": "host",
         "image": PYTHON,
         "pull": "never",
@@ -40,7 +49,7 @@ def site(docker_engine: Dockerd, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_a_job_runs_in_a_container(site: ClusterSite) -> None:
     site.put("docker/words", b"one two three\n")
     ended = site.run(
-        *("sh", "-c", "id -u; wc -w <words >count; echo there >&2"),
+        *("sh", "-c", "id -u; wc -w <words >count; echo there >&2; sleep 0.1"),
         inputs=[{"source": "docker/words"}],
         outputs=[{"path": "count"}],
         image=PYTHON,
@@ -48,7 +57,7 @@ def test_a_job_runs_in_a_container(site: ClusterSite) -> None:
     assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
     assert (site.log(ended), site.log(ended, "stderr")) == (b"65534\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
-    assert ended["usage"]["wall_seconds"] > 0
+    assert ended["usage"]["wall_seconds"] > 0.05
 
 
 def test_an_application_finds_its_files_where_it_was_written_for(site: ClusterSite) -> None:
@@ -71,7 +80,7 @@ def _until_offered(site: ClusterSite) -> None:
         time.sleep(0.1)
 
 
-def test_how_jobs_end_there(site: ClusterSite) -> None:
+def test_how_jobs_end_there(site: ClusterSite, engine: Dockerd) -> None:
     cases = {
         "no_python": site.submit("true", image=BUSYBOX),
         "no_image": site.submit("true", image="not/there:1"),
@@ -96,15 +105,33 @@ def test_how_jobs_end_there(site: ClusterSite) -> None:
         "gpu": ("succeeded", "exited"),
         "cancel": ("canceled", "canceled"),
     }, {name: record["message"] for name, record in ended.items()}
-    assert "no Python 3.9 or newer" in ended["no_python"]["message"]
     assert "not/there:1" in ended["no_image"]["message"]
+    assert "no Python 3.9 or newer" in ended["no_python"]["message"]
     assert site.log(ended["gpu"]) == b"nvidia0\n0\n"
+    _until_nothing_is_left(engine)
 
 
-def test_nothing_is_left_on_the_engine(site: ClusterSite, docker_engine: Dockerd) -> None:
-    until = time.monotonic() + 30
-    with docker_engine.client() as client:
-        while left := client.containers(all=True, filters={"label": "shunter.backend=cluster"}):
+def test_an_engine_that_is_killed_under_twenty_jobs_costs_none_of_them(site: ClusterSite, engine: Dockerd) -> None:
+    script = "echo begun; sleep 3; echo done"
+    jobs = [site.submit("sh", "-c", script, resources={"cpus": 0.1, "memory": "64MiB"}) for _ in range(20)]
+    for job in jobs[:5]:
+        site.until(job, "running", "finishing", *_ENDED)
+    engine.kill()
+    time.sleep(1)
+    engine.start()
+    ended = [site.ended(job, seconds=90) for job in jobs]
+    assert [(one["state"], site.log(one)) for one in ended] == [("succeeded", b"begun\ndone\n")] * 20
+    assert max(one["attempt"] for one in ended) == 2
+    _until_nothing_is_left(engine)
+
+
+def _until_nothing_is_left(engine: Dockerd) -> None:
+    until, wanted = time.monotonic() + 30, {"label": f"shunter.backend={BACKEND}"}
+    with engine.client() as client:
+        while left := client.containers(all=True, filters=wanted):
             assert time.monotonic() < until, left
             time.sleep(0.2)
-        assert not client.volumes(filters={"label": "shunter.backend=cluster"})["Volumes"]
+        while left := client.volumes(filters=wanted)["Volumes"]:
+            assert time.monotonic() < until, left
+            time.sleep(0.2)
+    assert engine.pids() == []

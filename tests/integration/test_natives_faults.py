@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -13,6 +14,7 @@ from contracts.errors import UnavailableError
 from contracts.states import WorkloadState
 from services.chassis.settings import NatsSettings
 from services.scheduler.backends.base import Observation
+from services.scheduler.backends.engines.base import NativeState
 from services.scheduler.backends.registry import Backends
 from services.scheduler.natives.probing import NativeProbes
 from services.scheduler.natives.words import JobState
@@ -134,6 +136,16 @@ async def test_the_doctor_sees_what_cannot_be_started_and_what_does_not_end(rig:
     await rig.starter.start()
     [orphans] = await probes.natives()
     assert (orphans.code, orphans.evidence) == ("native-orphans", ["an-orphan"])
+
+
+async def test_what_is_left_of_orphans_that_ended_is_removed(rig: Rig) -> None:
+    [name] = await rig.started(task())
+    ours, theirs = f"{rig.cluster.prefix}-{'0' * 32}-1", f"other-{'0' * 32}-1"
+    ended = replace(rig.world.seen[name], state=NativeState.ENDED, exit_code=0)
+    rig.world.seen |= {one: replace(ended, name=one) for one in (ours, theirs)}
+    rig.looker.sweep_soon()
+    await rig.looker.look()
+    assert rig.world.seen.keys() == {name, theirs}
 
 
 async def test_a_job_that_runs_on_after_all_has_ended_is_stopped(rig: Rig) -> None:

@@ -57,6 +57,8 @@ class Dockerd:
     """Tells what it makes on this machine from what others make: control groups, a bridge."""
     networks: bool = False
     _process: subprocess.Popen[bytes] | None = None
+    _containerd: subprocess.Popen[bytes] | None = None
+    """Its helper, which lives on without it, as on a machine whose services are looked after one by one."""
 
     @property
     def socket(self) -> Path:
@@ -79,13 +81,12 @@ class Dockerd:
 
     def start(self) -> None:
         """Start it, on what it has; returns when it answers. It cannot start: `EngineAbsentError`."""
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
-            )
+        if self._containerd is None:
+            self._containerd = self._spawn(*self._helper_argv())
+        self._process = self._spawn(*self._argv())
         until = time.monotonic() + _READY_WITHIN
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
+            if any(one.poll() is not None for one in (self._process, self._containerd)) or time.monotonic() > until:
                 self.kill()
                 said = [line for line in self.log.splitlines() if "level=fatal" in line or "failed" in line]
                 raise EngineAbsentError(f"dockerd does not start here: {' '.join(said[-1:]) or self.log[-500:]}")
@@ -111,6 +112,9 @@ class Dockerd:
                 self._remove_all()
             self.stop()
         self._kill_rest()
+        if self._containerd is not None:
+            self._containerd.kill()
+            self._containerd.wait()
         self._unmount()
         if self.networks:
             _call("ip", "link", "delete", self._bridge)
@@ -119,9 +123,32 @@ class Dockerd:
                 with suppress(OSError):
                     folder.rmdir()
 
+    def _spawn(self, *argv: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+
+    def _helper_argv(self) -> list[str]:
+        folder = self.folder
+        config = folder / "containerd.toml"
+        config.write_text(
+            f"""version = 2
+root = "{folder}/containerd"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "{folder}/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{folder}/opt"
+"""
+        )
+        return ["containerd", "--config", str(config), "--log-level", "error"]
+
     def _argv(self) -> list[str]:
         folder = self.folder
         words = [f"--host={self.url}", f"--data-root={folder / 'data'}", f"--exec-root={folder / 'exec'}"]
+        words += [f"--containerd={folder / 'containerd.sock'}"]
         words += [f"--pidfile={folder / 'dockerd.pid'}", f"--cgroup-parent=/shunter-{self.word}"]
         # A setting of the machine's own engine is none of ours.
         (folder / "daemon.json").write_text("{}")

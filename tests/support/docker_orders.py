@@ -87,10 +87,10 @@ class Site:
 
     async def clean(self) -> None:
         """Remove what a test left."""
+        await self.engine.close()
         with self.server.client() as client:
             for one in client.containers(all=True, filters={"label": f"shunter.site={self.word}"}):
                 client.remove_container(one["Id"], force=True, v=True)
-        await self.engine.close()
 
 
 @asynccontextmanager
@@ -106,7 +106,7 @@ async def run_site(server: Dockerd, folder: Path, **settings: Any) -> AsyncItera
 
 def docker_stand(server: Dockerd) -> EngineStand:
     """Return what the contract of engines needs."""
-    said = {"url": server.url, "network": "host", "image": BUSYBOX, "pull": "never", "grace": 2}
+    said = {"url": server.url, "network": "host", "image": BUSYBOX, "pull": "never", "grace": 1}
     settings = DockerSettings.model_validate(said)
     # However few cores the machine has, all that a test starts is to run.
     return EngineStand(lambda means: DockerEngine(settings, means), order={"cpus": 0.1})

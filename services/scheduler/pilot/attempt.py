@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from . import shortage
 from .environment import environment
 from .errors import TroubleError
 from .finishing import Finishing, Verdict
@@ -28,6 +29,8 @@ __all__ = ["Attempt"]
 
 _LEFTOVER_GRACE = 0.5
 """Seconds that processes have which outlive their run's first one."""
+_KILLED = 128 + 9
+
 _STUCK = 15.0
 """Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
 
@@ -168,6 +171,7 @@ class Attempt:
         """See a started run to its end."""
         self._meter = Meter(self._means.gpus)
         self._live.start()
+        short = shortage.kills()
         ended = await self._wait(child) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, means=self._means, live=self._live)
         if not self._means.census.is_clean():
@@ -175,7 +179,9 @@ class Attempt:
         usage = self._meter.at_end(ended)
         self._freed()
         self._reports.say(Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage))
-        last = await self._finishing.finish(ended, usage, self._verdict, self._patience)
+        starved = ended.code == _KILLED and shortage.kills() > short
+        verdict = self._verdict or (Verdict("memory", "the kernel ended it for want of memory") if starved else None)
+        last = await self._finishing.finish(ended, usage, verdict, self._patience)
         if self._interrupted and last.reason == "signaled":
             # Where a cluster tells all processes of a job to end, its program hears of that as soon as we do.
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -194,7 +196,13 @@ def command(ticket: str, parts: list[dict[str, Any]], traceparent: str | None) -
 
 def _put_in_place(draft: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft.replace(target)
+    try:
+        draft.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # An engine may have put the working folder on a volume of its own.
+        shutil.move(str(draft), str(target))
 
 
 async def _together(calls: Sequence[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 import docker
 
 from contracts.errors import RefusedError
-from services.scheduler.backends.engines.base import Seen
+from services.scheduler.backends.engines.base import NativeState, Seen
 
 from .link import GONE, Link, status_of
 from .views import Ended, Glance, ended_of
@@ -30,16 +30,24 @@ class Endings:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._known: dict[str, Seen] = {}
+        self._alive: dict[str, int] = {}
+        """Which were seen running, and after how many outages."""
 
-    async def of(self, ended: Collection[Glance], node: str) -> Mapping[str, Seen]:
-        """Return how containers ended, by their ids; those that vanish meanwhile are left out."""
-        ids = {one.id for one in ended}
-        self._known = {native_id: seen for native_id, seen in self._known.items() if native_id in ids}
-        fresh = [one for one in await asyncio.gather(*map(self._inspect, ids - self._known.keys())) if one is not None]
-        killed = await self._killed([one for one in fresh if one.was_killed])
+    async def of(self, found: Collection[Glance], node: str) -> Mapping[str, Seen]:
+        """Return how those that have ended did, by their ids; those that vanish meanwhile are left out."""
+        ended = {one.id for one in found if one.state is NativeState.ENDED}
+        outages = self._link.outages
+        self._known = {native_id: seen for native_id, seen in self._known.items() if native_id in ended}
+        fresh = [
+            one for one in await asyncio.gather(*map(self._inspect, ended - self._known.keys())) if one is not None
+        ]
+        # An engine that comes back ends what still runs by itself, and notes that as if somebody had asked for it.
+        calm = [one for one in fresh if one.was_killed and self._alive.get(one.id) == outages]
+        killed = await self._killed(calm)
         for one in fresh:
             words = await self._words(one) if one.code else ""
             self._known[one.id] = one.seen(node, killed_through_engine=one.id in killed, last_words=words)
+        self._alive = {one.id: outages for one in found if one.state is NativeState.RUNNING}
         return self._known
 
     async def _inspect(self, native_id: str) -> Ended | None:

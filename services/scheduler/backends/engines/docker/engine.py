@@ -51,36 +51,41 @@ class DockerEngine(Engine):
         """Held by whoever starts or stops containers: what waits becomes another one on its way."""
         self._machine: Machine | None = None
         self._swept = -_SWEEP
+        self._swept_after = 0
+        """Outages that there had been by then: calls broke off in each."""
 
     async def close(self) -> None:
         """Let go of the connection."""
+        await self._launches.close()
         await self._pulls.close()
         await self._link.close()
 
     async def start(self, orders: Sequence[Order]) -> list[Started]:
         """Make a container for each, and run those for which there is room."""
-        async with self._changing:
-            try:
+        try:
+            async with self._changing:
                 there = {one.name: one.id for one in await self._list(of_backend(self.means))}
                 machine = await self._ask_machine()
                 made = await asyncio.gather(*(self._make(order, machine, there.get(order.name)) for order in orders))
-                launched = await self._go_on(await self._list({STAGE: ""}))
-            except ShunterError as error:
-                return [Started(error=error) for _ in orders]
+                await self._go_on({order.name for order in orders})
+        except ShunterError as error:
+            return [Started(error=error) for _ in orders]
+        launched = await self._launches.settled([order.name for order in orders])
+        self._launches.forget(launched)
         return [_started(one, launched.get(order.name)) for order, one in zip(orders, made, strict=True)]
 
-    async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (its labels tell ours)
-        """List all containers; run those of ours for which there is room now, and ask how others ended."""
+    async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:
+        """List all containers; have those that are expected run if there is room now, and ask how others ended."""
         node = (await self._ask_machine()).name
         async with self._changing:
-            everybody = await self._list({STAGE: ""})
-            launched = await self._go_on(everybody)
+            everybody = await self._go_on({native.name for native in known})
         found = self._ours(everybody)
         await self._stops.press_on(found)
         await self._sweep()
-        ended = await self._endings.of([one for one in found if one.state is NativeState.ENDED], node)
+        ended = await self._endings.of(found, node)
+        # Of two with one name, the one that runs counts.
         seen = {one.name: ended.get(one.id) or one.seen(node) for one in sorted(found, key=lambda one: one.runs)}
-        return seen | {one.name: launched[one.name].seen(one, node) for one in found if one.name in launched}
+        return {**self._launches.gone, **seen}
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Send SIGTERM; a later look sends SIGKILL to those that still run. What was not begun is removed."""
@@ -92,6 +97,7 @@ class DockerEngine(Engine):
         async with self._changing:
             found = await self._find(natives)
             await asyncio.gather(*(self._launches.remove(one.id) for one in found))
+            self._launches.forget(native.name for native in natives)
 
     async def capacity(self) -> Capacity:
         """Return the machine less what containers of any Shunter were promised."""
@@ -115,18 +121,24 @@ class DockerEngine(Engine):
         except ShunterError as error:
             return Started(error=error)
 
-    async def _go_on(self, everybody: Sequence[Glance]) -> Mapping[str, Launched]:
-        room = self._room(await self._ask_machine(), everybody)
-        return await self._launches.go_on(self._ours(everybody), room)
+    async def _go_on(self, wanted: Collection[str]) -> Sequence[Glance]:
+        """Begin to run what is wanted and fits; returns all containers as they were before."""
+        machine = await self._ask_machine()
+        busy = self._launches.busy  # what ends while we ask is shown as it was
+        everybody = await self._list({STAGE: ""})
+        room = self._room(machine, everybody)
+        settled = [one for one in self._ours(everybody) if one.name not in busy]
+        await self._launches.begin(settled, room, wanted)
+        return everybody
 
     def _room(self, machine: Machine, everybody: Sequence[Glance]) -> Room:
-        living = [one for one in everybody if one.runs and one.state is not NativeState.ENDED]
-        return Room(
-            self._settings,
-            machine,
-            taken=[one.wants for one in living],
-            gpus=[gpu for one in living for gpu in gpus_of(one.labels)],
-        )
+        living = {one.id: gpus_of(one.labels) for one in everybody if one.runs and one.state is not NativeState.ENDED}
+        names = {one.name for one in everybody if one.id in living}
+        for one in self._ours(everybody):
+            if one.name not in names and (gpus := self._launches.gpus_of(one.name)) is not None:
+                living[one.id] = gpus
+        taken = [one.wants for one in everybody if one.id in living]
+        return Room(self._settings, machine, taken, [gpu for gpus in living.values() for gpu in gpus])
 
     def _ours(self, everybody: Sequence[Glance]) -> list[Glance]:
         return [one for one in everybody if of_backend(self.means).items() <= one.labels.items()]
@@ -134,6 +146,7 @@ class DockerEngine(Engine):
     async def _find(self, natives: Collection[Native]) -> list[Glance]:
         """Return the containers of native jobs: their ids change when they begin to run."""
         names = {native.name for native in natives}
+        await self._launches.settled(names)
         return [one for one in await self._list(of_backend(self.means)) if one.name in names]
 
     async def _list(self, labels: Mapping[str, str]) -> list[Glance]:
@@ -148,8 +161,9 @@ class DockerEngine(Engine):
 
     async def _sweep(self) -> None:
         """Remove volumes that outlived their containers. Those of containers being made are not touched."""
-        if monotonic() - self._swept > _SWEEP:
-            self._swept = monotonic()
+        outages = self._link.outages
+        if monotonic() - self._swept > _SWEEP or outages != self._swept_after:
+            self._swept, self._swept_after = monotonic(), outages
             await self._link.call(lambda client: client.prune_volumes(asked(of_backend(self.means))))
 
 

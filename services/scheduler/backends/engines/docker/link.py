@@ -22,6 +22,9 @@ __all__ = ["BUSY", "GONE", "Link", "status_of", "words_of"]
 
 _T = TypeVar("_T")
 
+_SLOW_ONES = 4
+"""Images that are fetched at the same time."""
+
 GONE = 404
 """The status of what is not there (any more)."""
 BUSY = 409
@@ -34,21 +37,31 @@ class Link:
     def __init__(self, settings: DockerSettings) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="docker")
+        self._patient = ThreadPoolExecutor(_SLOW_ONES, thread_name_prefix="docker-slow")
+        """For calls that take minutes, so that they keep no others waiting."""
         self._client: docker.APIClient | None = None
         self._lock = Lock()
+        self.outages = 0
+        """How often the engine did not answer."""
 
-    async def call(self, ask: Callable[[docker.APIClient], _T]) -> _T:
+    async def call(self, ask: Callable[[docker.APIClient], _T], *, slow: bool = False) -> _T:
         """Return what *ask* makes of the engine."""
-        with _translated(self._settings.url):
-            return await self.plain(ask)
+        try:
+            with _translated(self._settings.url):
+                return await self.plain(ask, slow=slow)
+        except UnavailableError as error:
+            self.outages += status_of(error.__cause__) is None
+            raise
 
-    async def plain(self, ask: Callable[[docker.APIClient], _T]) -> _T:
+    async def plain(self, ask: Callable[[docker.APIClient], _T], *, slow: bool = False) -> _T:
         """Do the same, but leave the errors as they are."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(self._connected()))
+        threads = self._patient if slow else self._threads
+        return await asyncio.get_running_loop().run_in_executor(threads, lambda: ask(self._connected()))
 
     async def close(self) -> None:
         """Let go of the connection; a call that hangs is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._patient):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 
@@ -60,7 +73,7 @@ class Link:
                     version="auto",
                     timeout=self._settings.timeout,
                     tls=_tls(self._settings),
-                    max_pool_size=self._settings.threads,
+                    max_pool_size=self._settings.threads + _SLOW_ONES,
                 )
             return self._client
 

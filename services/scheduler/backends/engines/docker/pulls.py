@@ -79,10 +79,10 @@ class Pulls:
         return True
 
     async def _fetch(self, image: str) -> None:
-        said = await self._link.call(lambda client: _pull(client, image, self._settings))
+        said = await self._link.call(lambda client: _pull(client, image, self._settings), slow=True)
         if not said:
             return
-        if await self._link.plain(lambda client: _is_refused(client, image, self._settings)):
+        if await self._link.plain(lambda client: _is_refused(client, image, self._settings), slow=True):
             raise InvalidError.of("image", said)
         raise UnavailableError(f"its image {image} cannot be fetched now: {said}")
 
