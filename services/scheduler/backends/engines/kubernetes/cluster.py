@@ -46,13 +46,15 @@ class Cluster:
         self._settings = settings
         self._room = asyncio.Semaphore(settings.at_once)
         self._client: ApiClient | None = None
+        self._retired: list[ApiClient] = []
         self._read = 0.0
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Let go of the connections."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._retired = [*self._retired, *([self._client] if self._client else [])], []
+        self._client = None
+        for client in clients:
             await client.close()
 
     async def create(self, kind: Kind, namespace: str | None, manifest: Mapping[str, Any], model: type[M]) -> M:
@@ -178,12 +180,21 @@ class Cluster:
         async with self._opening:
             changed = _changed(self._settings.kubeconfig)
             if self._client is None or changed != self._read:
-                old, self._client = self._client, ApiClient(await _configuration(self._settings))
-                self._client.user_agent = "shunter"
+                self._client = self._renewed(await _configuration(self._settings))
                 self._read = changed
-                if old is not None:
-                    await old.close()
             return self._client
+
+    def _renewed(self, configuration: Configuration) -> ApiClient:
+        """Return a client with these credentials; requests that are under way are not broken off."""
+        old = self._client
+        if old is not None and _connection(old.configuration) == _connection(configuration):
+            old.configuration = configuration
+            return old
+        if old is not None:
+            self._retired.append(old)
+        client = ApiClient(configuration)
+        client.user_agent = "shunter"
+        return client
 
 
 async def _happenings(response: aiohttp.ClientResponse) -> AsyncIterator[Happening]:
@@ -208,6 +219,11 @@ def _changed(kubeconfig: Path | None) -> float:
         return kubeconfig.stat().st_mtime if kubeconfig else 1.0
     except OSError as error:
         raise UnavailableError(f"the kubeconfig cannot be read: {error.strerror}", retry_after=30.0) from error
+
+
+def _connection(made: Configuration) -> tuple[object, ...]:
+    """Return what a connection is made with; all else is said in each request."""
+    return made.host, made.ssl_ca_cert, made.cert_file, made.key_file, made.verify_ssl, made.proxy
 
 
 async def _configuration(settings: KubernetesSettings) -> Configuration:

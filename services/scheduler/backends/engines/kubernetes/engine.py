@@ -37,8 +37,6 @@ class KubernetesEngine(Engine):
     Settings = KubernetesSettings
     Options = KubernetesOptions
     capabilities = frozenset({Capability.GPUS, Capability.IMAGES})
-    looks_every = 0.5
-    """A look costs no request: it is answered from what the watches told."""
 
     def __init__(self, settings: KubernetesSettings, means: EngineMeans) -> None:
         super().__init__(settings, means)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import structlog
-from pydantic import ValidationError
 
 from contracts.errors import ShunterError, UnavailableError
 
@@ -64,7 +63,9 @@ class Mirror(Generic[R]):
                     await self._follow()
             except ShunterError as error:
                 self._stumble(error)
-            except ValidationError as error:
+            except Exception as error:  # noqa: BLE001 (a mirror that ends shows old news for ever)
+                # Whatever it was, what we knew grows old, and the next list may come through.
+                _log.exception("cluster.failed", kind=str(self._kind))
                 self._stumble(unavailable(error))
             await asyncio.sleep(self._pause)
 
@@ -122,9 +123,8 @@ class Mirror(Generic[R]):
                     async for happening in happenings:
                         self._take(*happening)
             except AnswerError as error:
-                if error.status.code not in {403, 405, 410}:
-                    raise
-                # Too old a version, or nobody lets us watch: everything is listed again.
+                # Too old a version, or we are not let watch: everything is listed again, and that says what is wrong.
+                _log.info("cluster.unwatched", kind=str(self._kind), reason=str(error))
                 return
             except UnavailableError:
                 if not connected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -39,6 +39,8 @@ class View:
         self._jobs: dict[str, Job] = {}
         self._pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
         self._deleted: dict[str, Job] = {}
+        self._departed: dict[str, Pod] = {}
+        """The last pod of a Job, as it was when it went."""
         self._dismissed: set[str] = set()
         self._dirty: set[str] = set()
         self._impatient: set[str] = set()
@@ -115,6 +117,8 @@ class View:
         pods.pop(uid, None)
         if not pods:
             del self._pods[name]
+        if name in self._jobs:
+            self._departed[name] = pod
 
     def _work_out(self, name: str) -> None:
         job = self._jobs.get(name) or self._deleted.get(name)
@@ -122,15 +126,16 @@ class View:
         if job is None:
             self._seen.pop(name, None)
             self._silent.pop(name, None)
+            self._departed.pop(name, None)
             return
-        uid = job.metadata.uid
-        pods = [pod for pod in self._pods.get(name, {}).values() if pod.metadata.labels.get(UID_LABEL) == uid]
+        pods = _of(job, self._pods.get(name, {}).values())
         if is_impatient(pods):
             self._impatient.add(name)
-        seen = stand(job, pods, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
+        told = pods or _of(job, [self._departed[name]] if name in self._departed else [])
+        seen = stand(job, told, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
         if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
             seen = _taken_away(job)
-        if seen.state is NativeState.WAITING and not pods:
+        if seen.state is NativeState.WAITING and not told:
             self._silent.setdefault(name, self._clock())
         else:
             self._silent.pop(name, None)
@@ -150,6 +155,10 @@ class View:
         queued = any(QUEUE_LABEL in self._jobs[name].metadata.labels for name in silent if name in self._jobs)
         if silent and await self._notes.ask(queued=queued):
             self._dirty.update(silent)
+
+
+def _of(job: Job, pods: Iterable[Pod]) -> list[Pod]:
+    return [pod for pod in pods if pod.metadata.labels.get(UID_LABEL) == job.metadata.uid]
 
 
 def _are_alive(pods: Collection[Pod]) -> bool:
