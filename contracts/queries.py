@@ -21,6 +21,7 @@ from .mail_queries import MAIL_QUERIES
 from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, SchedulePage
 from .model import Model, Timestamp
 from .numbers import FindWorkload
+from .pilots import NextTask
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -63,6 +64,7 @@ __all__ = [
     "ListSchedules",
     "ListTasks",
     "ListWorkloads",
+    "NextTask",
     "OpenRunUpload",
     "OpenUpload",
     "Query",
@@ -336,6 +338,7 @@ QUERIES: tuple[type[Query], ...] = (
     FoldersSharedWith,
     DownloadRunInputs,
     OpenRunUpload,
+    NextTask,
     SumUsage,
     ReplayLog,
     CheckHealth,

@@ -30,6 +30,8 @@ class DownloadRunInputs(Query):
 
     ticket: str
     inputs: list[FrozenInput]
+    expires: float = Field(default=3600, gt=0, le=7 * 86400)
+    """Seconds that the URLs are good."""
 
 
 class OpenRunUpload(Query):

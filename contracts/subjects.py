@@ -19,6 +19,8 @@ __all__ = [
     "event_subject",
     "log_subject",
     "parked_subject",
+    "pilot_inbox",
+    "pilot_subject",
     "query_subject",
     "report_subject",
     "subject_of",
@@ -127,3 +129,13 @@ def work_subject(backend: str) -> str:
 def control_subject(backend: str) -> str:
     """Return where the resident runners of a backend listen."""
     return f"control.{backend}"
+
+
+def pilot_subject(native: str) -> str:
+    """Return where the pilot of a native job listens."""
+    return f"control.pilots.{native}"
+
+
+def pilot_inbox(native: str) -> str:
+    """Return the beginning of the subjects at which the pilot of a native job is answered."""
+    return f"_INBOX.{native}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .applications import write_applications
 from .ports import PortPlan
 from .servers import TEMPORAL_NAMESPACE
 
-__all__ = ["DEMO_USERS", "Secrets", "config_path", "demo_path", "write_configuration", "write_private"]
+__all__ = ["DEMO_USERS", "Secrets", "config_path", "demo_path", "issuer_key", "write_configuration", "write_private"]
 
 _HOST = "127.0.0.1"
 _HEADER = """\
@@ -70,9 +70,39 @@ class Secrets:
     def get(self, name: str, size: int = 32) -> str:
         """Return the secret of this name; a new one has *size* random bytes."""
         if name not in self._kept:
-            self._kept[name] = secrets.token_urlsafe(size)
-            write_private(self._path, json.dumps(self._kept, indent=2))
+            self._keep(name, secrets.token_urlsafe(size))
         return self._kept[name]
+
+    def derive(self, name: str, make: Callable[[], str]) -> str:
+        """Return the secret of this name, which is not just any word; it is made once."""
+        if name not in self._kept:
+            self._keep(name, make())
+        return self._kept[name]
+
+    def _keep(self, name: str, value: str) -> None:
+        self._kept[name] = value
+        write_private(self._path, json.dumps(self._kept, indent=2))
+
+
+def issuer_key(kept: Secrets) -> str:
+    """Return the public key of those who say to NATS what pilots may."""
+    seed = _issuer_seed(kept)
+
+    def make() -> str:
+        from nkeys import from_seed
+
+        return bytes(from_seed(bytearray(seed.encode())).public_key).decode()
+
+    return kept.derive("nats_issuer", make)
+
+
+def _issuer_seed(kept: Secrets) -> str:
+    def make() -> str:
+        from nkeys import PREFIX_BYTE_ACCOUNT, encode_seed
+
+        return bytes(encode_seed(secrets.token_bytes(32), PREFIX_BYTE_ACCOUNT)).decode()
+
+    return kept.derive("nats_issuer_seed", make)
 
 
 def write_configuration(
@@ -191,6 +221,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
                 {"name": "pull", "kind": "pull", "pull": {"workers": _WORKERS, "environments": _ENVIRONMENTS}},
             ],
             "webhooks": _webhooks(demo=bool(users)),
+            "pilots": {"seed": _issuer_seed(kept)},
         },
         "storage": {
             "health": listen("storage"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import servers
-from .configuration import Secrets, config_path
+from .configuration import Secrets, config_path, issuer_key
 from .issuer import issuer_server
 from .ports import ISSUER, PortPlan
 from .sign_in import accounts
@@ -75,6 +75,7 @@ def make_parts(data: Path, plan: PortPlan, *, issuer: bool = False) -> dict[str,
             monitor_port=plan["nats monitor"],
             user="shunter",
             password=kept.get("nats_password"),
+            issuer=issuer_key(kept),
         ),
         servers.temporal_server(
             data / "temporal",

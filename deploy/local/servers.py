@@ -73,11 +73,18 @@ def find_binary(name: str) -> str:
     return found
 
 
-def nats_server(data: Path, *, port: int, monitor_port: int, user: str = "", password: str = "") -> ServerSpec:
-    """Describe nats-server with JetStream, writing through to the disk before it acknowledges."""
+def nats_server(
+    data: Path, *, port: int, monitor_port: int, user: str = "", password: str = "", issuer: str = ""
+) -> ServerSpec:
+    """Describe nats-server with JetStream, writing through to the disk before it acknowledges.
+
+    With an *issuer*, whoever is not the *user* is let in by what the scheduler says and signs with that key.
+    """
     data.mkdir(parents=True, exist_ok=True)
     config = data / "nats.conf"
-    access = f'authorization {{ user: "{user}", password: "{password}" }}\n' if user else ""
+    callout = f', timeout: 5, auth_callout {{ issuer: {issuer}, auth_users: ["{user}"] }}' if issuer else ""
+    users = f'users: [{{ user: "{user}", password: "{password}" }}]'
+    access = f"authorization {{ {users}{callout} }}\n" if user else ""
     config.touch(mode=0o600)
     config.write_text(
         f"listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n{access}max_payload: 8MB\n"

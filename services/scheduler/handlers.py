@@ -24,6 +24,7 @@ from contracts.commands import (
     TriggerSchedule,
     UnshareWorkload,
 )
+from contracts.errors import InvalidError
 from contracts.glances import GlanceWorkloads
 from contracts.hook_commands import (
     CreateSubscription,
@@ -53,6 +54,7 @@ from contracts.queries import (
     ListSchedules,
     ListTasks,
     ListWorkloads,
+    NextTask,
     WorkloadGrants,
     WorkloadsSharedWith,
 )
@@ -80,6 +82,9 @@ def register(bus: Bus, parts: Parts) -> None:
             report = RunReport.model_validate_json(raw, extra="ignore")
         except ValidationError as error:
             raise invalid_from(error) from error
+        if delivery.subject != report_subject(report.workload_id, report.attempt):
+            # Whoever may speak of one attempt may not speak of another.
+            raise InvalidError(f"a report of {report.native_id} came on the subject {delivery.subject}")
         await parts.reports.take(report, delivery)
 
     async def list_backends(_query: ListBackends) -> list[BackendView]:
@@ -154,12 +159,13 @@ def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
 
 
 def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
-    """Return those about outside workers, mail and applications."""
+    """Return those about outside workers, pilots, mail and applications."""
     return {
         GetLease: parts.leases.get,
         UseLease: parts.leases.use,
         GetMailStanding: parts.mail.service.get,
         ReadMailTicket: parts.mail.service.read,
+        NextTask: parts.pilots.desk.next,
         ListApplications: parts.shelf.answer,
     }
 

@@ -15,6 +15,7 @@ from .backends.engines.kinds import BUILT_IN, load
 from .catalog.settings import ApplicationSettings, StorageGlance
 from .mail.settings import Mail
 from .patience import Patience
+from .pilots.settings import PilotSettings
 
 __all__ = [
     "BackendSettings",
@@ -91,6 +92,10 @@ class BackendSettings(BaseModel):
     """Whether small jobs share native jobs; by default none does."""
     queued: int = Field(default=1000, ge=1)
     """Attempts that may lie in the cluster's own queue."""
+    mpirun: str = Field(default="", max_length=1024)
+    """What starts all processes of a program that got several; programs have it as the variable `mpirun`."""
+    nats_url: str = ""
+    """Where this cluster reaches NATS; by default as `pilots.nats_url` says."""
     grace: float = Field(default=300.0, ge=0)
     """Seconds that a native job has beyond the walltime of its attempt, to bring files and take them home."""
 
@@ -212,6 +217,7 @@ class SchedulerSection(BaseModel):
     queue: QueueSettings = QueueSettings()
     limits: Limits = Limits()
     applications: ApplicationSettings = ApplicationSettings()
+    pilots: PilotSettings = PilotSettings()
 
 
 class SchedulerSettings(ChassisSettings):

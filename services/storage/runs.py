@@ -44,7 +44,8 @@ class RunService:
         for item in query.inputs:
             if not is_key_of(ticket.owner, item.key):
                 raise NotFoundError(f"the input {item.target} does not exist")
-        urls = await self._objects.presign_gets([item.key for item in query.inputs], _SPAN)
+        span = timedelta(seconds=query.expires)
+        urls = await self._objects.presign_gets([item.key for item in query.inputs], span)
         return RunDownloads(urls=dict(zip((item.target for item in query.inputs), urls, strict=True)))
 
     async def open_upload(self, query: OpenRunUpload) -> UploadPlan:

@@ -52,11 +52,13 @@ async def _run(spec: servers.ServerSpec, folder: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def run_nats(folder: Path) -> AsyncIterator[NatsSettings]:
-    """Run nats-server; the settings reach it."""
+async def run_nats(folder: Path, *, issuer: str = "") -> AsyncIterator[NatsSettings]:
+    """Run nats-server; the settings reach it. With an *issuer* all others are let in by what that signs."""
     port, monitor = free_ports(2)
-    async with _run(servers.nats_server(folder / "nats", port=port, monitor_port=monitor), folder):
-        yield NatsSettings(url=f"nats://127.0.0.1:{port}")
+    access = {"user": "shunter", "password": "test-password", "issuer": issuer} if issuer else {}
+    async with _run(servers.nats_server(folder / "nats", port=port, monitor_port=monitor, **access), folder):
+        ours = {name: access[name] for name in ("user", "password") if name in access}
+        yield NatsSettings.model_validate({"url": f"nats://127.0.0.1:{port}", **ours})
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,14 +160,19 @@ def _wait_until(condition: Any, what: str, seconds: float = 30.0) -> None:
 
 
 @contextmanager
-def run_stack(data: Path, *options: str, port: int | None = None) -> Iterator[Stack]:
+def run_stack(
+    data: Path, *options: str, port: int | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
     """Run `shunter up --demo` until the block ends; parts that die stay dead unless *options* say otherwise."""
     port = port or free_base()
     arguments: Sequence[str] = options or ("--demo", "--no-restart")
     data.mkdir(parents=True, exist_ok=True)
     command = [shunter(), "up", "--data", str(data), "--port", str(port), "--json", *arguments]
     with (data / "up.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+        env = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, env=env
+        )
     stack = Stack(data, port, process, {})
     try:
         stack.ready = _read_ready(process, data)

@@ -21,6 +21,8 @@ class Bell:
         """There is something to start."""
         self.wishes = asyncio.Event()
         """There is something to stop."""
+        self.telling = asyncio.Event()
+        """There is something that a pilot has to end of several."""
         self._waiting: dict[_Key, asyncio.Future[ShunterError | None]] = {}
 
     @contextmanager

@@ -1,0 +1,118 @@
+"""Measures what a run uses, from outside, and ends one that uses too much memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from itertools import chain, repeat
+
+from .census import Census, Member
+from .gpus import Gpus
+from .process import Exit
+from .system import tick
+from .words import Usage
+
+__all__ = ["Meter", "too_much", "watch"]
+
+_EARLY = (0.02, 0.08, 0.2)
+"""Seconds between the first looks: short runs have a peak too."""
+_SHARED = 0.25
+"""Seconds for which runs share one look at the processes, at most."""
+
+
+class Meter:
+    """Adds up what one run uses."""
+
+    def __init__(self, gpus: Gpus) -> None:
+        self._began = tick()
+        self._gpus = gpus
+        self._memory_before = gpus.memory_used()
+        self._cpu = 0.0
+        self._strays: dict[tuple[int, int], float] = {}
+        self._memory_peak: int | None = None
+        self._gpu_seconds = 0.0
+        self._gpu_memory_peak = 0
+        self._looked = tick()
+
+    def look(self, members: Iterable[Member]) -> int:
+        """Take a sample; return the bytes that the processes hold now."""
+        cpu, memory = 0.0, 0
+        for member in members:
+            memory += member.proc.rss
+            if member.inside:
+                cpu += member.proc.cpu
+            else:
+                self._strays[member.proc.pid, member.proc.started] = member.proc.cpu
+            self._see_peak(_field(f"/proc/{member.proc.pid}/status", b"VmHWM:"))
+        self._cpu = max(self._cpu, cpu)
+        self._see_peak(memory)
+        self._look_at_gpus()
+        return memory
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the start."""
+        return tick() - self._began
+
+    def so_far(self) -> Usage:
+        """Return the usage up to now."""
+        return self._usage(self.elapsed, self._cpu)
+
+    def at_end(self, ended: Exit) -> Usage:
+        """Return the usage of a run that has ended."""
+        self._look_at_gpus()
+        self._see_peak(ended.max_rss)
+        since = max(0.0, time.time() - ended.at)
+        return self._usage(self.elapsed - since, max(self._cpu, ended.cpu_seconds))
+
+    def _usage(self, wall: float, cpu: float) -> Usage:
+        return Usage(
+            wall_seconds=max(0.0, wall),
+            cpu_seconds=cpu + sum(self._strays.values()),
+            memory_peak=self._memory_peak,
+            gpu_seconds=self._gpu_seconds,
+            gpu_memory_peak=self._gpu_memory_peak,
+        )
+
+    def _see_peak(self, size: int) -> None:
+        if size:
+            self._memory_peak = max(self._memory_peak or 0, size)
+
+    def _look_at_gpus(self) -> None:
+        moment = tick()
+        if len(self._gpus):
+            self._gpu_seconds += self._gpus.busy() * (moment - self._looked)
+            self._gpu_memory_peak = max(self._gpu_memory_peak, self._gpus.memory_used() - self._memory_before)
+        self._looked = moment
+
+
+async def watch(
+    *, census: Census, run: str, meter: Meter, every: float, memory: int | None, end: Callable[[str, str], None]
+) -> None:
+    """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes."""
+    for pause in chain(_EARLY, repeat(every)):
+        await asyncio.sleep(pause)
+        census.reap()
+        members = census.members(run, max_age=min(pause / 2, _SHARED))
+        why = too_much(meter.look(members), members, memory)
+        if why:
+            end("memory", why)
+
+
+def too_much(held: int, members: list[Member], memory: int | None) -> str:
+    """Say why a run that holds so many bytes is ended; nothing if it is not."""
+    if not memory or held <= memory:
+        return ""
+    # Pages that processes share count in each of them: look closer before a run is ended for that.
+    held = sum(_field(f"/proc/{one.proc.pid}/smaps_rollup", b"\nPss:") or one.proc.rss for one in members)
+    return f"it held {held} bytes of memory, {memory} were asked for" if held > memory else ""
+
+
+def _field(path: str, name: bytes) -> int:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            _, found, rest = file.read(8192).partition(name)
+    except OSError:
+        return 0
+    return int(rest.split(None, 1)[0]) * 1024 if found else 0

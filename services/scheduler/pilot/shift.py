@@ -1,0 +1,67 @@
+"""The life of one pilot: from the first word to the scheduler until all is told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from .census import Census
+from .crew import FENCED, Crew
+from .gpus import detect
+from .link import Address, Link, complain
+from .means import Means
+from .system import become_subreaper
+from .views import Views
+from .words import Orders
+
+__all__ = ["serve"]
+
+
+async def serve(given: Mapping[str, str], folder: str) -> int:
+    """Work until there is nothing to do any more; returns the exit code of the native job."""
+    become_subreaper()
+    name, token = given["SHUNTER_PILOT_NAME"], given["SHUNTER_PILOT_TOKEN"]
+    link = Link(Address(given["SHUNTER_NATS_URL"], name, token, given.get("SHUNTER_CA", "")))
+    crew = Crew(link=link, token=token, incarnation=uuid.uuid4().hex)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, crew.interrupt)
+    link.start(crew.answer)
+    try:
+        orders = await _first(crew)
+        if orders.over or (orders.task is None and not orders.more):
+            complain("there is nothing to do here (any more)")
+            return FENCED
+        return await crew.work(_means(link, orders, given, folder), orders)
+    finally:
+        await link.close()
+
+
+async def _first(crew: Crew) -> Orders:
+    """Return the first orders; none if the cluster wants its room back before they come."""
+    asking, leaving = asyncio.ensure_future(crew.ask()), asyncio.ensure_future(crew.leaving.wait())
+    try:
+        await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else Orders(over=True)
+    finally:
+        asking.cancel()
+        leaving.cancel()
+
+
+def _means(link: Link, orders: Orders, given: Mapping[str, str], folder: str) -> Means:
+    mounted = given.get("SHUNTER_PILOT_FILES", "")
+    return Means(
+        link=link,
+        terms=orders.terms,
+        backend=orders.backend,
+        work=Path(folder),
+        given=given,
+        census=Census(),
+        gpus=detect(given),
+        views=Views(orders.terms.files, mounted),
+        mounted=mounted,
+        ca=given.get("SHUNTER_CA", ""),
+    )
