@@ -120,6 +120,15 @@ async def test_a_long_list_comes_in_pages(stack: AsyncExitStack, tmp_path: Path)
     assert site.simulator.api.asked[asked:].count("list jobs") == 3
 
 
+async def test_a_list_whose_next_page_is_forgotten_is_begun_anew(stack: AsyncExitStack, tmp_path: Path) -> None:
+    site = await _site(stack, tmp_path, page=2)
+    engine = await site.trial.engine()
+    natives = [await site.started(engine) for _ in range(3)]
+    site.simulator.api.lost_pages = 1
+    jobs, _ = await site.cluster.admin.list(JOBS, Record, namespace="shunter")
+    assert {job.metadata.name for job in jobs} == {native.name for native in natives}
+
+
 async def test_a_look_costs_no_request(stack: AsyncExitStack, tmp_path: Path) -> None:
     site = await _site(stack, tmp_path)
     engine = await site.trial.engine()

@@ -102,7 +102,7 @@ async def simulated_cluster(
     """Return a simulated cluster, on which we have the rights of a manifest."""
     given = Rights.read(rights) if rights else Rights()
     simulator = await stack.enter_async_context(run_simulator(folder, rights=given))
-    admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN)))
+    admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN), page=2))
     stack.push_async_callback(admin.close)
     return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator, settings)
 

@@ -33,6 +33,7 @@ _Query = list[tuple[str, str]]
 
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
+_DELETE: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
 _WATCHED: Final = 300
 """Seconds after which the server ends a watch, so that servers behind one address share them."""
 _SILENT: Final = 120.0
@@ -74,7 +75,7 @@ class Cluster:
     async def delete(self, kind: Kind, namespace: str, name: str, **options: Any) -> None:
         """Delete an object; silent if it is not there, or is another one by now."""
         try:
-            await self._ask("DELETE", kind.path(namespace, name), body={"kind": "DeleteOptions", **options})
+            await self._ask("DELETE", kind.path(namespace, name), body={**_DELETE, **options})
         except AnswerError as error:
             if error.status.code not in {404, 409}:
                 raise
@@ -83,12 +84,19 @@ class Cluster:
         self, kind: Kind, model: type[R], *, namespace: str | None = None, labels: str = "", fields: str = ""
     ) -> tuple[list[R], str]:
         """Return all objects, and the version at which they were so."""
-        found: list[R] = []
         query = [*_selecting(labels, fields), ("limit", str(self._settings.page))]
+        found: list[R] = []
         after = ""
         while True:
-            path = kind.path(namespace)
-            answer = await self._ask("GET", path, query + ([("continue", after)] if after else []))
+            more = [("continue", after)] if after else []
+            try:
+                answer = await self._ask("GET", kind.path(namespace), query + more)
+            except AnswerError as error:
+                if error.status.code != 410 or not after:
+                    raise
+                # The server has forgotten the list that this was the next page of.
+                found, after = [], ""
+                continue
             page = _parsed(Page[model], answer)  # type: ignore[valid-type]
             found += page.items
             after = page.metadata.continue_
