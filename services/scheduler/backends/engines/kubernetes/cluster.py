@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import orjson
 import yaml
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
 from pydantic import BaseModel, ValidationError
 
 from contracts.errors import UnavailableError
@@ -23,7 +23,13 @@ from .names import FIELD_MANAGER
 from .records import Page, Record, Status
 from .settings import KubernetesSettings
 
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import ApiClient, Configuration
+
 __all__ = ["Cluster", "Happening"]
+
+if find_spec("kubernetes_asyncio") is None:
+    raise ImportError("No module named 'kubernetes_asyncio'")
 
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound=BaseModel)
@@ -200,6 +206,8 @@ class Cluster:
             return old
         if old is not None:
             self._retired.append(old)
+        from kubernetes_asyncio.client import ApiClient
+
         client = ApiClient(configuration)
         client.user_agent = "shunter"
         return client
@@ -235,6 +243,11 @@ def _connection(made: Configuration) -> tuple[object, ...]:
 
 
 async def _configuration(settings: KubernetesSettings) -> Configuration:
+    # 100 MB and a second of CPU, so it is loaded by who speaks with a cluster, and not by who only reads settings.
+    await asyncio.to_thread(import_module, "kubernetes_asyncio.client")
+    from kubernetes_asyncio import config
+    from kubernetes_asyncio.client import Configuration
+
     made = Configuration()
     try:
         if settings.kubeconfig is None:
