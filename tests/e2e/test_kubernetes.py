@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
@@ -67,4 +68,16 @@ def test_an_image_that_is_not_there_is_told(site: ClusterSite, cluster: Simulato
     ended = site.run("true", image="Not An Image")
     assert ended["state"] == "failed", ended
     assert "InvalidImageName" in str(ended), ended
+    _nothing_is_left(cluster)
+
+
+def test_a_cluster_that_is_away_for_a_while_costs_no_job(site: ClusterSite, cluster: Simulator) -> None:
+    jobs = [site.submit("sh", "-c", f"sleep {second}; echo {second}") for second in (0, 1, 2, 3) * 3]
+    site.until(jobs[0], "running", "finishing", "succeeded")
+    cluster.api.faults.append((503, "", 10**6))
+    jobs += [site.submit("true") for _ in range(8)]
+    sleep(4)
+    cluster.api.faults.clear()
+    ended = [site.ended(job) for job in jobs]
+    assert {(one["state"], one["attempt"]) for one in ended} == {("succeeded", 1)}
     _nothing_is_left(cluster)

@@ -183,7 +183,7 @@ def test_what_the_site_does_not_allow_is_refused(options: dict[str, Any], field:
 
 
 def test_what_the_site_allows_is_done() -> None:
-    allowed = {"queues": ["night"], "priority_classes": ["high"], "selectable": ["zone"]}
+    allowed: dict[str, Any] = {"queues": ["night"], "priority_classes": ["high"], "selectable": ["zone"]}
     made = _made(_order(), {"queue": "night", "priority_class": "high", "node_selector": {"zone": "b"}}, **allowed)
     job, pod = made.job(), _pod(made)
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "night"

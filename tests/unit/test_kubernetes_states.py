@@ -11,7 +11,7 @@ from services.scheduler.backends.engines.base import NativeState
 from services.scheduler.backends.engines.kubernetes.records import Job, Node, Pod, Quota, quantity
 from services.scheduler.backends.engines.kubernetes.room import counted
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
-from services.scheduler.backends.engines.kubernetes.states import is_impatient, stand
+from services.scheduler.backends.engines.kubernetes.states import Held, is_impatient, stand
 
 _GONE = "2026-01-01T00:00:00Z"
 _BACKOFF = ("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
@@ -107,20 +107,24 @@ def test_how_it_ended(job: Job, pods: list[Pod], ending: Reason | None, code: in
     assert found.reason
 
 
+def _aged(seconds: float) -> Held:
+    return lambda _uid, _word: seconds
+
+
 @pytest.mark.parametrize(
     "word", ["ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "CreateContainerError"]
 )
 def test_patience_ends(word: str) -> None:
     pods = [_pod("Pending", state=_wait(word))]
     assert is_impatient(pods)
-    states = [stand(_job(), pods, "", lambda _uid, _word, age=age: age, 60.0, 30.0).ending for age in (59.0, 60.0)]
+    states = [stand(_job(), pods, "", _aged(age), 60.0, 30.0).ending for age in (59.0, 60.0)]
     assert states == [None, Reason.REFUSED]
 
 
 def test_a_lost_node_is_waited_for_as_long_as_its_pod_may_take_to_end() -> None:
     pods = [_pod("Running", deleted=True, condition=_disrupted("DeletionByTaintManager"))]
     assert is_impatient(pods)
-    states = [stand(_job(), pods, "", lambda _uid, _word, age=age: age, 60.0, 30.0).ending for age in (30.0, 31.0)]
+    states = [stand(_job(), pods, "", _aged(age), 60.0, 30.0).ending for age in (30.0, 31.0)]
     assert states == [None, Reason.LOST]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -21,8 +22,6 @@ __all__ = ["Mirror"]
 R = TypeVar("R", bound=Record)
 
 _log = structlog.get_logger(__name__)
-_PAUSE = 2.0
-"""Seconds before everything is listed again, after trouble; so often, too, where watching is not possible."""
 _REMEMBERED = 1000
 
 
@@ -38,7 +37,7 @@ class Mirror(Generic[R]):
         namespace: str | None,
         labels: str,
         changed: Callable[[R, bool], None],
-        pause: float = _PAUSE,
+        pause: float,
     ) -> None:
         self.items: dict[str, R] = {}
         self._cluster = cluster
@@ -78,7 +77,7 @@ class Mirror(Generic[R]):
                 f"the cluster has not said yet what {self._kind} there are", retry_after=5.0
             ) from None
         if self._trouble is not None:
-            raise self._trouble
+            raise UnavailableError(self._trouble.detail, retry_after=self._trouble.retry_after)
 
     def put(self, item: R) -> None:
         """Take in what we have just made: the watch may be slower than we are."""
@@ -114,7 +113,7 @@ class Mirror(Generic[R]):
     async def _follow(self) -> None:
         """Watch until the server no longer knows where we were, or does not let us."""
         while True:
-            connected = False
+            begun, connected = monotonic(), False
             try:
                 watch = self._cluster.watch(self._kind, self._version, namespace=self._namespace, labels=self._labels)
                 async with watch as happenings:
@@ -129,6 +128,8 @@ class Mirror(Generic[R]):
             except UnavailableError:
                 if not connected:
                     raise
+            if monotonic() - begun < self._pause:
+                await asyncio.sleep(self._pause)
 
     def _take(self, kind: str, found: Any) -> None:
         if kind == "ERROR":
