@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,26 @@ async def test_a_job_that_somebody_deletes_is_canceled_when_its_pod_is_gone(
     assert native.name in await engine.look([])
     await engine.remove([native])
     assert native.name not in await engine.look([native])
+
+
+async def test_a_secret_goes_with_its_job(trial: Trial, cluster: KubernetesStand) -> None:
+    engine = await trial.engine()
+    native = await _start(engine, trial.order())
+    assert native.name in await cluster.secrets()
+    await cluster.delete(JOBS, native.name)
+    async for attempt in _tries(trial):
+        with attempt:
+            assert native.name not in await cluster.secrets()
+
+
+async def test_another_backend_on_the_cluster_does_not_see_it(trial: Trial) -> None:
+    await _start(await trial.engine(), trial.order())
+    other = trial.stand.make(replace(trial.means, backend="other"))
+    await other.open()
+    try:
+        assert await other.look([]) == {}
+    finally:
+        await other.close()
 
 
 async def test_a_pod_that_somebody_deletes_is_a_canceled_job(trial: Trial, cluster: KubernetesStand) -> None:
