@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,9 +132,30 @@ async def test_a_job_that_somebody_deletes_is_canceled_when_its_pod_is_gone(
     found = await _seen(trial, engine, native, NativeState.ENDED)
     assert found.ending is Reason.CANCELED
     assert [pod for pod in await cluster.pods(native.name) if pod.status.phase == "Running"] == []
-    # It is told of for as long as it is asked for.
-    assert native.name in await engine.look([native])
-    assert native.name not in await engine.look([])
+    # It is told of until that was taken in.
+    assert native.name in await engine.look([])
+    await engine.remove([native])
+    assert native.name not in await engine.look([native])
+
+
+async def test_a_secret_goes_with_its_job(trial: Trial, cluster: KubernetesStand) -> None:
+    engine = await trial.engine()
+    native = await _start(engine, trial.order())
+    assert native.name in await cluster.secrets()
+    await cluster.delete(JOBS, native.name)
+    async for attempt in _tries(trial):
+        with attempt:
+            assert native.name not in await cluster.secrets()
+
+
+async def test_another_backend_on_the_cluster_does_not_see_it(trial: Trial) -> None:
+    await _start(await trial.engine(), trial.order())
+    other = trial.stand.make(replace(trial.means, backend="other"))
+    await other.open()
+    try:
+        assert await other.look([]) == {}
+    finally:
+        await other.close()
 
 
 async def test_a_pod_that_somebody_deletes_is_a_canceled_job(trial: Trial, cluster: KubernetesStand) -> None:
@@ -176,9 +198,10 @@ async def test_a_full_namespace_is_no_fault_of_the_jobs(trial: Trial, cluster: K
 async def test_gpus_are_asked_for_by_model_and_counted(trial: Trial) -> None:
     engine = await trial.engine()
     room = await engine.capacity()
-    if not room.gpu_models:
-        pytest.skip("no node of this cluster has a GPU with a label that says which")
-    native = await _start(engine, trial.order(gpus=1, gpu_model=room.gpu_models[0].lower()))
+    if room.gpus_free < 1:
+        pytest.skip("no GPU of this cluster is free")
+    model = room.gpu_models[0].lower() if room.gpu_models else None
+    native = await _start(engine, trial.order(gpus=1, gpu_model=model))
     found = await _seen(trial, engine, native, NativeState.RUNNING)
     assert found.node
     await asyncio.sleep(0.2)

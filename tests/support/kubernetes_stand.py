@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from services.scheduler.backends.engines.base import Engine, EngineMeans
 from services.scheduler.backends.engines.kubernetes.cluster import Cluster
 from services.scheduler.backends.engines.kubernetes.engine import KubernetesEngine
 from services.scheduler.backends.engines.kubernetes.kinds import NAMESPACES, PODS, QUOTAS, SECRETS, Kind
@@ -39,11 +37,6 @@ class KubernetesStand:
     image: str
     admin: Cluster
     simulator: Simulator | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def make(self, means: EngineMeans) -> Engine:
-        """Return an engine on it."""
-        return KubernetesEngine(self.wanted(), means)
 
     def wanted(self, **more: Any) -> KubernetesSettings:
         """Return settings that lead to it, with short patience."""
@@ -54,13 +47,14 @@ class KubernetesStand:
             "grace": 2,
             "pull": 0 if self.simulator else 60,
             "room_every": 0.1,
+            "again": 0.3,
         }
-        return KubernetesSettings.model_validate({**usual, **self.settings, **more})
+        return KubernetesSettings.model_validate({**usual, **more})
 
     def stand(self, **more: Any) -> EngineStand:
         """Return it for the contract of engines."""
         return EngineStand(
-            lambda means: KubernetesEngine(self.wanted(**more), means),
+            lambda means: _hasty(KubernetesEngine(self.wanted(**more), means)),
             patience=20.0 if self.simulator else 120.0,
             too_large={"gpus": 1, "gpu_model": "no such model"},
         )
@@ -96,18 +90,21 @@ class KubernetesStand:
         return name
 
 
-async def simulated_cluster(
-    stack: AsyncExitStack, folder: Path, rights: Path | None = RBAC, **settings: Any
-) -> KubernetesStand:
+def _hasty(engine: KubernetesEngine) -> KubernetesEngine:
+    engine.looks_every = 0.05
+    return engine
+
+
+async def simulated_cluster(stack: AsyncExitStack, folder: Path, rights: Path = RBAC) -> KubernetesStand:
     """Return a simulated cluster, on which we have the rights of a manifest."""
-    given = Rights.read(rights) if rights else Rights()
+    given = Rights.read(rights)
     simulator = await stack.enter_async_context(run_simulator(folder, rights=given))
-    admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN)))
+    admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN), page=2))
     stack.push_async_callback(admin.close)
-    return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator, settings)
+    return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator)
 
 
-async def real_cluster(stack: AsyncExitStack, **settings: Any) -> KubernetesStand:
+async def real_cluster(stack: AsyncExitStack) -> KubernetesStand:
     """Return the real cluster, with a namespace of the tests' own; the test is skipped where there is none."""
     if not os.environ.get(KUBECONFIG):
         pytest.skip(f"{KUBECONFIG} names no kubeconfig of a real cluster")
@@ -119,4 +116,4 @@ async def real_cluster(stack: AsyncExitStack, **settings: Any) -> KubernetesStan
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await admin.create(NAMESPACES, None, made, Record)
     stack.push_async_callback(admin.delete, NAMESPACES, "", namespace)
-    return KubernetesStand(kubeconfig, namespace, image, admin, None, settings)
+    return KubernetesStand(kubeconfig, namespace, image, admin)

@@ -83,6 +83,8 @@ class Api:
         self.refuses: Callable[[str, Obj], str] = lambda _plural, _item: ""
         """What a rule of the site says against an object, if anything."""
         self.has_kueue = False
+        self.lost_pages = 0
+        """How many next pages of lists will have been forgotten when they are asked for."""
         self._pages: dict[str, tuple[str, list[Obj]]] = {}
         self._connected: set[web.StreamResponse] = set()
 
@@ -145,7 +147,8 @@ class Api:
     def _list(self, request: web.Request, target: _Target) -> Obj:
         token = request.query.get("continue", "")
         if token:
-            if token not in self._pages:
+            if self.lost_pages or token not in self._pages:
+                self.lost_pages = max(0, self.lost_pages - 1)
                 raise RefusalError(410, "The provided continue parameter is too old")
             version, items = self._pages.pop(token)
         else:

@@ -28,7 +28,7 @@ def set_condition(item: Obj, kind: str, status: str, reason: str = "", message: 
     """Set a condition of an object; says whether that is new."""
     new = {"type": kind, "status": status, "reason": reason, "message": message}
     old = condition(item, kind)
-    if old is not None and {key: old[key] for key in new} == new:
+    if old is not None and {key: old.get(key, "") for key in new} == new:
         return False
     kept = [c for c in item.setdefault("status", {}).get("conditions", []) if c["type"] != kind]
     item["status"]["conditions"] = [*kept, {**new, "lastTransitionTime": stamp()}]

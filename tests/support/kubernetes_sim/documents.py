@@ -53,8 +53,8 @@ def _validator(version: str, kind: str) -> Draft7Validator:
 @cache
 def _definitions() -> Registry[Any]:
     resource = Resource.from_contents(_read("_definitions.json"), default_specification=DRAFT7)
-    empty: Registry[Any] = Registry()
-    return empty.with_resource("_definitions.json", resource)
+    found: Registry[Any] = Registry().with_resource("_definitions.json", resource)
+    return found
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class Kubelet:
     async def _spawn(self, pod: Obj, output: Path) -> asyncio.subprocess.Process:
         container = pod["spec"]["containers"][0]
         places = self._mount(pod, container)
-        environment = {"PATH": os.environ["PATH"], "HOME": str(output.parent)}
+        environment = {"PATH": os.environ["PATH"]}
         for source in container.get("envFrom", []):
             secret = self._store.get("secrets", pod["metadata"]["namespace"], source["secretRef"]["name"])
             assert secret is not None

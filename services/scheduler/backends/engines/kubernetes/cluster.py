@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import orjson
 import yaml
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import ApiClient, Configuration
 from pydantic import BaseModel, ValidationError
 
 from contracts.errors import UnavailableError
@@ -23,7 +23,13 @@ from .names import FIELD_MANAGER
 from .records import Page, Record, Status
 from .settings import KubernetesSettings
 
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import ApiClient, Configuration
+
 __all__ = ["Cluster", "Happening"]
+
+if find_spec("kubernetes_asyncio") is None:
+    raise ImportError("No module named 'kubernetes_asyncio'")
 
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound=BaseModel)
@@ -33,6 +39,7 @@ _Query = list[tuple[str, str]]
 
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
+_DELETE: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
 _WATCHED: Final = 300
 """Seconds after which the server ends a watch, so that servers behind one address share them."""
 _SILENT: Final = 120.0
@@ -46,13 +53,15 @@ class Cluster:
         self._settings = settings
         self._room = asyncio.Semaphore(settings.at_once)
         self._client: ApiClient | None = None
+        self._retired: list[ApiClient] = []
         self._read = 0.0
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Let go of the connections."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._retired = [*self._retired, *([self._client] if self._client else [])], []
+        self._client = None
+        for client in clients:
             await client.close()
 
     async def create(self, kind: Kind, namespace: str | None, manifest: Mapping[str, Any], model: type[M]) -> M:
@@ -72,7 +81,7 @@ class Cluster:
     async def delete(self, kind: Kind, namespace: str, name: str, **options: Any) -> None:
         """Delete an object; silent if it is not there, or is another one by now."""
         try:
-            await self._ask("DELETE", kind.path(namespace, name), body={"kind": "DeleteOptions", **options})
+            await self._ask("DELETE", kind.path(namespace, name), body={**_DELETE, **options})
         except AnswerError as error:
             if error.status.code not in {404, 409}:
                 raise
@@ -81,12 +90,19 @@ class Cluster:
         self, kind: Kind, model: type[R], *, namespace: str | None = None, labels: str = "", fields: str = ""
     ) -> tuple[list[R], str]:
         """Return all objects, and the version at which they were so."""
-        found: list[R] = []
         query = [*_selecting(labels, fields), ("limit", str(self._settings.page))]
+        found: list[R] = []
         after = ""
         while True:
-            path = kind.path(namespace)
-            answer = await self._ask("GET", path, query + ([("continue", after)] if after else []))
+            more = [("continue", after)] if after else []
+            try:
+                answer = await self._ask("GET", kind.path(namespace), query + more)
+            except AnswerError as error:
+                if error.status.code != 410 or not after:
+                    raise
+                # The server has forgotten the list that this was the next page of.
+                found, after = [], ""
+                continue
             page = _parsed(Page[model], answer)  # type: ignore[valid-type]
             found += page.items
             after = page.metadata.continue_
@@ -178,12 +194,23 @@ class Cluster:
         async with self._opening:
             changed = _changed(self._settings.kubeconfig)
             if self._client is None or changed != self._read:
-                old, self._client = self._client, ApiClient(await _configuration(self._settings))
-                self._client.user_agent = "shunter"
+                self._client = self._renewed(await _configuration(self._settings))
                 self._read = changed
-                if old is not None:
-                    await old.close()
             return self._client
+
+    def _renewed(self, configuration: Configuration) -> ApiClient:
+        """Return a client with these credentials; requests that are under way are not broken off."""
+        old = self._client
+        if old is not None and _connection(old.configuration) == _connection(configuration):
+            old.configuration = configuration
+            return old
+        if old is not None:
+            self._retired.append(old)
+        from kubernetes_asyncio.client import ApiClient
+
+        client = ApiClient(configuration)
+        client.user_agent = "shunter"
+        return client
 
 
 async def _happenings(response: aiohttp.ClientResponse) -> AsyncIterator[Happening]:
@@ -210,7 +237,17 @@ def _changed(kubeconfig: Path | None) -> float:
         raise UnavailableError(f"the kubeconfig cannot be read: {error.strerror}", retry_after=30.0) from error
 
 
+def _connection(made: Configuration) -> tuple[object, ...]:
+    """Return what a connection is made with; all else is said in each request."""
+    return made.host, made.ssl_ca_cert, made.cert_file, made.key_file, made.verify_ssl, made.proxy
+
+
 async def _configuration(settings: KubernetesSettings) -> Configuration:
+    # 100 MB and a second of CPU, so it is loaded by who speaks with a cluster, and not by who only reads settings.
+    await asyncio.to_thread(import_module, "kubernetes_asyncio.client")
+    from kubernetes_asyncio import config
+    from kubernetes_asyncio.client import Configuration
+
     made = Configuration()
     try:
         if settings.kubeconfig is None:

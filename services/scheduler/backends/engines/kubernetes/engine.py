@@ -37,8 +37,6 @@ class KubernetesEngine(Engine):
     Settings = KubernetesSettings
     Options = KubernetesOptions
     capabilities = frozenset({Capability.GPUS, Capability.IMAGES})
-    looks_every = 0.5
-    """A look costs no request: it is answered from what the watches told."""
 
     def __init__(self, settings: KubernetesSettings, means: EngineMeans) -> None:
         super().__init__(settings, means)
@@ -71,9 +69,11 @@ class KubernetesEngine(Engine):
         self._view.begun(job)
         return Started(native_id=str(Address(job.metadata.namespace, job.metadata.uid)))
 
-    async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:
+    async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (all are shown)
         """Say how all stand, from what was heard."""
-        return await self._view.look([native.name for native in known])
+        seen = await self._view.look()
+        await self._starter.settle(seen.keys())
+        return seen
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Delete Jobs; each is there until its pods are gone."""
@@ -90,7 +90,7 @@ class KubernetesEngine(Engine):
             return
         exactly = {"preconditions": {"uid": address.uid}} if address else {}
         if address:
-            self._view.dismissed(address.uid)
+            self._view.dismissed(native.name, address.uid)
         with translated():
             await self._cluster.delete(JOBS, namespace, native.name, propagationPolicy=how, **exactly)
             if address is None or how == "Background":

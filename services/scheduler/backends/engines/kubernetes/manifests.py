@@ -125,7 +125,7 @@ class Manifests:
 
     def _container(self) -> Manifest:
         settings, order = self.names.settings, self.order
-        own = {"SHUNTER_PILOT_WORK": str(_WORK)}
+        own = {"SHUNTER_PILOT_WORK": str(_WORK), "HOME": str(_WORK)}
         if self.pilot:
             own["SHUNTER_PILOT_FILE"] = str(_PILOT / _PILOT_KEY)
         if order.files:

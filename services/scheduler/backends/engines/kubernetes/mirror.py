@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import structlog
-from pydantic import ValidationError
 
 from contracts.errors import ShunterError, UnavailableError
 
@@ -22,8 +22,6 @@ __all__ = ["Mirror"]
 R = TypeVar("R", bound=Record)
 
 _log = structlog.get_logger(__name__)
-_PAUSE = 2.0
-"""Seconds before everything is listed again, after trouble; so often, too, where watching is not possible."""
 _REMEMBERED = 1000
 
 
@@ -39,7 +37,7 @@ class Mirror(Generic[R]):
         namespace: str | None,
         labels: str,
         changed: Callable[[R, bool], None],
-        pause: float = _PAUSE,
+        pause: float,
     ) -> None:
         self.items: dict[str, R] = {}
         self._cluster = cluster
@@ -64,7 +62,9 @@ class Mirror(Generic[R]):
                     await self._follow()
             except ShunterError as error:
                 self._stumble(error)
-            except ValidationError as error:
+            except Exception as error:  # noqa: BLE001 (a mirror that ends shows old news for ever)
+                # Whatever it was, what we knew grows old, and the next list may come through.
+                _log.exception("cluster.failed", kind=str(self._kind))
                 self._stumble(unavailable(error))
             await asyncio.sleep(self._pause)
 
@@ -77,7 +77,7 @@ class Mirror(Generic[R]):
                 f"the cluster has not said yet what {self._kind} there are", retry_after=5.0
             ) from None
         if self._trouble is not None:
-            raise self._trouble
+            raise UnavailableError(self._trouble.detail, retry_after=self._trouble.retry_after)
 
     def put(self, item: R) -> None:
         """Take in what we have just made: the watch may be slower than we are."""
@@ -113,7 +113,7 @@ class Mirror(Generic[R]):
     async def _follow(self) -> None:
         """Watch until the server no longer knows where we were, or does not let us."""
         while True:
-            connected = False
+            begun, connected = monotonic(), False
             try:
                 watch = self._cluster.watch(self._kind, self._version, namespace=self._namespace, labels=self._labels)
                 async with watch as happenings:
@@ -122,13 +122,14 @@ class Mirror(Generic[R]):
                     async for happening in happenings:
                         self._take(*happening)
             except AnswerError as error:
-                if error.status.code not in {403, 405, 410}:
-                    raise
-                # Too old a version, or nobody lets us watch: everything is listed again.
+                # Too old a version, or we are not let watch: everything is listed again, and that says what is wrong.
+                _log.info("cluster.unwatched", kind=str(self._kind), reason=str(error))
                 return
             except UnavailableError:
                 if not connected:
                     raise
+            if monotonic() - begun < self._pause:
+                await asyncio.sleep(self._pause)
 
     def _take(self, kind: str, found: Any) -> None:
         if kind == "ERROR":

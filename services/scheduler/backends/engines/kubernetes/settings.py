@@ -107,6 +107,8 @@ class KubernetesSettings(_Strict):
     kept: int = Field(default=86_400, ge=0)
     """For how long the cluster keeps what has ended, if nobody removes it."""
     timeout: float = Field(default=15.0, gt=0)
+    again: float = Field(default=2.0, gt=0)
+    """The pause before everything is listed again after trouble; so often it is, too, where watching is not allowed."""
     page: int = Field(default=500, ge=1)
     """Objects that are listed in one request."""
     at_once: int = Field(default=16, ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from time import monotonic
 from typing import Final, TypeVar
@@ -15,7 +15,7 @@ from contracts.errors import ConflictError, FieldError, InvalidError, RefusedErr
 from services.scheduler.backends.engines.base import Order
 
 from .cluster import Cluster
-from .errors import AnswerError, said
+from .errors import AnswerError, said, translated
 from .kinds import CONFIG_MAPS, JOBS, NAMESPACES, QUOTAS, SECRETS, Kind
 from .manifests import Manifests, config_map, namespace_of, owned
 from .names import Names
@@ -45,11 +45,16 @@ class Starter:
         self._pilots: dict[Path, tuple[float, PilotFile | None]] = {}
         self._laid: dict[tuple[str, str], float] = {}
         self._laying = asyncio.Lock()
+        self._doubtful: dict[str, tuple[str, float]] = {}
+        """Where the secrets are of Jobs that may or may not have been made, and since when."""
+        self._settling = asyncio.Lock()
 
     async def start(self, order: Order) -> Job:
         """Start one, or find it started. An error leaves nothing behind, unless nobody knows what came of it."""
         made = await self._prepared(order)
         await self._lay_pilot(made)
+        async with self._settling:
+            self._doubtful.pop(order.name, None)
         secret = made.secret()
         await self._make("patch", SECRETS, made.namespace, lambda: self._cluster.apply(SECRETS, made.namespace, secret))
         try:
@@ -57,8 +62,22 @@ class Starter:
         except RefusedError:
             await self._cluster.delete(SECRETS, made.namespace, order.name)
             raise
+        except ShunterError:
+            self._doubtful[order.name] = (made.namespace, monotonic())
+            raise
         await self._bequeath(secret, job)
         return job
+
+    async def settle(self, there: Collection[str]) -> None:
+        """Remove the secrets of Jobs that turned out not to have been made. *there* are those that are."""
+        doubtful = self._doubtful.items()
+        due = [(name, space) for name, (space, at) in doubtful if monotonic() - at > self._settings.timeout]
+        if due:
+            async with self._settling:
+                for name, namespace in due:
+                    if self._doubtful.pop(name, None) and name not in there:
+                        with translated():
+                            await self._cluster.delete(SECRETS, namespace, name)
 
     async def _prepared(self, order: Order) -> Manifests:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -22,8 +22,11 @@ from .states import is_impatient, stand
 
 __all__ = ["View"]
 
-_SILENT: Final = 2.0
+_SILENT: Final = 1.0
 """Seconds without a pod after which it is asked why."""
+
+_REMEMBERED: Final = 600.0
+"""Seconds for which a Job that somebody deleted is told of."""
 
 
 class View:
@@ -34,11 +37,29 @@ class View:
         self._clock = clock
         scope = names.watched
         self._notes = Notes(cluster, scope)
-        self._job_mirror = Mirror(cluster, JOBS, Job, namespace=scope, labels=names.selector, changed=self._job_changed)
-        self._pod_mirror = Mirror(cluster, PODS, Pod, namespace=scope, labels=names.selector, changed=self._pod_changed)
+        self._job_mirror = Mirror(
+            cluster,
+            JOBS,
+            Job,
+            namespace=scope,
+            labels=names.selector,
+            changed=self._job_changed,
+            pause=names.settings.again,
+        )
+        self._pod_mirror = Mirror(
+            cluster,
+            PODS,
+            Pod,
+            namespace=scope,
+            labels=names.selector,
+            changed=self._pod_changed,
+            pause=names.settings.again,
+        )
         self._jobs: dict[str, Job] = {}
         self._pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
-        self._deleted: dict[str, Job] = {}
+        self._deleted: dict[str, tuple[Job, float]] = {}
+        self._departed: dict[str, Pod] = {}
+        """The last pod of a Job, as it was when it went."""
         self._dismissed: set[str] = set()
         self._dirty: set[str] = set()
         self._impatient: set[str] = set()
@@ -58,14 +79,13 @@ class View:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def look(self, known: Collection[str]) -> dict[str, Seen]:
-        """Say how all stand. What was deleted by others is told of as long as it is *known*."""
+    async def look(self) -> dict[str, Seen]:
+        """Say how all stand. What was deleted by others is told of for a while, or until it is dismissed."""
         await self._job_mirror.fresh(self._settings.timeout)
         await self._pod_mirror.fresh(self._settings.timeout)
         await self._ask_why()
-        for name in self._deleted.keys() - set(known):
-            del self._deleted[name]
-            self._dirty.add(name)
+        for name in [name for name, (_, at) in self._deleted.items() if self._clock() - at > _REMEMBERED]:
+            self._forget(name)
         dirty, self._dirty = self._dirty | self._impatient, set()
         for name in dirty:
             self._work_out(name)
@@ -76,19 +96,29 @@ class View:
         self._dismissed.discard(job.metadata.uid)
         self._job_mirror.put(job)
 
-    def dismissed(self, uid: str) -> None:
+    def dismissed(self, name: str, uid: str) -> None:
         """Know that it is us who delete a Job."""
-        self._dismissed.add(uid)
+        if name in self._jobs:
+            self._dismissed.add(uid)
+        else:
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._deleted.pop(name, None)
+        self._dirty.add(name)
 
     async def address(self, name: str) -> Address | None:
         """Return where a Job is."""
         await self._job_mirror.fresh(self._settings.timeout)
-        job = self._jobs.get(name) or self._deleted.get(name)
+        job = self._job(name)
         return Address(job.metadata.namespace, job.metadata.uid) if job else None
 
     def count(self, state: NativeState) -> int:
         """Return how many stand so."""
         return sum(seen.state is state for seen in self._seen.values())
+
+    def _job(self, name: str) -> Job | None:
+        return self._jobs.get(name) or self._deleted.get(name, (None,))[0]
 
     def _job_changed(self, job: Job, gone: bool) -> None:
         name, uid = job.metadata.name, job.metadata.uid
@@ -102,7 +132,7 @@ class View:
         if uid in self._dismissed:
             self._dismissed.discard(uid)
         elif name not in self._jobs:
-            self._deleted[name] = job
+            self._deleted[name] = (job, self._clock())
 
     def _pod_changed(self, pod: Pod, gone: bool) -> None:
         name, uid = pod.metadata.labels.get(JOB_LABEL, ""), pod.metadata.uid
@@ -115,22 +145,25 @@ class View:
         pods.pop(uid, None)
         if not pods:
             del self._pods[name]
+        if name in self._jobs:
+            self._departed[name] = pod
 
     def _work_out(self, name: str) -> None:
-        job = self._jobs.get(name) or self._deleted.get(name)
+        job = self._job(name)
         self._impatient.discard(name)
         if job is None:
             self._seen.pop(name, None)
             self._silent.pop(name, None)
+            self._departed.pop(name, None)
             return
-        uid = job.metadata.uid
-        pods = [pod for pod in self._pods.get(name, {}).values() if pod.metadata.labels.get(UID_LABEL) == uid]
+        pods = _of(job, self._pods.get(name, {}).values())
         if is_impatient(pods):
             self._impatient.add(name)
-        seen = stand(job, pods, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
+        told = pods or _of(job, [self._departed[name]] if name in self._departed else [])
+        seen = stand(job, told, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
         if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
             seen = _taken_away(job)
-        if seen.state is NativeState.WAITING and not pods:
+        if seen.state is NativeState.WAITING and not told:
             self._silent.setdefault(name, self._clock())
         else:
             self._silent.pop(name, None)
@@ -150,6 +183,10 @@ class View:
         queued = any(QUEUE_LABEL in self._jobs[name].metadata.labels for name in silent if name in self._jobs)
         if silent and await self._notes.ask(queued=queued):
             self._dirty.update(silent)
+
+
+def _of(job: Job, pods: Iterable[Pod]) -> list[Pod]:
+    return [pod for pod in pods if pod.metadata.labels.get(UID_LABEL) == job.metadata.uid]
 
 
 def _are_alive(pods: Collection[Pod]) -> bool:
