@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
+from tests.support.secrecy import check_secrets
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,7 @@ def test_a_job_runs_there(site: ClusterSite, tmp_path: Path) -> None:
     assert (site.log(ended), site.log(ended, "stderr")) == (b"here\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     assert ended["usage"]["wall_seconds"] > 0
+
+
+def test_no_secret_of_a_native_job_gets_out(site: ClusterSite) -> None:
+    check_secrets(site)

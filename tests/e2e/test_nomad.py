@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 from tests.support.nomad_site import backend_of_nomad
+from tests.support.secrecy import check_secrets
+
+Backend = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
-    folder = tmp_path_factory.mktemp("nomad")
-    with backend_of_nomad(folder) as backend, cluster_site(folder / "stack", backend) as found:
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with backend_of_nomad(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterator[ClusterSite]:
+    with cluster_site(tmp_path_factory.mktemp("nomad") / "stack", backend) as found:
         yield found
 
 
@@ -35,3 +45,8 @@ def test_a_running_job_is_cancelled(site: ClusterSite) -> None:
     site.until(job, "running")
     site.cancel(job)
     assert site.ended(job)["state"] == "canceled"
+
+
+def test_no_secret_of_the_cluster_gets_out(site: ClusterSite, backend: Backend) -> None:
+    token = backend["nomad"]["token_file"]
+    check_secrets(site, *([Path(token).read_text().strip()] if token else []))
