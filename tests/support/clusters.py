@@ -104,6 +104,17 @@ class Rig:
                 await store.add(work.connection, self.cluster.name, one, now())
         await self.know(*tasks)
 
+    async def started(self, *tasks: RunTask) -> list[str]:
+        """Take attempts and have them started; returns the names of their native jobs."""
+        await self.put(*tasks)
+        await self.starter.start()
+        return [await self.native_for(one) for one in tasks]
+
+    async def looks(self, times: int = 3) -> None:
+        """Look several times."""
+        for _ in range(times):
+            await self.looker.look()
+
     async def know(self, *tasks: RunTask, state: WorkloadState = WorkloadState.QUEUED) -> None:
         """Write the workloads of attempts."""
         async with self.unit.begin(CONTEXT) as work:
