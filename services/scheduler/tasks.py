@@ -49,6 +49,7 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         processes=wanted.processes,
         image=spec.image,
         environment=spec.placement.environment,
+        options=spec.placement.options,
         priority=spec.priority,
         walltime=wanted.walltime.total_seconds(),
         ticket=ticket,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,21 @@ def test_a_running_job_is_cancelled(site: ClusterSite) -> None:
 def test_no_secret_of_the_cluster_gets_out(site: ClusterSite, backend: Backend) -> None:
     token = backend["nomad"]["token_file"]
     check_secrets(site, *([Path(token).read_text().strip()] if token else []))
+
+
+def test_what_nomad_finds_wrong_fails_the_job_in_its_words(site: ClusterSite) -> None:
+    wrong = {"constraints": [{"attribute": "${attr.cpu.arch}", "operator": "regexp", "value": "("}]}
+    ended = site.run("true", placement={"backend": BACKEND, "options": {"nomad": wrong}})
+    assert ended["state"] == "failed"
+    assert "compile" in ended["message"], ended
+
+
+def test_a_job_says_what_it_waits_for(site: ClusterSite) -> None:
+    nowhere = {"constraints": [{"attribute": "${node.class}", "value": "no-such-class"}]}
+    job = site.submit("true", placement={"backend": BACKEND, "options": {"nomad": nowhere}})
+    until = time.monotonic() + 30
+    while "${node.class} = no-such-class" not in (said := site.client.get(f"/v1/jobs/{job}/explain").text):
+        assert time.monotonic() < until, said
+        time.sleep(0.2)
+    site.cancel(job)
+    assert site.ended(job)["state"] == "canceled"
