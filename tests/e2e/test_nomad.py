@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
-from tests.support.nomad_site import backend_of_nomad
+from tests.support.nomad_site import NomadBackend, backend_of_nomad
 from tests.support.secrecy import check_secrets
-
-Backend = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def nomad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NomadBackend]:
     with backend_of_nomad(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterator[ClusterSite]:
-    with cluster_site(tmp_path_factory.mktemp("nomad") / "stack", backend) as found:
+def site(tmp_path_factory: pytest.TempPathFactory, nomad: NomadBackend) -> Iterator[ClusterSite]:
+    with cluster_site(tmp_path_factory.mktemp("nomad") / "stack", nomad.backend) as found:
         yield found
 
 
@@ -48,9 +44,24 @@ def test_a_running_job_is_cancelled(site: ClusterSite) -> None:
     assert site.ended(job)["state"] == "canceled"
 
 
-def test_no_secret_of_the_cluster_gets_out(site: ClusterSite, backend: Backend) -> None:
-    token = backend["nomad"]["token_file"]
-    check_secrets(site, *([Path(token).read_text().strip()] if token else []))
+def test_no_secret_of_the_cluster_gets_out(site: ClusterSite, nomad: NomadBackend) -> None:
+    check_secrets(site, *filter(None, [nomad.secret]))
+
+
+def test_a_drained_node_gives_the_job_another_attempt(site: ClusterSite, nomad: NomadBackend) -> None:
+    job = site.submit("sleep", "600")
+    site.until(job, "running")
+    where = nomad.node_of(job)
+    nomad.drain(where)
+    try:
+        until = time.monotonic() + 60
+        while (found := site.get(job))["attempt"] == 1 or found["state"] != "running":
+            assert time.monotonic() < until, found
+            time.sleep(0.2)
+    finally:
+        nomad.open(where)
+    site.cancel(job)
+    assert site.ended(job)["state"] == "canceled"
 
 
 def test_what_nomad_finds_wrong_fails_the_job_in_its_words(site: ClusterSite) -> None:
