@@ -228,6 +228,10 @@ async def open_real(folder: Path) -> AsyncIterator[NomadSite]:
     token = folder / "token" if TOKEN else None
     settings = NomadSettings(address=ADDRESS, token_file=token, mhz=1000, driver=await asyncio.to_thread(_driver))
     async with _open(settings, TOKEN, folder) as site:
+        devices = [device for node in await site.nodes() for device in node["NodeResources"]["Devices"] or []]
+        for device in devices:
+            if device["Type"] == "gpu":
+                site.engine.settings.gpu_device = f"{device['Vendor']}/gpu"
         yield site
 
 

@@ -111,7 +111,9 @@ class _Api:
         self._sim.acl.check(policy, "submit-job", namespace)
         purge = request.query_params.get("purge") == "true"
         evaluation = self._sim.deregister(namespace, request.path_params["id"], purge=purge)
-        return JSONResponse({"EvalID": evaluation["ID"] if evaluation else "", "JobModifyIndex": 0})
+        if evaluation is None:
+            return PlainTextResponse(f"job {request.path_params['id']!r} doesn't exist to be deregistered", 500)
+        return JSONResponse({"EvalID": evaluation["ID"], "JobModifyIndex": 0})
 
     async def allocations(self, request: Request, policy: Policy) -> Response:
         await self._newer(request, "allocs")
