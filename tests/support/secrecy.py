@@ -10,7 +10,7 @@ import psutil
 
 from tests.support.cluster_site import ClusterSite
 
-__all__ = ["check_secrets", "pilot_tokens"]
+__all__ = ["check_secrets", "pilot_secrets"]
 
 _CONFIGURATION = frozenset({"shunter.yaml", "demo.json"})
 """What a site says itself, in files that only its user reads."""
@@ -20,18 +20,18 @@ _SHOULD_SEE = frozenset({"argv", "db", "nats"})
 
 
 def check_secrets(site: ClusterSite, *secrets: str) -> None:
-    """Run a job, and look for its pilot's token and for *secrets* in argv, logs, tables, streams and histories.
+    """Run a job, and look for its pilot's secrets and for *secrets* in argv, logs, tables, streams and histories.
 
-    A word in the job's own command shows that all of them are looked into.
+    A word in the job's own command shows that all of them are looked into; the job prints its environment.
     """
     word = f"no-secret-{time.monotonic_ns()}"
-    job = site.submit("sh", "-c", f"echo {word}; sleep 600; : {word}")
+    job = site.submit("sh", "-c", f"echo {word}; env; sleep 600; : {word}")
     try:
         site.until(job, "running")
         _wait_until_seen(site, word, _SHOULD_SEE)
         _wait_until_seen(site, job, frozenset({"temporal"}))
         _wait_until_seen(site, "level", frozenset({"logs"}))
-        tokens = pilot_tokens(site)
+        tokens = pilot_secrets(site)
         assert tokens, "no pilot runs on this machine"
         for secret in (*tokens, *secrets):
             assert set(_places(site, secret)) == set(), "a secret got out"
@@ -42,8 +42,8 @@ def check_secrets(site: ClusterSite, *secrets: str) -> None:
         assert set(_places(site, secret)) == set(), "a secret got out at the end"
 
 
-def pilot_tokens(site: ClusterSite) -> set[str]:
-    """Return the tokens of the site's pilots on this machine, from environments that only their user may read."""
+def pilot_secrets(site: ClusterSite) -> set[str]:
+    """Return tokens and signed addresses of the site's pilots here, from environments that only their user may read."""
     nats = ":" + site.stack.ready["parts"]["nats"]["url"].rpartition(":")[2]
     found = set()
     for process in psutil.process_iter():
@@ -52,8 +52,8 @@ def pilot_tokens(site: ClusterSite) -> set[str]:
         except psutil.Error:
             continue
         if said.get("SHUNTER_NATS_URL", "").endswith(nats):
-            found.add(said["SHUNTER_PILOT_TOKEN"])
-    return found
+            found |= {said.get("SHUNTER_PILOT_TOKEN", ""), said.get("SHUNTER_PILOT_URL", "")}
+    return found - {""}
 
 
 def _wait_until_seen(site: ClusterSite, word: str, kinds: frozenset[str]) -> None:
