@@ -95,7 +95,8 @@ class Keeper:
             log.exception("keeper.failed", backend=self._cluster.name, step=what)
             self._note_failure(what, "")
         else:
-            self._failures.pop(what, None)
+            if self._failures.pop(what, 0) and not self._failures:
+                log.info("keeper.engine_back", backend=self._cluster.name)
             _AWAY.labels(self._cluster.name).set(bool(self._failures))
             return done
         return False
