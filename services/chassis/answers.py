@@ -27,6 +27,8 @@ QueryHandler = Callable[[Any], Awaitable[Any]]
 
 FOR_HEADERS = 4096
 """Bytes of a message that are left for its headers."""
+_INBOXES = "_INBOX."
+"""Where all of NATS's own clients, and pilots, have their inboxes."""
 _AT_ONCE = 64
 """Questions of one kind that are worked on side by side; the next ones wait."""
 _GRACE = 15.0
@@ -66,7 +68,13 @@ def refused(error: ShunterError) -> bytes:
 
 
 async def reply(client: Client, inbox: str, raw: bytes) -> None:
-    """Send a reply; NATS hangs up on whoever sends more than it takes, so that is said instead."""
+    """Send a reply; NATS hangs up on whoever sends more than it takes, so that is said instead.
+
+    Whoever asks names the subject, and we may say more than they: what is no inbox gets none.
+    """
+    if not inbox.startswith(_INBOXES):
+        log.warning("reply.not_to_an_inbox", subject=inbox[:200])
+        return
     if len(raw) > (most := client.max_payload - FOR_HEADERS):
         raw = refused(TooLargeError(f"the answer makes a message of {len(raw)} bytes, {most} at most go through"))
     with suppress(nats.errors.BadSubjectError):  # whoever asked gave no place that there is

@@ -24,6 +24,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
         yield found
 
 
+def test_no_secret_of_a_native_job_gets_out(site: ClusterSite) -> None:
+    check_secrets(site)
+
+
 def test_a_job_runs_there(site: ClusterSite) -> None:
     site.put("clusters/words", b"one two three\n")
     ended = site.run(
@@ -64,12 +68,14 @@ def test_an_array_runs_there(site: ClusterSite, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(9)]
 
 
-def test_a_native_job_that_somebody_ends_is_told(site: ClusterSite) -> None:
-    job = site.submit("sh", "-c", "trap '' TERM; sleep 60")
+def test_a_canceled_job_leaves_nothing_there(site: ClusterSite) -> None:
+    job = site.submit("sh", "-c", "echo begun; sleep 60", resources={"walltime": "PT1H"})
     site.until(job, "running")
     site.cancel(job)
-    assert site.ended(job)["state"] == "canceled"
-
-
-def test_no_secret_of_a_native_job_gets_out(site: ClusterSite) -> None:
-    check_secrets(site)
+    ended = site.ended(job)
+    assert (ended["state"], site.log(ended)) == ("canceled", b"begun\n")
+    natives = site.stack.data.parent / "natives"
+    until = time.monotonic() + 10
+    while list(natives.iterdir()):
+        assert time.monotonic() < until, list(natives.iterdir())
+        time.sleep(0.1)
