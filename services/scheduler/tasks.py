@@ -50,7 +50,6 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         options=spec.placement.options,
         image=spec.image,
         environment=spec.placement.environment,
-        options=spec.placement.options,
         priority=spec.priority,
         walltime=wanted.walltime.total_seconds(),
         ticket=ticket,

@@ -18,11 +18,13 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.nomad_site import ADDRESS as NOMAD_ADDRESS
 from tests.support.nomad_site import open_real, open_simulated
 from tests.support.process_engine import ProcessEngine
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -52,6 +54,12 @@ async def _real_nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return site.stand()
 
 
+async def _slurm(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    skip_without_slurm()
+    cluster = await stack.enter_async_context(run_slurm())
+    return EngineStand(lambda means: SlurmEngine(cluster.settings(), means))
+
+
 def _outside() -> dict[str, Make]:
     """Return the engine of somebody else's package, `SHUNTER_TEST_ENGINE=module:function`, if one is to be checked."""
     named = os.environ.get("SHUNTER_TEST_ENGINE")
@@ -61,6 +69,7 @@ def _outside() -> dict[str, Make]:
 ENGINES: dict[str, Make] = {
     "memory": _memory,
     "processes": _processes,
+    "slurm": _slurm,
     "nomad": _nomad,
     "real nomad": _real_nomad,
     **_outside(),
