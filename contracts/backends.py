@@ -73,6 +73,8 @@ class BackendView(Model):
     gpus: int = 0
     gpus_free: int = 0
     gpu_models: list[str] = []
+    gpus_free_of: dict[str, int] = {}
+    """How many are free of each model, as far as the backend knows."""
     largest_cpus: float | None = None
     """What one job can have: of its largest node."""
     largest_gpus: int | None = None

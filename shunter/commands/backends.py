@@ -66,7 +66,13 @@ def _figure(value: float | None) -> str:
 def _gpus(one: BackendView) -> str:
     from rich.markup import escape
 
-    return f"{one.gpus_free} of {one.gpus}{' ' + escape(', '.join(one.gpu_models)) if one.gpu_models else ''}"
+    return f"{one.gpus_free} of {one.gpus} {escape(_models(one))}".strip()
+
+
+def _models(one: BackendView) -> str:
+    """Name the models, with what is free of each where that is known."""
+    free = one.gpus_free_of if len(one.gpu_models) > 1 else {}
+    return ", ".join(f"{model}: {free[model]}" if model in free else model for model in one.gpu_models)
 
 
 @app.command()
@@ -90,7 +96,7 @@ def _print(one: BackendView) -> None:
     if one.cpus is not None:
         said["cpus"] = f"{_figure(one.cpus_free)} of {one.cpus:g} free, {_figure(one.largest_cpus)} on one node"
         said["memory"] = f"{size(one.memory_free)} of {size(one.memory)} free"
-    models = f" ({', '.join(one.gpu_models)})" if one.gpu_models else ""
+    models = f" ({_models(one)})" if one.gpu_models else ""
     said |= {"gpus": f"{one.gpus_free} of {one.gpus} free{models}", "jobs": f"{one.running} run, {one.queued} queue"}
     said["able to"] = ", ".join(one.capabilities) or "-"
     said["site"] = one.site or "-"

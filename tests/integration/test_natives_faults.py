@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -12,6 +13,8 @@ from contracts.errors import UnavailableError
 from contracts.states import WorkloadState
 from services.chassis.settings import NatsSettings
 from services.scheduler.backends.base import Observation
+from services.scheduler.backends.registry import Backends
+from services.scheduler.natives.probing import NativeProbes
 from services.scheduler.natives.words import JobState
 from tests.support.clusters import Rig, native_of, open_rig, task
 
@@ -116,6 +119,21 @@ async def test_orphans_are_stopped_and_those_of_others_are_not(rig: Rig) -> None
     assert rig.world.alive == [name, theirs]
     await rig.looker.look()
     assert rig.cluster.orphans == {}
+
+
+async def test_the_doctor_sees_what_cannot_be_started_and_what_does_not_end(rig: Rig) -> None:
+    probes = NativeProbes(unit=rig.unit, backends=Backends([rig.backend]))
+    rig.world.away = "no route to host"
+    await rig.started(task(), task())
+    assert await probes.natives() == []  # it may be over in a moment
+    await rig.age(timedelta(seconds=90))
+    [stuck] = await probes.natives()
+    assert (stuck.code, stuck.part, stuck.cause) == ("natives-not-started", "hpc", "no route to host")
+    rig.world.away, rig.world.stops_at_once = "", False
+    rig.cluster.orphans["an-orphan"] = monotonic() - 90
+    await rig.starter.start()
+    [orphans] = await probes.natives()
+    assert (orphans.code, orphans.evidence) == ("native-orphans", ["an-orphan"])
 
 
 async def test_a_job_that_runs_on_after_all_has_ended_is_stopped(rig: Rig) -> None:

@@ -271,12 +271,13 @@ class _DeadError(BaseException):
 
 @asynccontextmanager
 async def open_rig(
-    folder: Path, nats: NatsSettings, *, patience: float = 15.0, launcher: PlainLauncher | None = None, **settings: Any
+    folder: Path, nats: NatsSettings, *, patience: float = 15.0, url: str = "", **settings: Any
 ) -> AsyncIterator[Rig]:
-    """Open one; its world is the folder's."""
-    url = f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
-    await copy_schema(folder / "scheduler.db")
+    """Open one; its world is the folder's. A database of its own needs a *url* and the schema."""
+    if not url:
+        await copy_schema(folder / "scheduler.db")
+        url = f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
     chosen = {"name": "hpc", "kind": "memory", "memory": {"world": str(folder)}, **settings}
     chassis = ChassisSettings(data=folder, nats=nats)
     async with open_frame("scheduler", chassis, database_url=url, metadata=METADATA) as frame:
-        yield Rig(frame, BackendSettings.model_validate(chosen), launcher or PlainLauncher(), patience)
+        yield Rig(frame, BackendSettings.model_validate(chosen), PlainLauncher(), patience)

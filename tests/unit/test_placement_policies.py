@@ -17,6 +17,7 @@ from services.scheduler.backends.registry import Backends
 from services.scheduler.placing.placer import NoTakerError, Placer
 from services.scheduler.placing.ranking import bytes_to_move, price_of
 from services.scheduler.placing.settings import PlacementSettings
+from services.scheduler.placing.views import view_of
 from services.scheduler.settings import SchedulerSection
 from tests.support.backend import FakeBackend
 
@@ -252,3 +253,17 @@ def test_settings_that_make_no_sense_are_refused(section: dict[str, Any], words:
     with pytest.raises(ValidationError) as caught:
         SchedulerSection.model_validate(section)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("room", "free"),
+    [
+        ({"gpu_models": ("a100",)}, {"a100": 3}),
+        ({"gpu_models": ("a100", "h100")}, {}),
+        ({"gpu_models": ("a100", "h100"), "gpus_free_of": (("a100", 1), ("h100", 2))}, {"a100": 1, "h100": 2}),
+    ],
+)
+async def test_users_see_what_is_free_of_each_model_of_gpu(room: dict[str, Any], free: dict[str, int]) -> None:
+    backends = Backends([FakeBackend("hpc", gpus=4, gpus_free=3, **room)])
+    view = view_of(await backends.standing(backends.require("hpc")))
+    assert (view.gpus_free, view.gpus_free_of) == (3, free)

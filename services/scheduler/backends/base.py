@@ -89,6 +89,8 @@ class Capacity:
     gpus: int = 0
     gpus_free: int = 0
     gpu_models: tuple[str, ...] = ()
+    gpus_free_of: tuple[tuple[str, int], ...] = ()
+    """How many are free of each model, as far as it is known; of the only model there is, all that are free."""
     running: int = 0
     queued: int = 0
     largest_cpus: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import nats.errors
@@ -145,9 +146,19 @@ def _sum(rooms: list[RunnerCapacity], queued: int) -> Capacity:
         gpus=sum(room.gpus for room in rooms),
         gpus_free=sum(room.gpus_free for room in rooms),
         gpu_models=tuple(sorted({model for room in rooms for model in room.gpu_models})),
+        gpus_free_of=tuple(sorted(_free_of(rooms).items())),
         running=sum(room.running for room in rooms),
         queued=queued + sum(room.waiting for room in rooms),
         largest_cpus=max((room.cpus for room in rooms), default=0.0),
         largest_memory=max((room.memory for room in rooms), default=0),
         largest_gpus=max((room.gpus for room in rooms), default=0),
     )
+
+
+def _free_of(rooms: list[RunnerCapacity]) -> Counter[str]:
+    """Return how many GPUs are free of each model, of those machines whose GPUs are all of one."""
+    free: Counter[str] = Counter()
+    for room in rooms:
+        if len(set(room.gpu_models)) == 1:
+            free[room.gpu_models[0]] += room.gpus_free
+    return free

@@ -66,4 +66,6 @@ def _state(standing: Standing) -> BackendState:
 def _figures(room: Capacity | None) -> Mapping[str, Any]:
     if room is None:
         return {}
-    return {**{name: getattr(room, name) for name in _FIGURES}, "gpu_models": list(room.gpu_models)}
+    models = list(room.gpu_models)
+    free = dict(room.gpus_free_of) or ({models[0]: room.gpus_free} if len(models) == 1 else {})
+    return {**{name: getattr(room, name) for name in _FIGURES}, "gpu_models": models, "gpus_free_of": free}

@@ -83,6 +83,7 @@ class NativeState(StrEnum):
     """Where a native job stands."""
 
     WAITING = "waiting"
+    """It has not begun, or is to begin anew: whatever ran of it before is no more. What is suspended is RUNNING."""
     RUNNING = "running"
     ENDED = "ended"
 

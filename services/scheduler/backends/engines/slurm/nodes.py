@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -105,12 +106,22 @@ def capacity_of(nodes: Iterable[Node], *, running: int, queued: int) -> Capacity
         gpus=sum(_gpus(node) for node in usable),
         gpus_free=sum(max(0, _gpus(node) - node.gpus_used) for node in usable),
         gpu_models=tuple(sorted({model for node in usable for model in node.gpus if model})),
+        gpus_free_of=tuple(sorted(_free_of(usable).items())),
         running=running,
         queued=queued,
         largest_cpus=max(node.cpus for node in usable),
         largest_memory=max(node.memory for node in usable) * _MIB,
         largest_gpus=max(_gpus(node) for node in usable),
     )
+
+
+def _free_of(nodes: Iterable[Node]) -> Counter[str]:
+    """Return how many are free of each type; what is used of several types on one node is not told apart."""
+    alike = [(next(iter(node.gpus)), node) for node in nodes if len(node.gpus) == 1]
+    free: Counter[str] = Counter()
+    for model, node in alike:
+        free[model] += max(0, node.gpus[model] - node.gpus_used) if model else 0
+    return +free
 
 
 def _gpus(node: Node) -> int:
