@@ -83,6 +83,12 @@ def test_a_drained_node_gives_the_job_another_attempt(site: ClusterSite, nomad: 
     assert site.ended(job)["state"] == "canceled"
 
 
+def test_what_nobody_could_mean_is_refused_at_once(site: ClusterSite) -> None:
+    spec = {"argv": ["true"], "placement": {"backend": BACKEND, "options": {"nomad": {"no_such": 1}}}}
+    answer = site.client.post("/v1/jobs", json=spec)
+    assert (answer.status_code, "no_such" in answer.text) == (422, True), answer.text
+
+
 def test_what_nomad_finds_wrong_fails_the_job_in_its_words(site: ClusterSite) -> None:
     wrong = {"constraints": [{"attribute": "${attr.cpu.arch}", "operator": "regexp", "value": "("}]}
     ended = site.run("true", placement={"backend": BACKEND, "options": {"nomad": wrong}})

@@ -53,6 +53,7 @@ class ClusterBackend(Backend):
         self.name = cluster.name
         self.kind = cluster.settings.kind
         self.capabilities = cluster.engine.capabilities | {Capability.ARRAYS}
+        self.options = cluster.engine.Options
         self.queue: int = cluster.settings.queued
         self.cluster = cluster
 
