@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
+from tests.support.secrecy import check_secrets
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
     }
     with cluster_site(folder / "stack", backend, scheduler={"pilots": {"credentials": 2}}) as found:
         yield found
+
+
+def test_no_secret_of_a_native_job_gets_out(site: ClusterSite) -> None:
+    check_secrets(site)
 
 
 def test_a_job_runs_there(site: ClusterSite) -> None:

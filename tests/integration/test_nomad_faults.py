@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
-from services.chassis.settings import Tls
+from services.chassis.http import serve_http
+from services.chassis.settings import Server, Tls
 from services.scheduler.backends.engines.base import Native, NativeState
 from services.scheduler.backends.engines.nomad.engine import NomadEngine
 from services.scheduler.backends.engines.nomad.settings import NomadSettings, NomadTls
@@ -20,6 +25,7 @@ from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
 from tests.support.nomad_sim.store import SimNode
 from tests.support.nomad_site import POLICY, NomadSite, open_simulated
+from tests.support.servers import free_ports
 
 _HOG = "exec python3 -c 'import time; x = bytearray(200 * 2**20); time.sleep(60)'"
 
@@ -191,6 +197,23 @@ async def test_a_cluster_that_is_away_is_said_to_be(tmp_path: Path, nomad: Nomad
     (started,) = await engine.start([nomad.order("exit 0")])
     assert isinstance(started.error, UnavailableError)
     await engine.close()
+
+
+@pytest.mark.parametrize(
+    "said", ["<html>", '{"a": 1}', "[1]", '[{"ID": "SITE-1"}]', '[{"ID": "SITE-1", "ModifyIndex": "x"}]']
+)
+async def test_what_is_no_answer_of_nomads_is_no_empty_cluster(nomad: NomadSite, said: str) -> None:
+    async def answer(_request: Request) -> Response:
+        return Response(said.replace("SITE", nomad.site))
+
+    (port,) = free_ports(1)
+    app = Starlette(routes=[Route("/v1/{rest:path}", answer)])
+    async with (
+        serve_http(app, Server(port=port)),
+        nomad.other(address=f"http://127.0.0.1:{port}") as engine,
+    ):
+        with pytest.raises(UnavailableError, match=r"not answered as|not what it should be"):
+            await engine.look([])
 
 
 async def test_a_server_is_known_by_its_certificate_and_we_by_ours(tmp_path: Path, nomad: NomadSite) -> None:

@@ -24,7 +24,7 @@ from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
 from tests.support.nomad_sim.store import SimNode
 
-__all__ = ["ADDRESS", "POLICY", "NomadSite", "backend_of_nomad", "open_real", "open_simulated", "order"]
+__all__ = ["ADDRESS", "POLICY", "NomadBackend", "NomadSite", "backend_of_nomad", "open_real", "open_simulated", "order"]
 
 ADDRESS = os.environ.get("SHUNTER_TEST_NOMAD_ADDR", "")
 """Of a real server, if there is one."""
@@ -122,13 +122,45 @@ class NomadSite:
         return [node for node in found if node["Status"] == "ready" and node["SchedulingEligibility"] == "eligible"]
 
 
+@dataclass(frozen=True, slots=True)
+class NomadBackend:
+    """A cluster for a whole stack: what the settings of a site say of it, and somebody who operates it."""
+
+    backend: dict[str, Any]
+    secret: str
+    """The token in the file that the settings name, if there is one."""
+    operator: httpx.Client
+
+    def node_of(self, job: str) -> str:
+        """Return where the native job of a job runs."""
+        found = self.operator.get("/v1/allocations", params={"namespace": "*"}).raise_for_status().json()
+        named = [each for each in found if job.partition("-")[2] in each["JobID"]]
+        (node,) = [str(each["NodeName"]) for each in named if each["ClientStatus"] == "running"]
+        return node
+
+    def drain(self, node: str) -> None:
+        """Have everything leave a node at once."""
+        self._ask(node, {"DrainSpec": {"Deadline": -1}})
+
+    def open(self, node: str) -> None:
+        """Let work in again."""
+        self._ask(node, {"DrainSpec": None, "MarkEligible": True})
+
+    def _ask(self, name: str, body: Any) -> None:
+        nodes = self.operator.get("/v1/nodes").raise_for_status().json()
+        (node,) = [each["ID"] for each in nodes if each["Name"] == name]
+        self.operator.post(f"/v1/node/{node}/drain", json=body).raise_for_status()
+
+
 @contextmanager
-def backend_of_nomad(folder: Path) -> Iterator[dict[str, Any]]:
-    """Say what a site's settings say of a cluster: the real one, or a simulator in a thread of its own."""
+def backend_of_nomad(folder: Path) -> Iterator[NomadBackend]:
+    """Give the real cluster, or a simulator in a thread of its own."""
     if ADDRESS:
         (folder / "token").write_text(TOKEN)
-        token = str(folder / "token") if TOKEN else None
-        yield {"kind": "nomad", "nomad": {"address": ADDRESS, "token_file": token, "driver": _driver()}}
+        token = folder / "token" if TOKEN else None
+        settings = NomadSettings(address=ADDRESS, token_file=token, driver=_driver())
+        with _operated(settings, TOKEN, TOKEN) as found:
+            yield found
         return
     ready: Queue[NomadSettings] = Queue()
     done = threading.Event()
@@ -141,10 +173,19 @@ def backend_of_nomad(folder: Path) -> Iterator[dict[str, Any]]:
     thread = threading.Thread(target=asyncio.run, args=[serve()])
     thread.start()
     try:
-        yield {"kind": "nomad", "nomad": ready.get(timeout=30).model_dump(mode="json")}
+        with _operated(ready.get(timeout=30), _OURS, _OPERATOR) as found:
+            yield found
     finally:
         done.set()
         thread.join()
+
+
+@contextmanager
+def _operated(settings: NomadSettings, ours: str, operator: str) -> Iterator[NomadBackend]:
+    backend = {"kind": "nomad", "nomad": settings.model_dump(mode="json")}
+    headers = {"X-Nomad-Token": operator}
+    with httpx.Client(base_url=settings.address, headers=headers, trust_env=False) as client:
+        yield NomadBackend(backend, ours, client)
 
 
 def _driver() -> str:
@@ -187,6 +228,10 @@ async def open_real(folder: Path) -> AsyncIterator[NomadSite]:
     token = folder / "token" if TOKEN else None
     settings = NomadSettings(address=ADDRESS, token_file=token, mhz=1000, driver=await asyncio.to_thread(_driver))
     async with _open(settings, TOKEN, folder) as site:
+        devices = [device for node in await site.nodes() for device in node["NodeResources"]["Devices"] or []]
+        for device in devices:
+            if device["Type"] == "gpu":
+                site.engine.settings.gpu_device = f"{device['Vendor']}/gpu"
         yield site
 
 

@@ -22,7 +22,6 @@ from .store import Row, SimNode
 
 __all__ = ["serve_simulator"]
 
-_LONGEST = 600.0
 Answer = Callable[[Request, Policy], Awaitable[Response]]
 
 
@@ -66,7 +65,6 @@ class _Api:
         return endpoint
 
     async def jobs(self, request: Request, policy: Policy) -> Response:
-        await self._newer(request, "jobs")
         allowed = self._allowed(request, policy, "list-jobs")
         prefix = request.query_params.get("prefix", "")
         found = [row for row in self._store.jobs.values() if row["Namespace"] in allowed]
@@ -111,10 +109,11 @@ class _Api:
         self._sim.acl.check(policy, "submit-job", namespace)
         purge = request.query_params.get("purge") == "true"
         evaluation = self._sim.deregister(namespace, request.path_params["id"], purge=purge)
-        return JSONResponse({"EvalID": evaluation["ID"] if evaluation else "", "JobModifyIndex": 0})
+        if evaluation is None:
+            return PlainTextResponse(f"job {request.path_params['id']!r} doesn't exist to be deregistered", 500)
+        return JSONResponse({"EvalID": evaluation["ID"], "JobModifyIndex": 0})
 
     async def allocations(self, request: Request, policy: Policy) -> Response:
-        await self._newer(request, "allocs")
         allowed = self._allowed(request, policy, "read-job")
         left_out = set()
         if request.query_params.get("resources") != "true":
@@ -129,8 +128,7 @@ class _Api:
         self._sim.acl.check(policy, "read-job", namespace)
         return self._rows("evals", [row for row in self._store.evals.values() if row["Namespace"] == namespace])
 
-    async def nodes(self, request: Request, policy: Policy) -> Response:
-        await self._newer(request, "nodes")
+    async def nodes(self, _request: Request, policy: Policy) -> Response:
         self._sim.acl.check(policy, "node:read")
         return self._rows("nodes", [_node_stub(node) for node in self._store.nodes.values()])
 
@@ -180,12 +178,6 @@ class _Api:
         for name in seen:
             self._sim.acl.check(policy, right, name)
         return seen
-
-    async def _newer(self, request: Request, table: str) -> None:
-        index = int(request.query_params.get("index", 0))
-        if index:
-            wait = float(request.query_params.get("wait", "300s").rstrip("s"))
-            await self._store.newer(table, index, min(wait, _LONGEST))
 
     def _rows(self, table: str, rows: Any) -> Response:
         return JSONResponse(rows, headers={"X-Nomad-Index": str(self._store.at(table)), "X-Nomad-KnownLeader": "true"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from time import time_ns
 from typing import Any
@@ -60,15 +59,13 @@ class Store:
         self.nodes: dict[str, SimNode] = {}
         self.namespaces: set[str] = {"default"}
         self._at: dict[str, int] = {}
-        self._changed = asyncio.Condition()
-        self._telling: set[asyncio.Task[None]] = set()
 
     def at(self, table: str) -> int:
         """Return the index of the last change of a table."""
         return self._at.get(table, 1)
 
     def touch(self, table: str, row: Row | None = None) -> int:
-        """Note that a row changed, and tell those who wait for it."""
+        """Note that a row changed; returns the index of the change."""
         self.index += 1
         self._at[table] = self.index
         if row is not None:
@@ -76,22 +73,7 @@ class Store:
             row.setdefault("CreateIndex", self.index)
             row["ModifyTime"] = time_ns()
             row.setdefault("CreateTime", row["ModifyTime"])
-        task = asyncio.get_running_loop().create_task(self._tell())
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
         return self.index
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def newer(self, table: str, index: int, wait: float) -> None:
-        """Wait until a table is newer than *index*, but not for ever."""
-        try:
-            async with asyncio.timeout(wait), self._changed:
-                await self._changed.wait_for(lambda: self.at(table) > index)
-        except TimeoutError:
-            return
 
     def allocs_of(self, job: Row) -> list[Row]:
         """Return the allocations of a job."""

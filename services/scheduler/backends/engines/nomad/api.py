@@ -78,10 +78,12 @@ class NomadApi:
         response = await self.send("GET", path, right, params=params)
         self.check(response)
         try:
-            found: list[Raw] = orjson.loads(response.content)
+            found = orjson.loads(response.content) or []
         except orjson.JSONDecodeError as error:
             raise UnavailableError(f"{path} is not answered as Nomad does: {error}") from error
-        return found or []
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise UnavailableError(f"{path} is not answered as Nomad does: that is no list of rows")
+        return found
 
     async def send(
         self,

@@ -33,7 +33,7 @@ class Cluster:
         self._settings = settings
         self._nodes: tuple[float, list[NodeStub]] | None = None
         self._models: dict[str, tuple[int, str]] = {}
-        self._jobs = Kept(JobStub, lambda row: (row["ModifyIndex"], (row["JobSummary"] or {}).get("ModifyIndex")))
+        self._jobs = Kept(JobStub, lambda row: (row["ModifyIndex"], (row.get("JobSummary") or {}).get("ModifyIndex")))
         self._allocs = Kept(AllocStub, lambda row: row["ModifyIndex"])
 
     async def jobs(self, prefix: str) -> list[JobStub]:

@@ -125,10 +125,15 @@ class NomadEngine(Engine):
         await asyncio.gather(*(self._end(name, namespace, purge=purge) for name, namespace in places))
 
     async def _end(self, name: str, namespace: str, *, purge: bool) -> None:
-        params = {"namespace": namespace, "purge": "true" if purge else "false"}
+        where = {"namespace": namespace}
+        params = {**where, "purge": "true" if purge else "false"}
         async with self._doors:
             response = await self._api.send("DELETE", f"/v1/job/{name}", Rights.SUBMIT_JOB, params=params)
-        if response.status_code != httpx.codes.NOT_FOUND:
+            if response.is_success:
+                return
+            # Versions differ in what they say of a job that is not there.
+            there = await self._api.send("GET", f"/v1/job/{name}", Rights.READ_JOB, params=where)
+        if there.status_code != httpx.codes.NOT_FOUND:
             self._api.check(response)
 
     async def capacity(self) -> Capacity:
