@@ -106,12 +106,17 @@ def test_a_cancel_leaves_nothing(site: ClusterSite, slurm: Slurm) -> None:
     _until_empty(slurm)
 
 
-def test_an_admin_ends_one(site: ClusterSite, slurm: Slurm) -> None:
+def test_what_an_admin_ends_was_interrupted_and_is_begun_again(site: ClusterSite, slurm: Slurm) -> None:
     job = site.submit("sleep", "300")
     site.until(job, "running")
     slurm.call("scancel", _queue(slurm).split()[0])
-    ended = site.ended(job)
-    assert ended["state"] in {"canceled", "failed", "lost"}, ended
+    end = monotonic() + 30
+    while (seen := site.get(job))["attempt"] == 1 or seen["state"] != "running":
+        assert monotonic() < end, seen
+        sleep(0.2)
+    assert len(_queue(slurm).splitlines()) == 1
+    site.cancel(job)
+    assert site.ended(job)["state"] == "canceled"
     _until_empty(slurm)
 
 
