@@ -83,12 +83,12 @@ def test_twenty_jobs_outlive_the_crash_of_the_controller_and_of_a_node(site: Clu
     program = ("sh", "-c", "sleep 3; echo done")
     jobs = [site.submit(*program, resources={"cpus": 1}, retries={"max": 2}) for _ in range(20)]
     site.until(jobs[0], "running")
+    slurm.call("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
+    slurm.call("scontrol", "update", "nodename=n1", "state=resume")
     slurm.do(slurm.cluster.kill("slurmctld"))
     slurm.do(slurm.cluster.start_controller())
     slurm.do(slurm.cluster.kill("n2"))
     slurm.do(slurm.cluster.start_node("n2"))
-    slurm.call("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
-    slurm.call("scontrol", "update", "nodename=n1", "state=resume")
     ended = [site.ended(job, 120) for job in jobs]
     assert [one["state"] for one in ended] == ["succeeded"] * len(jobs), [one["message"] for one in ended]
     assert [site.log(one) for one in ended] == [b"done\n"] * len(jobs)

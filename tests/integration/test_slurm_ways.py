@@ -159,8 +159,8 @@ async def test_by_slurmrestd(
 
 async def _forgotten(cluster: SlurmCluster, natives: list[Native]) -> None:
     async def is_forgotten() -> bool:
-        known = await cluster.call("squeue", "--noheader", "--states=all", "--format=%j %i")
-        return not any(native.native_id.partition("_")[0] in known.split() for native in natives)
+        known = (await cluster.call("squeue", "--noheader", "--states=all", "--format=%i")).split()
+        return not any(native.native_id in known for native in natives)
 
     await until(is_forgotten, within=60)
 
@@ -199,7 +199,7 @@ async def test_with_accounting(tmp_path: Path) -> None:
             natives = [Native(one.name, answer.native_id) for one, answer in zip(orders, answers[:3], strict=True)]
             await _ended(engine, natives)
             await _forgotten(cluster, natives)
-            found = await engine.look(natives)
+            found = await _ended(engine, natives)  # slurmdbd writes a while later
             assert [found[native.name].exit_code for native in natives] == [3, 3, 3]
             jobs = f"--jobs={','.join(native.native_id for native in natives)}"
             told = await cluster.call(
