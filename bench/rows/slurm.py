@@ -72,7 +72,7 @@ def _plain(slurm: SlurmBeside, count: int) -> float:
 
 def _start_of_ours(site: ClusterSite, slurm: SlurmBeside) -> float:
     began = time.time()
-    job = site.run("sh", "-c", _NOW, **{key: value for key, value in _PLACED.items() if key != "placement"})
+    job = site.run("sh", "-c", _NOW, resources=_PLACED["resources"])
     slurm.until_empty()
     return float(site.log(job)) - began
 
