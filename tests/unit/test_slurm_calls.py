@@ -217,6 +217,7 @@ def test_a_task_that_vanishes_from_the_queue_was_taken_out_of_it() -> None:
         assert {name: (one.native_id, one.ending) for name, one in vanished.items()} == {
             "s1-b": ("6_1", Reason.CANCELED)
         }
+    assert register.read_vanished({"6_1": "s1-b", "6_2": "s1-c"}, register.read([], ())) == {}  # all of it is lost
 
 
 def test_jobs_of_others_are_not_ours() -> None:

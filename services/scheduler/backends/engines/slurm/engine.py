@@ -77,6 +77,7 @@ class SlurmEngine(Engine):
         if missing:
             rows = await self._door.ended(missing)
             found.update(self._register.read_ended(rows, missing))
+        missing = {native_id: name for native_id, name in missing.items() if name not in found}
         found.update(self._register.read_vanished(missing, found))
         await self._end([found[name] for name in self._ending.names() if name in found])
         self._ending.keep(found)
@@ -95,11 +96,24 @@ class SlurmEngine(Engine):
             await self._door.warn(to_tell)
 
     async def remove(self, natives: Collection[Native]) -> None:
-        """End what Slurm might start again after all, and remove its output."""
-        ids = list((await self._ids(natives)).values())
-        if ids:
-            await self._door.end(ids)
-            await self._door.sweep(ids)
+        """End what Slurm might start again after all, and remove its output.
+
+        They are found by their names: a controller that crashed gives the numbers of jobs that it has lost to others.
+        """
+        found = await self._queue(natives)
+        names = {native.name for native in natives}
+        hanging = self._register.hanging
+        left = [
+            one.native_id
+            for name, one in found.items()
+            if name in names and (one.state is not NativeState.ENDED or name in hanging)
+        ]
+        if left:
+            await self._door.end(left)
+        others = {seen.native_id for name, seen in found.items() if name not in names}
+        done = {native.native_id for native in natives if native.native_id} - others
+        if done:
+            await self._door.sweep(done)
 
     async def capacity(self) -> Capacity:
         """Sum up the nodes that are up."""
@@ -150,11 +164,3 @@ class SlurmEngine(Engine):
         states = [seen.state for seen in found.values()]
         self._counts = (states.count(NativeState.RUNNING), states.count(NativeState.WAITING))
         return found
-
-    async def _ids(self, natives: Collection[Native]) -> dict[str, str]:
-        """Return the ids by name; what has none yet is looked up, if it is there at all."""
-        ids = {native.name: native.native_id for native in natives if native.native_id}
-        if len(ids) < len(natives):
-            found = await self._queue(natives)
-            ids |= {native.name: found[native.name].native_id for native in natives if native.name in found}
-        return ids

@@ -24,9 +24,12 @@ class Register:
         self._arrays: dict[str, Sequence[str]] = {}
         self._read: dict[Row, list[Seen]] = {}
         self._waited: dict[str, Seen] = {}
+        self.hanging: set[str] = set()
+        """Jobs that are over for us, and not for Slurm."""
 
     def note(self, job: str, names: Sequence[str]) -> None:
-        """Remember the tasks of an array that was just started."""
+        """Remember the tasks of an array that was just started; numbers are given again by a controller that crashed."""
+        self._arrays.pop(job, None)
         if len(names) > 1:
             self._arrays[job] = names
 
@@ -47,8 +50,9 @@ class Register:
         arrays: set[str] = set()
         found: dict[str, Seen] = {}
         rests: list[Row] = []
+        self.hanging = set()
         for row in rows:
-            if row.job in self._arrays:
+            if row.job in self._arrays and row.name in self._arrays[row.job][:1]:
                 rests.append(row)
             elif row.name.startswith(self._begin) and not row.was_refused:
                 seen = before.get(row)
@@ -56,6 +60,8 @@ class Register:
                     seen = self._seen(row, names)
                 self._read[row] = seen
                 found.update((one.name, one) for one in seen)
+                if seen and seen[0].state is NativeState.ENDED and not row.is_over:
+                    self.hanging.update(one.name for one in seen)
                 arrays.add(row.job.partition("_")[0])
         for row in rests:
             arrays.add(row.job)
@@ -76,12 +82,13 @@ class Register:
     def read_vanished(self, missing: Mapping[str, str], found: Mapping[str, Seen]) -> dict[str, Seen]:
         """Say what became of tasks that waited at the last look and are in no line now: somebody took them out.
 
-        A task that waits is no record of its own, so Slurm remembers nothing of its end.
+        A task that waits is no record of its own, so Slurm remembers nothing of its end. Where the whole array is gone
+        they are lost: the controller crashed before it had written down what it knew.
         """
         vanished = {
             name: replace(self._waited[name], state=NativeState.ENDED, reason=_TAKEN, ending=Reason.CANCELED)
             for native_id, name in missing.items()
-            if "_" in native_id and name in self._waited and name not in found
+            if name in self._waited and name in self._arrays.get(native_id.partition("_")[0], ())
         }
         waiting = {name: one for name, one in found.items() if one.state is NativeState.WAITING}
         self._waited = waiting | {name: self._waited[name] for name in vanished}

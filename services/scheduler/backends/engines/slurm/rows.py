@@ -28,6 +28,11 @@ class Row:
     comment: str = ""
 
     @property
+    def is_over(self) -> bool:
+        """Say whether Slurm is done with it."""
+        return self.state.partition(" ")[0] in _ENDINGS
+
+    @property
     def was_refused(self) -> bool:
         """Say whether it is but the trace of a job that was refused when it was submitted."""
         return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
