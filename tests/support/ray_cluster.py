@@ -98,6 +98,13 @@ class RayCluster:
                 process.kill()
         session.unlink(missing_ok=True)
 
+    def is_below(self, node: str, process: psutil.Process) -> bool:
+        """Say whether a process was started by a node."""
+        session = int(Path(self.folder, node).read_text(encoding="utf-8"))
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            return any(os.getsid(parent.pid) == session for parent in process.parents())
+        return False
+
     def close(self) -> None:
         """Kill it and remove its folder."""
         for node in ("second", "head"):
