@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import SecretStr
 
 from .applications import write_applications
 from .ports import PortPlan
@@ -75,7 +74,7 @@ class Secrets:
         return self._kept[name]
 
     def derive(self, name: str, make: Callable[[], str]) -> str:
-        """Return what is made of other secrets; it is made once, for that may take more than it is worth."""
+        """Return the secret of this name, which is not just any word; it is made once."""
         if name not in self._kept:
             self._keep(name, make())
         return self._kept[name]
@@ -87,13 +86,23 @@ class Secrets:
 
 def issuer_key(kept: Secrets) -> str:
     """Return the public key of those who say to NATS what pilots may."""
+    seed = _issuer_seed(kept)
 
     def make() -> str:
-        from services.scheduler.pilots.issuer import Issuer, seed_of
+        from nkeys import from_seed
 
-        return Issuer(seed_of(SecretStr(""), SecretStr(kept.get("ticket_key")))).public
+        return bytes(from_seed(bytearray(seed.encode())).public_key).decode()
 
     return kept.derive("nats_issuer", make)
+
+
+def _issuer_seed(kept: Secrets) -> str:
+    def make() -> str:
+        from nkeys import PREFIX_BYTE_ACCOUNT, encode_seed
+
+        return bytes(encode_seed(secrets.token_bytes(32), PREFIX_BYTE_ACCOUNT)).decode()
+
+    return kept.derive("nats_issuer_seed", make)
 
 
 def write_configuration(
@@ -212,6 +221,7 @@ def _settings(data: Path, plan: PortPlan, kept: Secrets, users: dict[str, dict[s
                 {"name": "pull", "kind": "pull", "pull": {"workers": _WORKERS, "environments": _ENVIRONMENTS}},
             ],
             "webhooks": _webhooks(demo=bool(users)),
+            "pilots": {"seed": _issuer_seed(kept)},
         },
         "storage": {
             "health": listen("storage"),

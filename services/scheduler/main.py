@@ -55,7 +55,13 @@ async def main(settings: SchedulerSettings) -> None:
         working = _work(frame, settings.scheduler.temporal, parts)
         await _serve(
             *(frame, parts, settings, working, parts.watch.run(), parts.clock.run(), reconciler.run()),
-            *(parts.hooks.run(), parts.shelf.run(), parts.keeper.run(), parts.keepers.run(), parts.pilots.run()),
+            *(
+                parts.hooks.run(),
+                parts.shelf.run(),
+                parts.keeper.run(),
+                parts.natives.keepers.run(),
+                parts.pilots.run(),
+            ),
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from contracts.runs import RunTicket
 from services.chassis.service import Frame
 from services.chassis.tickets import Tickets
@@ -23,14 +21,7 @@ from .catching_up.queue import QueueAgreement
 from .entrance import Entrance
 from .journey import ENDS_SINK
 from .mail.parts import MailParts
-from .natives.adopting import Adopter
-from .natives.cluster import Cluster, Means
-from .natives.ending import Ender
-from .natives.keeper import Keeper
-from .natives.keepers import Keepers
-from .natives.looking import Looker
-from .natives.probing import NativeProbes
-from .natives.starting import Starter
+from .natives.parts import NativeParts, means_of
 from .pilots.parts import PilotParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
@@ -61,14 +52,7 @@ class Parts:
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
         self.pilots = PilotParts(frame, settings, lambda: self.backends)
-        means = Means(
-            unit=unit,
-            bus=frame.bus,
-            launcher=self.pilots.launcher,
-            data=Path(settings.data),
-            key=settings.ticket_key.get_secret_value(),
-        )
-        self.backends = backends = make_backends(section.backends, means)
+        self.backends = backends = make_backends(section.backends, means_of(frame, settings, self.pilots.launcher))
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -104,17 +88,10 @@ class Parts:
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
-        self.ender = Ender(unit=unit, bus=frame.bus, desk=self.desk)
-        self.keepers = Keepers(backends=backends, bus=frame.bus, make=self._keeper)
+        self.natives = NativeParts(frame, backends, self.desk, self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.native_probes = NativeProbes(unit=unit, backends=backends)
         self.activities = self._activities(unit)
-
-    def _keeper(self, cluster: Cluster) -> Keeper:
-        """Return who keeps a cluster."""
-        adopter = Adopter(cluster, self.desk, self.tickets)
-        return Keeper(cluster, Starter(cluster, self.ender), Looker(cluster, self.ender, adopter))
 
     def _activities(
         self, unit: UnitOfWork
@@ -141,5 +118,5 @@ class Parts:
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
-        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.native_probes.natives):
+        for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.natives.probes.natives):
             frame.doctor.add(probe.__name__, probe)

@@ -29,6 +29,7 @@ from services.scheduler.pulls.workers import Worker
 from services.scheduler.settings import PullSettings
 from services.scheduler.tables import METADATA
 from tests.support.backend import FakeBackend
+from tests.support.clusters import open_rig
 from tests.support.runner import FakeRunner, Outcome
 
 Make = Callable[[AsyncExitStack, NatsSettings], Awaitable[Backend]]
@@ -65,7 +66,15 @@ async def _pull(stack: AsyncExitStack, nats: NatsSettings) -> Backend:
     return PullBackend(name="pull", settings=PullSettings(), unit=frame.unit, bus=frame.bus)
 
 
-BACKENDS: dict[str, Make] = {"fake": _fake, "flaky": _flaky, "local": _local, "pull": _pull}
+async def _cluster(stack: AsyncExitStack, nats: NatsSettings) -> Backend:
+    """Return the real one on a cluster in memory, with its keeper at work."""
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="shunter-cluster-")))
+    rig = await stack.enter_async_context(open_rig(folder, nats))
+    await stack.enter_async_context(rig.kept())
+    return rig.backend
+
+
+BACKENDS: dict[str, Make] = {"fake": _fake, "flaky": _flaky, "local": _local, "pull": _pull, "cluster": _cluster}
 
 patiently = retry(retry=retry_if_exception_type(UnavailableError), stop=stop_after_attempt(3))
 """What the workflow does: a bad day is waited for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,9 +11,11 @@ import pytest
 import pytest_asyncio
 
 from services.chassis.bus import Bus
+from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from services.storage.settings import StorageSettings
 from tests.support import scheduler, storage
+from tests.support.clusters import Rig, open_rig
 from tests.support.fixtures import bus, runner
 from tests.support.gateway import Site, Stand, run_stand
 from tests.support.runner import FakeRunner
@@ -26,6 +29,13 @@ async def user(settings: SchedulerSettings, bus: Bus, runner: FakeRunner) -> Asy
     """Ada, before a scheduler with the settings of the module and a runner that pretends."""
     async with scheduler.run_scheduler(settings):
         yield scheduler.User(bus)
+
+
+@pytest_asyncio.fixture
+async def rig(tmp_path: Path, nats: NatsSettings) -> AsyncIterator[Rig]:
+    """A cluster in memory, its table, and its keeper, which is at work when a test says so."""
+    async with open_rig(tmp_path, nats) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from pydantic import SecretStr
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select, update
 
 from contracts.envelope import Context
 from contracts.ids import workload_id
@@ -18,7 +21,6 @@ from contracts.runs import RunReport, RunTask, RunTicket, Step, StepName
 from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.subjects import report_subject
-from services.chassis.migrations import ensure_schema
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import ChassisSettings, NatsSettings
 from services.chassis.tickets import Tickets
@@ -31,6 +33,7 @@ from services.scheduler.natives.adopting import Adopter
 from services.scheduler.natives.cluster import Cluster, Means
 from services.scheduler.natives.ending import Ender
 from services.scheduler.natives.keeper import Keeper
+from services.scheduler.natives.keepers import Keepers
 from services.scheduler.natives.leasing import Keepership
 from services.scheduler.natives.looking import Looker
 from services.scheduler.natives.starting import Starter
@@ -42,10 +45,11 @@ from services.scheduler.temporal import Signal
 from services.scheduler.workflows.words import AttemptEnd
 
 from .engines import WORLDS, PlainLauncher, World
+from .scheduler import copy_schema
 
-__all__ = ["Rig", "native_of", "open_rig", "task"]
+__all__ = ["CONTEXT", "Rig", "native_of", "open_rig", "task"]
 
-_CONTEXT = Context.start("service:scheduler")
+CONTEXT = Context.start("service:scheduler")
 _KEY = "k" * 40
 
 
@@ -82,16 +86,38 @@ class Rig:
         """Return the cluster."""
         return WORLDS[self.cluster.settings.part["world"]]
 
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Have the keeper at work, as in the scheduler."""
+        backends = Backends([self.backend])
+        keeping = asyncio.create_task(Keepers(backends=backends, bus=self.frame.bus, make=lambda _: self.keeper).run())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
     async def put(self, *tasks: RunTask) -> None:
         """Take attempts without waiting for what becomes of them, with rows of their workloads as they would be."""
-        async with self.unit.begin(_CONTEXT) as work:
+        async with self.unit.begin(CONTEXT) as work:
             for one in tasks:
                 await store.add(work.connection, self.cluster.name, one, now())
         await self.know(*tasks)
 
+    async def started(self, *tasks: RunTask) -> list[str]:
+        """Take attempts and have them started; returns the names of their native jobs."""
+        await self.put(*tasks)
+        await self.starter.start()
+        return [await self.native_for(one) for one in tasks]
+
+    async def looks(self, times: int = 3) -> None:
+        """Look several times."""
+        for _ in range(times):
+            await self.looker.look()
+
     async def know(self, *tasks: RunTask, state: WorkloadState = WorkloadState.QUEUED) -> None:
         """Write the workloads of attempts."""
-        async with self.unit.begin(_CONTEXT) as work:
+        async with self.unit.begin(CONTEXT) as work:
             for one in tasks:
                 await work.connection.execute(insert(workloads).values(**_workload(one, self.cluster.name, state)))
 
@@ -126,16 +152,70 @@ class Rig:
                 found.append((row.subject.removeprefix("signal/"), said.ended))
         return found
 
+    async def until(self, is_so: Callable[[], bool], seconds: float = 5) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(seconds):
+            while not is_so():  # noqa: ASYNC110 (a test may poll)
+                await asyncio.sleep(0.02)
+
+    # --- bad days -----------------------------------------------------------------------------------------------
+
+    async def age(self, by: timedelta) -> None:
+        """Let all that was done have been done so long ago."""
+        async with self.unit.begin(CONTEXT) as work:
+            for table in (natives, native_attempts):
+                for row in (await work.connection.execute(select(table))).mappings().all():
+                    [key] = table.primary_key.columns
+                    older = {name: value - by for name, value in row.items() if isinstance(value, datetime)}
+                    await work.connection.execute(update(table).where(key == row[key.name]).values(**older))
+
+    async def die_at(self, step: str) -> None:
+        """Have this process die while it starts or removes something: right before the engine is told, or after."""
+        call = step.rpartition(" ")[2]
+        told = getattr(self.cluster.engine, call)
+
+        async def die(natives: Any) -> Any:
+            if not step.startswith("before"):
+                await told(natives)
+            raise _DeadError
+
+        with patch.object(self.cluster.engine, call, die), suppress(_DeadError):
+            await self.starter.start()
+            await self.looker.look()
+
+    async def lose_rows(self) -> None:
+        """Be restored from a backup in which nothing of the cluster is known."""
+        async with self.unit.begin(CONTEXT) as work:
+            for table in (natives, native_attempts):
+                await work.connection.execute(delete(table))
+
+    async def stand(self, one: RunTask, state: WorkloadState) -> None:
+        """Let a workload be in a state."""
+        async with self.unit.begin(CONTEXT) as work:
+            which = workloads.c.id == one.workload_id
+            await work.connection.execute(update(workloads).where(which).values(state=state.value))
+
+    @contextmanager
+    def no_writes(self) -> Iterator[None]:
+        """Let nothing write meanwhile."""
+        with patch.object(self.unit, "begin", side_effect=AssertionError("something is written")):
+            yield
+
     # --- pilots -------------------------------------------------------------------------------------------------
 
     async def ask(self, name: str, incarnation: str = "one", asked: int = 1) -> RunTask | None:
         """Ask for the next task, as the pilot of a native job does."""
-        async with self.unit.begin(_CONTEXT) as work:
+        async with self.unit.begin(CONTEXT) as work:
             return await store.hand_over(work.connection, name, incarnation, asked, now())
+
+    async def to_end(self, name: str) -> list[tuple[str, str]]:
+        """Return what a pilot is told to end, and why."""
+        async with self.unit.reading() as connection:
+            return [(row["workload_id"], row["ending"]) for row in await store.to_end(connection, name)]
 
     async def finish(self, one: RunTask, reason: Reason = Reason.EXITED) -> None:
         """Have the last word of a pilot read."""
-        async with self.unit.begin(_CONTEXT) as work:
+        async with self.unit.begin(CONTEXT) as work:
             await self.backend.note_end(work.connection, native_of(one), reason)
 
     async def say(self, one: RunTask, step: StepName = StepName.DONE) -> None:
@@ -185,13 +265,17 @@ def _workload(one: RunTask, backend: str, state: WorkloadState) -> Record:
     }
 
 
+class _DeadError(BaseException):
+    """Nothing is done any more."""
+
+
 @asynccontextmanager
 async def open_rig(
     folder: Path, nats: NatsSettings, *, patience: float = 15.0, launcher: PlainLauncher | None = None, **settings: Any
 ) -> AsyncIterator[Rig]:
     """Open one; its world is the folder's."""
     url = f"sqlite+aiosqlite:///{folder / 'scheduler.db'}"
-    await ensure_schema("scheduler", url)
+    await copy_schema(folder / "scheduler.db")
     chosen = {"name": "hpc", "kind": "memory", "memory": {"world": str(folder)}, **settings}
     chassis = ChassisSettings(data=folder, nats=nats)
     async with open_frame("scheduler", chassis, database_url=url, metadata=METADATA) as frame:

@@ -36,7 +36,13 @@ def old_python() -> str:
     """Return the oldest Python that a pilot must run on, if this machine has it, else ours."""
     places = [Path.home() / ".pyenv/versions", Path(os.environ.get("PYENV_ROOT", "/nowhere")) / "versions"]
     kept = [str(found) for place in places for found in sorted(place.glob("3.9.*/bin/python3.9"))]
-    return shutil.which("python3.9") or next(iter(kept), sys.executable)
+    return next((name for name in [*kept, shutil.which("python3.9")] if name and _is_old(name)), sys.executable)
+
+
+def _is_old(name: str) -> bool:
+    """Say whether a program is that Python, and not one that only leads to it."""
+    ended = subprocess.run([name, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, check=False)
+    return ended.stdout.strip() == b"(3, 9)"
 
 
 @dataclass

@@ -51,7 +51,7 @@ from services.scheduler.settings import SchedulerSection, SchedulerSettings, Tem
 
 from .chassis import open_bus
 
-__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "freezing", "run_scheduler", "scheduler_settings"]
+__all__ = ["ADA", "ADMIN", "BOB", "EVE", "User", "copy_schema", "freezing", "run_scheduler", "scheduler_settings"]
 
 ADA = Principal(subject="ada", projects={"demo": Level.MEMBER})
 BOB = Principal(subject="bob", projects={"demo": Level.MEMBER})
@@ -76,7 +76,7 @@ def scheduler_settings(folder: Path, nats: NatsSettings, temporal: str, **watch:
 @asynccontextmanager
 async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
     """Run the scheduler in this process."""
-    await _copy_schema(settings)
+    await copy_schema(Path(settings.database_url.partition("///")[2]))
     serving = asyncio.create_task(main(settings))
     try:
         yield
@@ -88,9 +88,8 @@ async def run_scheduler(settings: SchedulerSettings) -> AsyncIterator[None]:
         await asyncio.gather(serving, return_exceptions=True)
 
 
-async def _copy_schema(settings: SchedulerSettings) -> None:
+async def copy_schema(target: Path) -> None:
     """Bring an empty database to the present schema by copying one that was migrated once; a second saved a test."""
-    target = Path(settings.database_url.partition("///")[2])
     if target.exists():  # noqa: ASYNC240 (a test may wait)
         return
     template = Path(tempfile.gettempdir()) / f"shunter-scheduler-{newest_revision('scheduler')}-{os.getpid()}.db"

@@ -15,8 +15,9 @@ from contracts.states import Reason
 from contracts.tasks import TaskCounts, TaskFact, TaskState
 from contracts.workloads import Allocation, Usage
 from services.accounting.batches import parts_of_batch
-from services.scheduler.arrays.bundling import LARGEST, WINDOW, room_for
+from services.scheduler.arrays.bundling import Room, room_for
 from services.scheduler.arrays.verdicts import Retrying, Standing, Verdict, judge
+from services.scheduler.backends.base import Portions
 
 S = TaskState
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -49,6 +50,9 @@ def test_the_end_of_an_attempt_is_judged(fact: TaskFact, task: Standing, expecte
     assert judge(fact, task, Retrying(max=2, backoff=1.0)) == expected
 
 
+LOCAL = Portions()
+
+
 @given(
     total=st.integers(1, 100_000),
     most=st.one_of(st.none(), st.integers(1, 100_000)),
@@ -59,20 +63,27 @@ def test_what_goes_out_keeps_to_the_window_and_to_what_may_run_at_once(
 ) -> None:
     array = ArraySpec(count=total, max_running=most)
     shares: list[int | None] = [None if most is None else share for share in taken]
-    room = room_for(array, Ranges.first(total), shares)
-    assert len(room.sizes) == len(room.shares) <= max(0, WINDOW - len(taken))
+    room = room_for(array, Ranges.first(total), shares, LOCAL)
+    assert len(room.sizes) == len(room.shares) <= max(0, LOCAL.window - len(taken))
     if most is None:
-        assert all(1 <= size <= LARGEST for size in room.sizes)
+        assert all(1 <= size <= LOCAL.largest for size in room.sizes)
     else:
         given_out = sum(share or 0 for share in room.shares)
         assert given_out <= max(0, most - sum(taken))
-        if len(taken) < WINDOW:
+        if len(taken) < LOCAL.window:
             assert given_out == max(0, most - sum(taken))
 
 
 def test_few_tasks_are_spread_and_many_go_in_large_bundles() -> None:
-    assert room_for(ArraySpec(count=8), Ranges.first(8), []).sizes[:8] == (1,) * 8
-    assert room_for(ArraySpec(count=10_000), Ranges.first(10_000), []).sizes == (LARGEST,) * WINDOW
+    assert room_for(ArraySpec(count=8), Ranges.first(8), [], LOCAL).sizes[:8] == (1,) * 8
+    sizes = room_for(ArraySpec(count=10_000), Ranges.first(10_000), [], LOCAL).sizes
+    assert sizes == (LOCAL.largest,) * LOCAL.window
+
+
+def test_a_cluster_may_like_each_task_as_a_native_job() -> None:
+    alone = Portions(window=500, largest=1)
+    assert room_for(ArraySpec(count=10_000), Ranges.first(10_000), [None] * 100, alone).sizes == (1,) * 400
+    assert room_for(ArraySpec(count=9, max_running=3), Ranges.first(9), [1], alone) == Room((1, 1), (1, 1))
 
 
 def _batch(*tasks: TaskFact, gpus: int = 0) -> WorkloadTasksMoved:

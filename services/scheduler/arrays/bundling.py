@@ -7,14 +7,9 @@ from typing import Any
 
 from contracts.arrays import ArraySpec
 from contracts.ranges import Ranges
+from services.scheduler.backends.base import Portions
 
 __all__ = ["Room", "array_of", "room_for"]
-
-WINDOW = 16
-"""Bundles of one array that a backend may have at once: enough for several runners to share them."""
-
-LARGEST = 500
-"""Tasks of one bundle: a report, an event and a transaction hold that many with ease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +32,10 @@ def array_of(row: Any) -> ArraySpec:
     return ArraySpec.model_validate(row["spec"]["array"], extra="ignore")
 
 
-def room_for(array: ArraySpec, tasks: Ranges, taken: list[int | None]) -> Room:
+def room_for(array: ArraySpec, tasks: Ranges, taken: list[int | None], portions: Portions) -> Room:
     """Return what may be handed out while bundles with these shares are under way."""
-    free = max(0, WINDOW - len(taken))
-    size = min(max(1, -(-len(tasks) // WINDOW)), LARGEST)
+    free = max(0, portions.window - len(taken))
+    size = min(max(1, -(-len(tasks) // portions.window)), portions.largest)
     if array.max_running is None:
         return Room((size,) * free, (None,) * free)
     left = array.max_running - sum(share or 0 for share in taken)
@@ -49,4 +44,4 @@ def room_for(array: ArraySpec, tasks: Ranges, taken: list[int | None]) -> Room:
         share = -(-left // (free - len(shares)))
         shares.append(share)
         left -= share
-    return Room(tuple(max(size, share or 1) for share in shares), tuple(shares))
+    return Room(tuple(min(max(size, share or 1), portions.largest) for share in shares), tuple(shares))

@@ -15,12 +15,13 @@ from contracts.states import Reason, WorkloadState, may_move
 from contracts.tasks import TaskGroup, TaskState
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork, Work
-from services.scheduler.backends.base import Cancelled, NativeJob
+from services.scheduler.backends.base import Cancelled, NativeJob, Portions
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
 from services.scheduler.journey import Journey
 from services.scheduler.records import Record
 from services.scheduler.store import find, open_journey
+from services.scheduler.tasks import make_task
 
 from . import store
 from .bundling import array_of, room_for
@@ -67,7 +68,8 @@ class ArrayDesk:
         async with self._unit.begin(workload_context(workload_id)) as work:
             journey = await _open(work, workload_id)
             if not journey.row["cancel_requested"]:
-                await _make_bundles(work, journey)
+                backend = self._backends.require(journey.row["backend"])
+                await _make_bundles(work, journey, backend.portions(make_task(journey.row, ticket="")))
                 await journey.save()
             row = dict(journey.row)
         await self._send(row)
@@ -153,7 +155,7 @@ def _seconds_until(moment: datetime) -> float:
     return max(0.05, (moment - now()).total_seconds())
 
 
-async def _make_bundles(work: Work, journey: Journey) -> None:
+async def _make_bundles(work: Work, journey: Journey, portions: Portions) -> None:
     """Choose tasks, note them as queued, and the bundles that hold them."""
     row, connection = journey.row, work.connection
     if journey.state.is_terminal or not row["tasks"]["pending"]:
@@ -161,7 +163,7 @@ async def _make_bundles(work: Work, journey: Journey) -> None:
     spec, kept = array_of(row), await store.find_array(connection, row["id"])
     numbers = spec.tasks
     under_way = await store.open_bundles(connection, row["id"])
-    room = room_for(spec, numbers, [bundle["share"] for bundle in under_way])
+    room = room_for(spec, numbers, [bundle["share"] for bundle in under_way], portions)
     due = await store.due_tasks(connection, row["id"], now(), room.tasks)
     withdrawn = Ranges.parse(kept["withdrawn"]) if kept["withdrawn"] else Ranges(())
     position, fresh = _fresh(numbers, kept["position"], withdrawn, room.tasks - len(due))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.runs import RunTask
 from contracts.states import Reason
 
-__all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Observation", "Sighting"]
+__all__ = ["Backend", "Cancelled", "Capability", "Capacity", "NativeJob", "Observation", "Portions", "Sighting"]
 
 
 class Capability(StrEnum):
@@ -43,6 +43,16 @@ class Observation(StrEnum):
     RUNNING = "running"
     ENDED = "ended"
     """It is over; its last report is on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portions:
+    """In how large bundles a backend likes the tasks of an array."""
+
+    window: int = 16
+    """Bundles of one array that it may have at once: enough for several runners to share them."""
+    largest: int = 500
+    """Tasks of one bundle: a report, an event and a transaction hold that many with ease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,10 @@ class Backend(ABC):
     async def take_back(self, job: NativeJob) -> Cancelled | None:
         """End an attempt unless it has begun, which is None; another backend is to have it."""
         return await self.cancel(job)
+
+    def portions(self, task: RunTask) -> Portions:  # noqa: ARG002 (some go by what they are to run)
+        """Say in how large bundles it likes tasks such as this one."""
+        return Portions()
 
     async def sight(self, job: NativeJob) -> Sighting | None:  # noqa: ARG002 (not every backend is a cluster)
         """Return what the cluster said last of an attempt, if there is one that says something."""

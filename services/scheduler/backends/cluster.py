@@ -17,11 +17,12 @@ from services.chassis.errors import translated
 from services.scheduler.context import workload_context
 from services.scheduler.natives import jobs, store
 from services.scheduler.natives.cluster import Cluster
+from services.scheduler.natives.packing import is_small
 from services.scheduler.natives.words import AttemptState, read_name
 from services.scheduler.records import Record
 from services.scheduler.store import find as find_workload
 
-from .base import Backend, Cancelled, Capability, Capacity, NativeJob, Observation, Sighting
+from .base import Backend, Cancelled, Capability, Capacity, NativeJob, Observation, Portions, Sighting
 
 __all__ = ["ClusterBackend"]
 
@@ -30,6 +31,12 @@ _PATIENCE = 2.0
 
 _GLANCE = 0.2
 """Seconds between two looks whether an attempt is gone."""
+
+_PACKS = 64
+"""Bundles of one array that are packs."""
+
+_SINGLES = 500
+"""Tasks of one array that are native jobs of their own."""
 
 _SEEN = {
     AttemptState.WAITING: Observation.QUEUED,
@@ -46,7 +53,7 @@ class ClusterBackend(Backend):
         self.name = cluster.name
         self.kind = cluster.settings.kind
         self.capabilities = cluster.engine.capabilities | {Capability.ARRAYS}
-        self.queue = cluster.settings.queued
+        self.queue: int = cluster.settings.queued
         self.cluster = cluster
 
     async def submit(self, task: RunTask) -> None:
@@ -58,6 +65,8 @@ class ClusterBackend(Backend):
                     _raise_if_refused(await store.find(work.connection, task.workload_id, task.attempt))
                     return
             await self._ring()
+            if task.bundle is not None:
+                return  # many are handed over together; of a refusal its array hears
             with suppress(TimeoutError):
                 error = await asyncio.wait_for(asyncio.shield(answer), _PATIENCE)
                 if error is not None:
@@ -84,6 +93,13 @@ class ClusterBackend(Backend):
     async def _is_there(self, job: NativeJob) -> bool:
         named = [read_name(name) for name in await self.cluster.glance()]
         return any(one and (one.workload_id, one.attempt) == (job.workload_id, job.attempt) for one in named)
+
+    def portions(self, task: RunTask) -> Portions:
+        """Return bundles that are packs where tasks are small, else native jobs of one task each."""
+        pack = self.cluster.settings.pack
+        if pack is not None and is_small(task, pack):
+            return Portions(window=min(_PACKS, self.queue), largest=pack.most)
+        return Portions(window=min(_SINGLES, self.queue), largest=1)
 
     async def sight(self, job: NativeJob) -> Sighting | None:
         """Return what the cluster last said of an attempt's native job."""
@@ -118,22 +134,25 @@ class ClusterBackend(Backend):
         if outcome is Cancelled.ENDING:
             self.cluster.bell.wishes.set()
             self.cluster.bell.telling.set()
-            self.cluster.bell.work.set()
+            await self._ring()
+            if row["state"] == AttemptState.PLACED and not row["task"].get("bundle"):
+                return await self._until_gone(job)
         return outcome
+
+    async def _until_gone(self, job: NativeJob) -> Cancelled:
+        """Wait a moment for the native job of an attempt that no pilot has to be seen gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while (row := await self._find(job)) is not None:
+                    if row["state"] == AttemptState.ENDED:
+                        return Cancelled.GONE if row["ending"] in _SILENT else Cancelled.ENDING
+                    await asyncio.sleep(_GLANCE)
+        return Cancelled.ENDING
 
     async def take_back(self, job: NativeJob) -> Cancelled | None:
         """End an attempt that no pilot has; it is seen gone before another backend may have it."""
         row = await self._find(job)
-        if row is not None and row["state"] == AttemptState.GIVEN:
-            return None
-        outcome = await self.cancel(job)
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
-        while outcome is Cancelled.ENDING and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_GLANCE)
-            row = await self._find(job)
-            if row is not None and row["state"] == AttemptState.ENDED and row["ending"] == Reason.CANCELED:
-                return Cancelled.GONE
-        return outcome
+        return None if row is not None and row["state"] == AttemptState.GIVEN else await self.cancel(job)
 
     async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> None:
         """Note that the pilot of an attempt said its last word."""

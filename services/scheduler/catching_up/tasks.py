@@ -19,6 +19,7 @@ from services.scheduler.arrays import store
 from services.scheduler.arrays.bundling import array_of, room_for
 from services.scheduler.arrays.closing import write_told
 from services.scheduler.arrays.handing import make_bundle, withdraw
+from services.scheduler.backends.base import Portions
 from services.scheduler.records import Record
 from services.scheduler.store import find
 from services.scheduler.tables import workloads
@@ -67,7 +68,7 @@ async def _hand_out(work: Work, row: Record, groups: Sequence[TaskGroup], event:
     numbers, kept = spec.tasks, await store.find_array(connection, row["id"])
     busy = {task["bundle"] for task in await store.tasks_in_hand(connection, row["id"])}
     under_way = [one["share"] for one in await store.open_bundles(connection, row["id"]) if one["bundle"] in busy]
-    shares = list(room_for(spec, numbers, under_way).shares)
+    shares = list(room_for(spec, numbers, under_way, Portions()).shares)
     again = {task["index"]: task for task in await store.due_tasks(connection, row["id"], None, _MANY)}
     number, position = kept["bundle"], kept["position"]
     for group in groups:

@@ -127,7 +127,7 @@ class Ender:
         if bundle:
             await self._desk.close(workload, number, reason, message)
         # Who waits for the answer hears of a refusal there, and decides what comes of it.
-        heard = reason is Reason.REFUSED and bell.answer(workload, number, RefusedError(message))
+        heard = reason is Reason.REFUSED and not bundle and bell.answer(workload, number, RefusedError(message))
         async with self._unit.begin(workload_context(workload)) as work:
             if not await store.end(work.connection, workload, number, reason, now(), message) or heard:
                 return

@@ -37,7 +37,10 @@ NOTED = ("native_id", "seen", "reason", "node", "exit_code", "ending")
 """What a look at the cluster says of a native job."""
 
 _LIVE = (
-    *(natives.c[name] for name in ("name", "state", "incarnation", "claimed_at", "started_at", "stop_at", "tries")),
+    *(
+        natives.c[name]
+        for name in ("name", "state", "size", "incarnation", "claimed_at", "started_at", "stop_at", "tries")
+    ),
     *(natives.c[name] for name in NOTED),
 )
 

@@ -41,7 +41,7 @@ class Keeper:
         self._cluster = cluster
         self._starter = starter
         self._looker = looker
-        self._keepership = keepership or Keepership(unit=cluster.unit, backend=cluster.name)
+        self.keepership = keepership or Keepership(unit=cluster.unit, backend=cluster.name)
         self._failures: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -52,7 +52,7 @@ class Keeper:
                 both.create_task(self._look_for_ever())
         finally:
             with suppress(ShunterError):
-                await self._keepership.give_up()
+                await self.keepership.give_up()
             await self._cluster.close()
 
     async def _start_for_ever(self) -> None:
@@ -82,7 +82,7 @@ class Keeper:
     async def _safely(self, what: str, step: Callable[[], Awaitable[object]]) -> bool:
         """Do a step if the backend is ours to keep; whatever goes wrong, the next one comes."""
         try:
-            if not await self._keepership.hold():
+            if not await self.keepership.hold():
                 return False
             done = bool(await step())
         except ShunterError as error:

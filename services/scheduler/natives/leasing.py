@@ -63,6 +63,10 @@ class Keepership:
             self._seen, self._since = (holder, beat), self._clock()
         return self._clock() - self._since > self._patience or _is_dead(holder)
 
+    def doubt(self) -> None:
+        """Look into the table at the next question."""
+        self._mine = False
+
     async def give_up(self) -> None:
         """Let the next one take it at once."""
         self._mine = False

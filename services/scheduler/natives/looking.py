@@ -61,7 +61,11 @@ class Looker:
         self._misses: dict[str, int] = {}
         self._asked: dict[str, float] = {}
         self._counted: set[tuple[str, str]] = set()
-        self._swept = 0.0
+        self._swept = -_SWEEP
+
+    def sweep_soon(self) -> None:
+        """Look for what hangs with the next look."""
+        self._swept = -_SWEEP
 
     async def look(self) -> None:
         """Look once."""
@@ -104,7 +108,7 @@ class Looker:
             attempts = await store.open_of(connection, [row.name for row, _ in over])
         for row, one in over:
             left = attempts.get(row.name, [])
-            outcome = Outcome(row.name, len(left), _why(row, one), one.exit_code, one.reason)
+            outcome = Outcome(row.name, row.size, _why(row, one), one.exit_code, one.reason)
             if not left or await self._ender.settle(outcome, left, cluster.bell):
                 settled.append(row.name)
                 _ENDED.labels(cluster.name, (one.ending or Reason.EXITED).value).inc()

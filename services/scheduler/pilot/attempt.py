@@ -17,6 +17,7 @@ from .killing import end_tree, kill_tree
 from .link import complain
 from .means import Means
 from .output import LiveOutput
+from .patience import Patience
 from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
 from .reports import Reports
 from .sampling import Meter, watch
@@ -46,7 +47,7 @@ class Attempt:
         if means.mounted and task.files == means.mounted:
             self._folder.work = Path(means.mounted)
         self._grace = means.terms.grace
-        self._limit: float | None = None
+        self._patience = Patience()
         self._verdict: Verdict | None = None
         self._interrupted: Verdict | None = None
         self._ending = asyncio.Event()
@@ -73,7 +74,7 @@ class Attempt:
     def interrupt(self, *, within: float) -> None:
         """End it because the cluster wants its room back, in *within* seconds at most."""
         self._grace = min(self._grace, within / 3)
-        self._limit = within / 3
+        self._patience.hurry(within / 3)
         self._interrupted = Verdict("interrupted", "the cluster ended its job")
         self.end(self._interrupted.reason, self._interrupted.message)
 
@@ -174,7 +175,7 @@ class Attempt:
         usage = self._meter.at_end(ended)
         self._freed()
         self._reports.say(Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage))
-        last = await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
+        last = await self._finishing.finish(ended, usage, self._verdict, self._patience)
         if self._interrupted and last.reason == "signaled":
             # Where a cluster tells all processes of a job to end, its program hears of that as soon as we do.
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)

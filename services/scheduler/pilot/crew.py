@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import subjects
 from .attempt import Attempt
@@ -12,6 +12,9 @@ from .errors import AwayError, RefusedError
 from .link import Link, complain
 from .means import Means, node_name
 from .words import Ending, Orders, Task, read
+
+if TYPE_CHECKING:
+    from .bundle import BundleRun
 
 __all__ = ["ALL_TOLD", "FENCED", "Crew"]
 
@@ -31,7 +34,7 @@ class Crew:
         self._link = link
         self._token = token
         self._incarnation = incarnation
-        self._runs: dict[str, Any] = {}
+        self._runs: dict[str, Attempt | BundleRun] = {}
         self._living: dict[str, asyncio.Task[None]] = {}
         self._holding: set[str] = set()
         self._asked = 0
@@ -108,7 +111,7 @@ class Crew:
         return json.dumps({"runner": self._link.name, "known": known, "ended": ended}).encode()
 
     @staticmethod
-    def _end(run: Any, ending: Ending) -> None:
+    def _end(run: Attempt | BundleRun, ending: Ending) -> None:
         if ending.tasks is not None:
             run.end_tasks(ending.tasks)
         if ending.reason is not None:
@@ -137,12 +140,16 @@ class Crew:
         self._living[task.name] = living
         living.add_done_callback(lambda _: self._note_end(task.name))
 
-    def _run_of(self, task: Task, means: Means) -> Attempt | Any:
+    def _run_of(self, task: Task, means: Means) -> Attempt | BundleRun:
         def freed() -> None:
             self._holding.discard(task.name)
             self._news.set()
 
-        return Attempt(task=task, means=means, freed=freed)
+        if task.bundle is None:
+            return Attempt(task=task, means=means, freed=freed)
+        from .bundle import BundleRun
+
+        return BundleRun(task=task, means=means, freed=freed)
 
     def _note_end(self, name: str) -> None:
         living = self._living.pop(name)

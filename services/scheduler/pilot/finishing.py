@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from .folder import RunFolder
@@ -13,6 +12,7 @@ from .link import complain
 from .means import Means
 from .output import LiveOutput
 from .outputs import Delivery, find_logs, find_outputs
+from .patience import Patience
 from .process import Exit
 from .words import OutputFile, Step, Task, Usage, stamp
 
@@ -67,13 +67,11 @@ class Finishing:
         if self._delivering:
             self._delivering.cancel()
 
-    async def finish(self, ended: Exit, usage: Usage, verdict: Verdict | None, *, within: float | None) -> Step:
-        """Return the last step; *within* limits the seconds that all this takes."""
+    async def finish(self, ended: Exit, usage: Usage, verdict: Verdict | None, patience: Patience) -> Step:
+        """Return the last step."""
         last = judge(ended, verdict)
-        logs: list[OutputFile] = []
-        outputs: list[OutputFile] = []
-        with suppress(asyncio.TimeoutError):
-            logs, outputs, last = await asyncio.wait_for(self._take_home(last, succeeded=ended.code == 0), within)
+        taken = await patience.wait(self._take_home(last, succeeded=ended.code == 0))
+        logs, outputs, last = taken or ([], [], last)
         last = self._canceled or last
         return Step(
             step="done",

@@ -19,7 +19,8 @@ class _Later:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return how a module is loaded; none if another finder is to say it."""
         found = PathFinder.find_spec(name, path, target) if name in self._names else None
-        if found is not None and found.loader is not None:
+        # Archives are not loaded that way before Python 3.10; then it is loaded at once.
+        if found is not None and found.loader is not None and hasattr(found.loader, "exec_module"):
             found.loader = LazyLoader(found.loader)
         return found
 
