@@ -84,10 +84,10 @@ def test_what_is_cancelled_ends_whether_it_runs_or_waits(site: ClusterSite, clus
 
 def _end_well(site: ClusterSite, cluster: RayCluster, flag: Path, kill: Callable[[], None]) -> list[dict[str, Any]]:
     """Run 20 jobs, some side by side in jobs of Ray's, and kill something when all run; returns their records."""
-    spec = {"resources": {"cpus": 0.25, "walltime": 300}}
-    jobs = [
-        site.submit("sh", "-c", f"while ! test -e {flag}; do sleep 0.5; done; echo done", **spec) for _ in range(20)
-    ]
+    argv = ["sh", "-c", f"while ! test -e {flag}; do sleep 0.5; done; echo done"]
+    spec = {"argv": argv, "resources": {"cpus": 0.25, "walltime": 300}, "placement": {"backend": BACKEND}}
+    answer = site.client.post("/v1/batches", json={"jobs": [{"key": f"k{n}", **spec} for n in range(20)]})
+    jobs = [job["job_id"] for job in answer.raise_for_status().json()["jobs"]]
     for job in jobs:
         site.until(job, "running")
     doomed = [process for process in _programs(flag) if cluster.is_below("second", process)]
