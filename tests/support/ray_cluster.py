@@ -70,7 +70,13 @@ class RayCluster:
     def settings(self) -> dict[str, Any]:
         """Return what a site says of it below `ray`."""
         models = {"A100": {"labels": {"gpu-type": "A100"}, "resources": {"A100": 1}, "memory": 40 * 2**30}}
-        return {"address": self.url, "token_file": str(self.token_file), "gpu_models": models, "stop_within": 5, "looks_every": 0.5}
+        return {
+            "address": self.url,
+            "token_file": str(self.token_file),
+            "gpu_models": models,
+            "stop_within": 5,
+            "looks_every": 0.5,
+        }
 
     def start_head(self) -> None:
         """Start the head: 4 cores and 2 GPUs without a name."""
