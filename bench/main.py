@@ -24,6 +24,7 @@ from .rows import (
     latency,
     logs,
     psik,
+    ray,
     reads,
     submits,
     tokens,
@@ -45,6 +46,7 @@ _ROWS: tuple[Row, ...] = (
     identity.ROW,
     psik.ROW,
     decode.ROW,
+    ray.ROW,
     idle.ROW,
     tokens.ROW,
 )

@@ -36,11 +36,11 @@ def _measure(ground: Ground) -> list[Figure]:
     ]
 
 
-def run_jobs(stack: Stack, count: int) -> float:
+def run_jobs(stack: Stack, count: int, body: bytes = JOB) -> float:
     """Submit *count* jobs and wait for all; returns jobs done per second."""
     token = stack.tokens["owner"]
     began = time.perf_counter()
-    made = run_load(stack.url, lambda _: post("/v1/jobs", JOB, token), clients=16, count=count, keep=True)
+    made = run_load(stack.url, lambda _: post("/v1/jobs", body, token), clients=16, count=count, keep=True)
     ids = [json.loads(body)["id"] for body in made.bodies]
     assert len(ids) == count, made.bad
     pending = ids

@@ -25,6 +25,7 @@ from services.scheduler.backends.engines.ray.sweep import is_sweep, sweep
 from tests.support.ray_jobs import order
 
 _SETTINGS = RaySettings(stop_within=7)
+_NOTHING: dict[str, str] = {}
 
 
 def _request(made: Order, demand: GpuDemand | None = None) -> dict[str, Any]:
@@ -130,7 +131,12 @@ def test_a_sweep_is_no_native_job_of_any_site() -> None:
 
 
 def test_settings_that_do_not_go_together_are_refused() -> None:
-    for wrong in ({"certificate": "x.pem"}, {"gpu_models": {"A100": {}}}, {"adress": "http://x"}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"certificate": "x.pem"},
+        {"gpu_models": {"A100": {}}},
+        {"adress": "http://x"},
+    )
+    for wrong in wrongs:
         with pytest.raises(ValidationError):
             RaySettings.model_validate(wrong)
 
@@ -162,19 +168,19 @@ _ENV = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "7"}}
     ],
 )
 def test_endings(said: dict[str, Any], ending: Reason | None, code: int | None) -> None:
-    seen = see(RayJob.model_validate({"submission_id": "s-1", "status": "FAILED", **said}), "s-1", {}.get)
+    seen = see(RayJob.model_validate({"submission_id": "s-1", "status": "FAILED", **said}), "s-1", _NOTHING.get)
     assert (seen.state, seen.ending, seen.exit_code) == (NativeState.ENDED, ending, code)
 
 
 def test_a_state_that_nobody_knows_is_not_the_end() -> None:
-    assert see(RayJob(submission_id="s-1", status="PAUSED"), "s-1", {}.get).state is NativeState.RUNNING
+    assert see(RayJob(submission_id="s-1", status="PAUSED"), "s-1", _NOTHING.get).state is NativeState.RUNNING
 
 
 def test_long_messages_keep_their_beginning_and_their_end() -> None:
     message = (
         "Job supervisor actor died:\n\tclass_name: JobSupervisor\n\tits node was lost " + "x" * 5000 + " last words"
     )
-    told = see(RayJob(submission_id="s-1", status="FAILED", message=message), "s-1", {}.get).reason
+    told = see(RayJob(submission_id="s-1", status="FAILED", message=message), "s-1", _NOTHING.get).reason
     assert told.startswith("Job supervisor actor died: its node was lost x")
     assert told.endswith("x last words")
     assert "JobSupervisor" not in told
