@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from .backends import BACKEND_COMMANDS
 from .batches import BatchId, BatchSpec
 from .command import NO_TARGET, Command
 from .file_commands import FILE_COMMANDS
@@ -302,5 +303,6 @@ COMMANDS: tuple[type[Command], ...] = (
     ShareFolder,
     UnshareFolder,
     *FILE_COMMANDS,
+    *BACKEND_COMMANDS,
 )
 """Every command there is."""

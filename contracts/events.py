@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .backends import BACKEND_EVENTS
 from .batches import BatchId, BatchMember
 from .catalog import CATALOG_EVENTS
 from .fact import Event
@@ -362,5 +363,6 @@ EVENTS: tuple[type[Event], ...] = (
     *MAIL_EVENTS,
     RequestRefused,
     *IDENTITY_EVENTS,
+    *BACKEND_EVENTS,
 )
 """Every event there is."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from .backends import BackendView, GetBackend, ListBackends
 from .batches import BatchId
 from .catalog import ListApplications
 from .checks import CheckHealth, Diagnose, Health
@@ -22,6 +23,7 @@ from .many import BatchPage, GetBatch, GetSchedule, ListBatches, ListSchedules, 
 from .model import Model, Timestamp
 from .numbers import FindWorkload
 from .pilots import NextTask
+from .placements import PlacementView, PlaceWorkload
 from .principals import Principal
 from .query import Query, Reply
 from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
@@ -49,6 +51,7 @@ __all__ = [
     "FoldersSharedWith",
     "FreezeInputs",
     "Frozen",
+    "GetBackend",
     "GetBatch",
     "GetFile",
     "GetHistory",
@@ -67,6 +70,8 @@ __all__ = [
     "NextTask",
     "OpenRunUpload",
     "OpenUpload",
+    "PlaceWorkload",
+    "PlacementView",
     "Query",
     "ReplayLog",
     "Reply",
@@ -151,40 +156,6 @@ class ListWorkloads(Query):
     created_before: Timestamp | None = None
     shared: bool | None = None
     """Only those that others share with the principal, or only the others."""
-
-
-class BackendView(Model):
-    """A cluster as users see it. Figures are none where the backend does not say."""
-
-    backend: str
-    kind: str
-    healthy: bool
-    detail: str = ""
-    cpus: float | None = None
-    cpus_free: float | None = None
-    memory: int | None = None
-    memory_free: int | None = None
-    gpus: int = 0
-    gpus_free: int = 0
-    gpu_models: list[str] = []
-    largest_cpus: float | None = None
-    """What one job can have: of its largest node."""
-    largest_gpus: int | None = None
-    running: int = 0
-    queued: int = 0
-    capabilities: list[str] = []
-    on_request: bool = False
-    """Whether only those jobs go there that name it."""
-
-
-class ListBackends(Query):
-    """Give me the backends and what is free on each. Answered with a list of `BackendView`."""
-
-    name: ClassVar[str] = "backend.list"
-    service: ClassVar[str] = "scheduler"
-    answer: ClassVar[Any] = list[BackendView]
-
-    principal: Principal
 
 
 class GetFile(Query):
@@ -327,6 +298,8 @@ QUERIES: tuple[type[Query], ...] = (
     ListTasks,
     GetTask,
     ListBackends,
+    GetBackend,
+    PlaceWorkload,
     ListApplications,
     GetFile,
     ListFiles,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -24,10 +24,13 @@ from .words import plain_line, refuse_flag, utf8_size
 
 __all__ = [
     "After",
+    "BackendKind",
     "BackendName",
     "FilePath",
     "Input",
     "JobSpec",
+    "LabelName",
+    "LabelValue",
     "Outcome",
     "Output",
     "Placement",
@@ -41,6 +44,8 @@ MAX_SCRIPT = 1_000_000
 
 _MOST_OF_ALL = 1_048_576
 """Bytes of all arguments and variables together; what is larger belongs into an input file."""
+
+_MOST_OPTIONS = 16_384
 
 _CREDENTIALS = re.compile(r"^[^/@]*:[^/@]*@|://")
 
@@ -59,6 +64,11 @@ class Retries(Model):
     _no_flags = field_validator("*", mode="before")(refuse_flag)
 
 
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelValue = Annotated[str, StringConstraints(max_length=256)]
+
+BackendKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
 BackendName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -70,9 +80,34 @@ class Placement(Model):
     backends: list[BackendName] = Field(default=[], max_length=16, examples=[["pull", "local"]])
     """Several, the best liked first: it goes to the first that has room."""
     patience: Annotated[Span, Field(gt=timedelta(0), le=timedelta(days=365))] | None = None
-    """How long an attempt may lie in the queue of one of `backends` before it is taken back and goes to the next."""
+    """How long an attempt may lie in the queue of a backend before it is taken back and goes elsewhere; none is as the
+    site says for the project."""
     environment: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """What sort of machine takes it, for backends whose workers say what they are; none is any."""
+    sites: list[BackendName] = Field(default=[], max_length=16, examples=[["basement"]])
+    """Only backends that stand at one of these, such as where data may be kept; none is anywhere."""
+    labels: dict[LabelName, LabelValue] = Field(default={}, max_length=16, examples=[{"privacy": "patients"}])
+    """Only backends that the site has given all these labels."""
+    network: bool = False
+    """Whether the program must reach other networks: only backends that let it."""
+    options: dict[BackendKind, dict[Annotated[str, StringConstraints(max_length=64)], Any]] = Field(
+        default={}, max_length=16, examples=[{"slurm": {"partition": "long"}}]
+    )
+    """By kind of backend, what only backends of that kind understand; it says nothing to the others."""
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for value in labels.values():
+            plain_line(value)
+        return labels
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if len(repr(options)) > _MOST_OPTIONS:
+            raise ValueError(f"must not be larger than {_MOST_OPTIONS} characters")
+        return options
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -80,8 +115,8 @@ class Placement(Model):
             raise ValueError("give either backend or backends")
         if len(set(self.backends)) != len(self.backends):
             raise ValueError("a backend is named twice")
-        if self.patience is not None and not self.backends:
-            raise ValueError("patience needs backends: the next one is for what was not begun on the first")
+        if self.patience is not None and self.backend is not None:
+            raise ValueError("patience is for those that may go elsewhere: name several backends, or none")
         return self
 
     @property
@@ -153,10 +188,7 @@ class JobSpec(Model):
     """Whom to tell of its moves."""
     notify: Notify | None = None
     """Whom to tell of it by mail."""
-    labels: dict[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")],
-        Annotated[str, StringConstraints(max_length=256)],
-    ] = Field(default={}, max_length=64)
+    labels: dict[LabelName, LabelValue] = Field(default={}, max_length=64)
 
     _check_env = field_validator("env")(check_env)
 

@@ -14,11 +14,12 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying
 
+from contracts.backends import BackendView
 from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
-from contracts.queries import BackendView, History, TaskPage
+from contracts.queries import History, TaskPage
 from contracts.spec import JobSpec
 from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
@@ -30,6 +31,7 @@ from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
 from .client import DEFAULT_GROUPS, LONG_PATIENCE, Client, is_pending, job_id_of
+from .clusters import AsyncClusters
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .folders import AsyncFolders
@@ -72,7 +74,7 @@ class AsyncClient(AsyncMany):
         self._patience = patience
         self._sleep = sleep
         self._carrier = carrier or Client(connection=self.connection, patience=patience)
-        self.operations = AsyncOperations(self._send)
+        self.operations, self.clusters = AsyncOperations(self._send), AsyncClusters(self._send)
         self.identity, self.folders = AsyncIdentity(self._send), AsyncFolders(self._send)
         self.sharing = AsyncSharing(self._send, self._carrier.sharing)
         self.bulk = AsyncBulk(self._send, self._carrier.bulk)

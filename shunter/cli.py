@@ -11,6 +11,7 @@ import typer
 from .commands import (
     applications,
     audit,
+    backends,
     batches,
     deliveries,
     doctor,
@@ -116,7 +117,8 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_DATA)
 for _name, _group in (("token", token), ("keys", keys), ("users", users), ("projects", projects)):
     app.add_typer(_group.app, name=_name, rich_help_panel=_WHO)
 app.add_typer(parked.app, name="parked", rich_help_panel=_SITE)
-_add(_SITE, login.login, login.logout, facts.backends, applications.apps, facts.whoami, doctor.doctor, facts.version)
+app.add_typer(backends.app, name="backends", rich_help_panel=_SITE)
+_add(_SITE, login.login, login.logout, applications.apps, facts.whoami, doctor.doctor, facts.version)
 
 
 def main() -> None:

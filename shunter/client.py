@@ -13,11 +13,12 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import Retrying
 
+from contracts.backends import BackendView
 from contracts.catalog import Catalog
 from contracts.errors import NotFoundError, UnavailableError
 from contracts.explanations import Explanation
 from contracts.files import DownloadUrl, FileRecord
-from contracts.queries import BackendView, History, TaskPage
+from contracts.queries import History, TaskPage
 from contracts.spec import JobSpec
 from contracts.tasks import Task, TaskState
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
@@ -28,6 +29,7 @@ from .calls import files, jobs, records, tasks
 from .calls.call import Call
 from .calls.jobs import JobFilter
 from .calls.records import EventFilter, UsageFilter
+from .clusters import Clusters
 from .connection import Connection
 from .feeds import EventFeed, Feed, LogFeed
 from .folders import Folders
@@ -82,7 +84,8 @@ class Client(Many):
         self._http = httpx.Client(**wire(self.connection, transport))
         self._bare = httpx.Client(transport=transport, trust_env=uses_proxies(self.connection.base_url))
         store = Store(self._bare, patience=max(patience, LONG_PATIENCE), sleep=sleep)
-        self.operations, self.identity, self.folders = Operations(self._send), Identity(self._send), Folders(self._send)
+        self.operations, self.clusters = Operations(self._send), Clusters(self._send)
+        self.identity, self.folders = Identity(self._send), Folders(self._send)
         tickets = TicketCache(cache or default_cache())
         self._uploads = Uploads(server=self.connection.url, send=self._send_long, store=store, tickets=tickets)
         self._downloads = Downloads(store=store, patience=LONG_PATIENCE, sleep=sleep)
@@ -122,8 +125,7 @@ class Client(Many):
         while True:
             page = self.list_jobs(wanted, limit=200, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def iter_tasks(self, job_id: str, states: Sequence[TaskState] = ()) -> Iterator[Task]:
@@ -132,8 +134,7 @@ class Client(Many):
         while True:
             page = self.list_tasks(job_id, states, limit=1000, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def wait(self, job: str | Submission, *, timeout: float | None = None) -> JobView:
@@ -260,8 +261,7 @@ class Client(Many):
         while True:
             page = self.list_files(prefix, limit=500, cursor=cursor)
             yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
+            if not (cursor := page.next_cursor):
                 return
 
     def upload(

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import Field
 
+from contracts.backends import BackendView
 from contracts.batches import Batch
 from contracts.envelope import Envelope
 from contracts.files import FileRecord, Folder
 from contracts.hook_queries import DeliveryPage, SubscriptionPage
 from contracts.model import Model
 from contracts.principals import Principal
-from contracts.queries import BackendView, BatchPage, SchedulePage
+from contracts.queries import BatchPage, SchedulePage
 from contracts.states import WorkloadState
 from contracts.workloads import OutputFile, Workload
 

@@ -19,6 +19,7 @@ from .api import (
     backends,
     batches,
     deliveries,
+    draining,
     events,
     files,
     folder_rules,
@@ -84,6 +85,7 @@ _ROUTERS = (
     login.router,
     health.router,
     admin.router,
+    draining.router,
 )
 
 _TAGS = [

@@ -200,7 +200,8 @@ class Factory:
 
     def site(self) -> SiteService:
         """Return the service for what belongs to the whole site."""
-        return SiteService(bus=self._process.bus, caller=self.caller)
+        process = self._process
+        return SiteService(bus=process.bus, caller=self.caller, wait=max(process.settings.submit_wait, 1.0))
 
     def operations(self) -> OperationsService:
         """Return the service for the operators' view; refuses those who are none."""

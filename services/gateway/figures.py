@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
+from contracts.backends import BackendView, DrainBackend, GetBackend, ListBackends, ResumeBackend
 from contracts.catalog import Catalog, ListApplications
-from contracts.errors import ShunterError
-from contracts.queries import BackendView, CheckHealth, Health, ListBackends, ReplayLog, SumUsage
+from contracts.command import Command
+from contracts.errors import ShunterError, UnavailableError
+from contracts.queries import CheckHealth, Health, ReplayLog, SumUsage
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
 from services.chassis.bus import Bus
+from services.chassis.policy import require_operator
 
 from .callers import Caller
 
@@ -62,14 +65,37 @@ class UsageService:
 class SiteService:
     """Asks for what belongs to the whole site."""
 
-    def __init__(self, *, bus: Bus, caller: Caller) -> None:
+    def __init__(self, *, bus: Bus, caller: Caller, wait: float) -> None:
         self._bus = bus
         self._caller = caller
+        self._wait = wait
 
     async def backends(self) -> list[BackendView]:
         """Return the backends and what is free on each."""
         found: list[BackendView] = await self._bus.ask(ListBackends(principal=self._caller.principal))
         return found
+
+    async def backend(self, name: str) -> BackendView:
+        """Return one backend."""
+        found: BackendView = await self._bus.ask(GetBackend(principal=self._caller.principal, backend=name))
+        return found
+
+    async def drain(self, name: str, message: str) -> BackendView:
+        """Have a backend given no new work."""
+        return await self._order(DrainBackend(principal=self._caller.principal, backend=name, message=message))
+
+    async def resume(self, name: str) -> BackendView:
+        """Have a backend given work again."""
+        return await self._order(ResumeBackend(principal=self._caller.principal, backend=name))
+
+    async def _order(self, command: Command) -> BackendView:
+        require_operator(self._caller.principal)
+        view: BackendView | None = await self._bus.order(
+            command, self._caller.context, wait=self._wait, answer=BackendView
+        )
+        if view is None:
+            raise UnavailableError("the scheduler is away; the command is kept and will be handled", retry_after=2.0)
+        return view
 
     async def applications(self) -> Catalog:
         """Return what can be started by its name."""

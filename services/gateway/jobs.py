@@ -26,6 +26,7 @@ from contracts.explanations import Explanation
 from contracts.glances import GlancePage, GlanceWorkloads
 from contracts.ids import workload_id, workload_id_from
 from contracts.model import Model, now
+from contracts.placements import PlacementView, PlaceWorkload
 from contracts.queries import (
     ExplainWorkload,
     FindWorkload,
@@ -118,6 +119,13 @@ class JobService:
             request_hash=hash_of(replace_secrets(spec, self._sealer.mark)) if key else "",
         )
         return await self._make(job_id, command, key=key, wait=wait)
+
+    async def place(self, spec: JobSpec) -> PlacementView:
+        """Return where a job would go if it were submitted now; raises the refusal of a submit."""
+        self._caller.require(gpus=gpus_of(spec))
+        query = PlaceWorkload(principal=self._caller.principal, spec=replace_secrets(spec, self._sealer.seal))
+        view: PlacementView = await self._bus.ask(query)
+        return view
 
     async def retry(
         self, job_id: str, *, key: str | None, wait: float | None, tasks: Literal["all", "failed"] = "all"

@@ -19,11 +19,11 @@ from services.chassis.errors import invalid_from
 from services.chassis.policy import bill_to
 
 from .arrays.admitting import freeze
-from .backends.registry import Backends
 from .catalog.expanding import expand
 from .inputs import is_to_come, left_to_freeze, put_together
 from .mail.gate import MailGate
-from .placement import require_possible
+from .placing.placer import Placer
+from .placing.ranking import Ranking
 from .records import Record, inputs_of, to_workload
 from .webhooks.gate import HookGate
 
@@ -43,11 +43,13 @@ class Admitted:
     """As it will run."""
     inputs: list[FrozenInput]
     backends: tuple[str, ...]
-    """Those that can hold it."""
+    """Those that can hold it, the best liked first."""
     own_inputs: list[FrozenInput] = field(default_factory=list)
     """Of an array: those that differ from task to task."""
     items_of: str | None = None
     """The earlier array whose items are used."""
+    ordered: bool = False
+    """Whether it goes to the first of `backends` that has room; else to the one with most room."""
 
     @property
     def kept(self) -> JobSpec:
@@ -61,8 +63,8 @@ class Admitted:
 class Admission:
     """Checks who pays, whether any backend can hold it, and that its inputs are there; freezes them."""
 
-    def __init__(self, *, backends: Backends, ask: Ask, gate: HookGate, offered: Offered, mail: MailGate) -> None:
-        self._backends = backends
+    def __init__(self, *, placer: Placer, ask: Ask, gate: HookGate, offered: Offered, mail: MailGate) -> None:
+        self._placer = placer
         self._ask = ask
         self._gate = gate
         self._offered = offered
@@ -85,13 +87,29 @@ class Admission:
 
         An array that is run again has the *items* of an earlier one, *items_of*.
         """
-        billed, possible = await self._check(spec, principal)
+        billed, ranking = await self._check(spec, principal)
         there = [item for item in billed.inputs if not is_to_come(item, billed)]
         if billed.array is None:
-            return Admitted(billed, await self._freeze(there, principal), possible)
+            inputs = await self._freeze(there, principal)
+            ranking = self._placer.rank_anew(billed, ranking, inputs)
+            return Admitted(billed, inputs, ranking.names, ordered=ranking.ordered)
         words = items if billed.array.items is None else billed.array.items
         shared, own = await freeze(there, billed.array, words, principal, self._ask)
-        return Admitted(billed, shared, possible, own, items_of)
+        ranking = self._placer.rank_anew(billed, ranking, shared)
+        return Admitted(billed, shared, ranking.names, own, items_of, ordered=ranking.ordered)
+
+    async def admit_in_thought(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, list[FrozenInput]]:
+        """Return the spec as it would run and its inputs; raises what a submit is refused with, but for its size.
+
+        Whether any backend can hold it is for the caller to find out.
+        """
+        whole = spec if spec.application is None else expand(spec, await self._offered()).spec
+        billed = self._bill(whole, principal)
+        there = [item for item in billed.inputs if not is_to_come(item, billed)]
+        if billed.array is None:
+            return billed, await self._freeze(there, principal)
+        shared, _ = await freeze(there, billed.array, billed.array.items, principal, self._ask)
+        return billed, shared
 
     async def check(self, spec: JobSpec, principal: Principal) -> JobSpec:
         """Return the spec as it will be submitted later, when inputs are looked up; raises what speaks against it.
@@ -104,13 +122,17 @@ class Admission:
         kept = checked if spec.application is None else spec.model_copy(update={"project": checked.project})
         return kept.model_copy(update={"notify": spec.notify})
 
-    async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, tuple[str, ...]]:
+    async def _check(self, spec: JobSpec, principal: Principal) -> tuple[JobSpec, Ranking]:
+        billed = self._bill(spec, principal)
+        return billed, await self._placer.require_possible(billed)
+
+    def _bill(self, spec: JobSpec, principal: Principal) -> JobSpec:
         billed = spec.model_copy(update={"project": bill_to(principal, spec.project)})
         if spec.callback is not None:
             self._gate.require(spec.callback, "callback.")
         if spec.notify is not None:
             billed = billed.model_copy(update={"notify": self._mail.admit(spec.notify, principal)})
-        return billed, tuple(await require_possible(billed, self._backends))
+        return billed
 
     async def freeze_more(self, row: Record, more: list[Input]) -> list[FrozenInput]:
         """Return the inputs of a workload and *more* of its owner's files; one with the same place is there instead."""

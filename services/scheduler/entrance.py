@@ -118,10 +118,12 @@ class Entrance:
             await self._move_at_once(work, row, footing)
         if footing.broken:
             return []
-        await self._dispatcher.admit(work, _ticket(row, spec, arrival.admitted.backends, footing))
+        await self._dispatcher.admit(
+            work, _ticket(row, spec, arrival.admitted.backends, footing, ordered=arrival.admitted.ordered)
+        )
         return footing.unmet
 
-    async def seat_again(self, work: Work, row: Record, backends: Sequence[str]) -> None:
+    async def seat_again(self, work: Work, row: Record, backends: Sequence[str], *, ordered: bool = False) -> None:
         """Give one whose place in the queue got lost its place again; *backends* can hold it."""
         if row["cancel_requested"]:
             # It was let go, but no attempt was handed over: that is recorded first.
@@ -134,7 +136,7 @@ class Entrance:
         if footing.broken:
             await self._move_at_once(work, row, footing)
             return
-        await self._dispatcher.admit(work, _ticket(row, spec, backends, footing), again=True)
+        await self._dispatcher.admit(work, _ticket(row, spec, backends, footing, ordered=ordered), again=True)
         await write_down(work.connection, {row["id"]: footing.unmet})
 
     @staticmethod
@@ -239,7 +241,7 @@ def _kept_of(arrival: Arrival) -> Record:
     return array_row(arrival.workload_id, spec.array.items, admitted.items_of, admitted.own_inputs)
 
 
-def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footing) -> Ticket:
+def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footing, *, ordered: bool) -> Ticket:
     moments = [moment for moment in (spec.start_at, footing.not_before) if moment]
     return Ticket(
         id=row["id"],
@@ -248,7 +250,7 @@ def _ticket(row: Record, spec: JobSpec, backends: Sequence[str], footing: Footin
             row["project"] or "",
             spec.priority,
             tuple(backends),
-            len(backends) > 1 and bool(spec.placement.backends),
+            len(backends) > 1 and ordered,
         ),
         demand=demand_of_row(row),
         start=start_of(row, spec).model_dump(mode="json"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from contracts.backends import DrainBackend, GetBackend, ListBackends, ResumeBackend
 from contracts.commands import (
     CancelBatch,
     CancelWorkload,
@@ -39,8 +40,8 @@ from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries,
 from contracts.leases import GetLease, ReportLease, TakeLeases, UseLease
 from contracts.mail_commands import RefuseMail, WishMail
 from contracts.mail_queries import GetMailStanding, ReadMailTicket
+from contracts.placements import PlaceWorkload
 from contracts.queries import (
-    BackendView,
     ExplainWorkload,
     FindWorkload,
     GetBatch,
@@ -49,7 +50,6 @@ from contracts.queries import (
     GetTask,
     GetWorkload,
     ListApplications,
-    ListBackends,
     ListBatches,
     ListSchedules,
     ListTasks,
@@ -63,9 +63,9 @@ from contracts.subjects import report_subject
 from services.chassis.bus import Bus, CommandHandler, Delivery, QueryHandler
 from services.chassis.errors import invalid_from
 
-from .backends.registry import Standing
 from .batches.service import BatchService
 from .parts import Parts
+from .placing.views import BackendDesk
 from .reports import READER
 from .schedules.service import ScheduleService
 from .webhooks.service import HookService
@@ -86,9 +86,6 @@ def register(bus: Bus, parts: Parts) -> None:
             # Whoever may speak of one attempt may not speak of another.
             raise InvalidError(f"a report of {report.native_id} came on the subject {delivery.subject}")
         await parts.reports.take(report, delivery)
-
-    async def list_backends(_query: ListBackends) -> list[BackendView]:
-        return [_view(standing) for standing in await parts.backends.standings()]
 
     bus.handle_commands(
         {
@@ -120,7 +117,6 @@ def register(bus: Bus, parts: Parts) -> None:
             **_other_queries(parts),
             ListTasks: service.tasks.page,
             GetTask: service.tasks.get,
-            ListBackends: list_backends,
         }
     )
     bus.follow("RUNS", [report_subject()], READER, take_report)
@@ -149,8 +145,10 @@ def _many_queries(batches: BatchService, schedules: ScheduleService) -> dict[typ
 
 
 def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
-    """Return those about outside workers and mail."""
+    """Return those about backends, outside workers and mail."""
     return {
+        DrainBackend: parts.placing.drains.drain,
+        ResumeBackend: parts.placing.drains.resume,
         TakeLeases: parts.leases.take,
         ReportLease: parts.leases.report,
         WishMail: parts.mail.service.wish,
@@ -159,8 +157,12 @@ def _other_commands(parts: Parts) -> dict[type[Any], CommandHandler]:
 
 
 def _other_queries(parts: Parts) -> dict[type[Any], QueryHandler]:
-    """Return those about outside workers, pilots, mail and applications."""
+    """Return those about backends, outside workers, pilots, mail and applications."""
+    desk = BackendDesk(parts.backends)
     return {
+        ListBackends: desk.all,
+        GetBackend: desk.get,
+        PlaceWorkload: parts.previewer.preview,
         GetLease: parts.leases.get,
         UseLease: parts.leases.use,
         GetMailStanding: parts.mail.service.get,
@@ -189,27 +191,3 @@ def _hook_queries(hooks: HookService) -> dict[type[Any], QueryHandler]:
         GetDelivery: hooks.get_delivery,
         ListDeliveries: hooks.delivery_page,
     }
-
-
-def _view(standing: Standing) -> BackendView:
-    backend, room = standing.backend, standing.capacity
-    known = (
-        {}
-        if room is None
-        else {
-            **{name: getattr(room, name) for name in ("cpus", "cpus_free", "memory", "memory_free")},
-            **{name: getattr(room, name) for name in ("gpus", "gpus_free", "running", "queued")},
-            "gpu_models": list(room.gpu_models),
-            "largest_cpus": room.largest_cpus,
-            "largest_gpus": room.largest_gpus,
-        }
-    )
-    return BackendView(
-        backend=backend.name,
-        kind=backend.kind,
-        healthy=not standing.trouble,
-        detail=standing.trouble,
-        capabilities=sorted(backend.capabilities),
-        on_request=backend.on_request,
-        **known,
-    )

@@ -49,6 +49,7 @@ async def main(settings: SchedulerSettings) -> None:
             reports=parts.reports,
             settings=settings.scheduler.watch,
         )
+        await parts.roster.open()
         await parts.dispatcher.load()
         await parts.agreement.agree()
         await parts.vigils.listen()
@@ -61,6 +62,7 @@ async def main(settings: SchedulerSettings) -> None:
                 parts.keeper.run(),
                 parts.natives.keepers.run(),
                 parts.pilots.run(),
+                parts.roster.run(),
             ),
         )
 

@@ -13,7 +13,7 @@ from .activities.schedule import ScheduleActivities
 from .activities.webhook import HookActivities
 from .admission import Admission
 from .arrays.desk import ArrayDesk
-from .backends.registry import make_backends
+from .backends.registry import make_backend, make_backends
 from .batches.service import BatchService
 from .catalog.shelf import Shelf
 from .catalog.sources import source_of
@@ -23,6 +23,7 @@ from .journey import ENDS_SINK
 from .mail.parts import MailParts
 from .natives.parts import NativeParts, means_of
 from .pilots.parts import PilotParts
+from .placing.parts import PlacingParts
 from .probes import Probes
 from .pulls.desk import LeaseDesk
 from .pulls.keeper import PullKeeper
@@ -36,7 +37,7 @@ from .schedules.mirror import ScheduleMirror
 from .schedules.service import ScheduleService
 from .schedules.words import SCHEDULES_SINK
 from .service import WorkloadService
-from .settings import SchedulerSettings
+from .settings import SchedulerSection, SchedulerSettings
 from .sharing import SharingService
 from .temporal import TEMPORAL_SINK, TemporalSink
 from .vigils import Vigils
@@ -52,7 +53,10 @@ class Parts:
     def __init__(self, frame: Frame, settings: SchedulerSettings) -> None:
         section, unit = settings.scheduler, frame.unit
         self.pilots = PilotParts(frame, settings, lambda: self.backends)
-        self.backends = backends = make_backends(section.backends, means_of(frame, settings, self.pilots.launcher))
+        means = means_of(frame, settings, self.pilots.launcher)
+        self.backends = backends = make_backends(section.backends, means)
+        self.placing = placing = PlacingParts(unit, backends, settings)
+        self.placer = placer = placing.placer
         self.dispatcher = dispatcher = Dispatcher(
             unit=unit, backends=backends, queue=section.queue, limits=section.limits
         )
@@ -61,7 +65,7 @@ class Parts:
         source = source_of(section.applications, settings.data, settings.storage.s3)
         self.shelf = Shelf(unit=unit, source=source, every=section.applications.every)
         self.admission = admission = Admission(
-            backends=backends,
+            placer=placer,
             ask=frame.bus.ask,
             gate=self.hooks.gate,
             offered=self.shelf.current,
@@ -77,21 +81,29 @@ class Parts:
         )
         self.vigils = vigils = Vigils(frame.bus)
         self.reports = ReportService(unit=unit, backends=backends, vigils=vigils)
-        pulled = {item.name: item.pull for item in section.backends if item.kind == "pull"}
-        self.leases = LeaseDesk(unit=unit, backends=pulled)
-        self.keeper = PullKeeper(unit=unit, backends=pulled)
-        self.explainer = Explainer(unit=unit, dispatcher=dispatcher, backends=backends, limits=section.limits)
+        self.leases = LeaseDesk(unit=unit, backends=placing.pulled)
+        self.keeper = PullKeeper(unit=unit, backends=placing.pulled)
+        self.previewer = placing.previewer(admission, dispatcher)
+        self.roster = placing.roster(dispatcher, lambda item: make_backend(item, means))
         self.tickets = Tickets(settings.ticket_key, RunTicket)
         self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
-        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, backends=backends)
+        self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)
         self.clock = QueueClock(unit=unit, dispatcher=dispatcher, backends=backends, settings=section.queue)
+        self._look_after(frame, section)
+        self.activities = self._activities(unit)
+
+    def _look_after(self, frame: Frame, section: SchedulerSection) -> None:
+        """Make those that look after what was handed out."""
+        unit, backends = frame.unit, self.backends
+        self.explainer = Explainer(
+            unit=unit, dispatcher=self.dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
+        )
         self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
         self.natives = NativeParts(frame, backends, self.desk, self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
-        self.activities = self._activities(unit)
 
     def _activities(
         self, unit: UnitOfWork
@@ -100,6 +112,7 @@ class Parts:
         jobs = JobActivities(
             unit=unit,
             backends=self.backends,
+            placer=self.placer,
             tickets=self.tickets,
             freeze_rest=self.admission.freeze_rest,
             vigils=self.vigils,
@@ -118,5 +131,6 @@ class Parts:
         frame.sinks[ENDS_SINK] = self.dependencies
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
+        frame.doctor.add("backends", self.roster.findings)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.natives.probes.natives):
             frame.doctor.add(probe.__name__, probe)

@@ -19,7 +19,7 @@ from .backends.registry import Backends
 from .context import workload_context
 from .figures import plausible
 from .journey import Journey
-from .store import find, open_journey
+from .store import backend_of, find, open_journey
 from .temporal import TEMPORAL_SINK, Signal
 from .vigils import Vigil, Vigils
 from .workflows.words import AttemptEnd
@@ -90,7 +90,10 @@ class ReportService:
     async def _note_end(self, work: Work, journey: Journey, report: RunReport) -> None:
         """Have the backend know that an attempt's last word was read."""
         last = report.steps[-1]
-        backend = self._backends.get(journey.row["backend"] or "")
+        name = journey.row["backend"]
+        if journey.row["tasks"] is None and journey.row["attempt"] != report.attempt:
+            name = await backend_of(work.connection, report.workload_id, report.attempt)
+        backend = self._backends.get(name or "")
         if last.step is StepName.DONE and backend is not None:
             job = NativeJob(report.workload_id, report.attempt, report.native_id)
             await backend.note_end(work.connection, job, last.reason or Reason.INTERNAL)
@@ -110,8 +113,10 @@ class ReportService:
         """End an attempt that still runs although its workload has ended or gone on to another attempt."""
         log.warning("report.stray", workload=report.workload_id, attempt=report.attempt, runner=report.runner)
         async with self._unit.looking_up() as connection:
-            row = await find(connection, report.workload_id)
-        backend = self._backends.get(row["backend"]) if row and row["backend"] else None
+            name = await backend_of(connection, report.workload_id, report.attempt)
+            row = None if name else await find(connection, report.workload_id)
+        name = name or (row["backend"] if row else None)
+        backend = self._backends.get(name) if name else None
         for candidate in [backend] if backend else [self._backends.require(name) for name in self._backends.names]:
             await candidate.cancel(NativeJob(report.workload_id, report.attempt, report.native_id))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -12,10 +14,12 @@ from contracts.errors import InvalidError
 from services.chassis.settings import ChassisSettings, Server
 
 from .backends.engines.kinds import BUILT_IN, load
+from .backends.facts import BackendFacts
 from .catalog.settings import ApplicationSettings, StorageGlance
 from .mail.settings import Mail
 from .patience import Patience
 from .pilots.settings import PilotSettings
+from .placing.settings import PlacementSettings
 
 __all__ = [
     "BackendSettings",
@@ -29,6 +33,7 @@ __all__ = [
     "TemporalSettings",
     "Watch",
     "Webhooks",
+    "require_consistent",
 ]
 
 
@@ -76,7 +81,7 @@ class PackSettings(BaseModel):
     """Seconds; a job that may take longer goes alone."""
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(BackendFacts):
     """One cluster. What its kind wants to know lies under the name of the kind."""
 
     model_config = ConfigDict(extra="allow")
@@ -209,7 +214,10 @@ class SchedulerSection(BaseModel):
     database_url: str = ""
     """By default a SQLite file in the data folder."""
     temporal: TemporalSettings = TemporalSettings()
-    backends: list[BackendSettings] = [BackendSettings()]
+    backends: list[BackendSettings] = Field(default=[BackendSettings()], min_length=1)
+    placement: PlacementSettings = PlacementSettings()
+    reread: float = Field(default=2.0, gt=0)
+    """Seconds between two looks whether `backends` or `placement` were changed in the file."""
     watch: Watch = Watch()
     schedules: Schedules = Schedules()
     webhooks: Webhooks = Webhooks()
@@ -218,6 +226,22 @@ class SchedulerSection(BaseModel):
     limits: Limits = Limits()
     applications: ApplicationSettings = ApplicationSettings()
     pilots: PilotSettings = PilotSettings()
+
+    @model_validator(mode="after")
+    def _check_backends(self) -> Self:
+        require_consistent(self.backends, self.placement)
+        return self
+
+
+def require_consistent(backends: Sequence[BackendSettings], placement: PlacementSettings) -> None:
+    """Refuse two backends of one name, and policies that speak of none that there is; raises `ValueError`."""
+    names = [item.name for item in backends]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"backends: {twice[0]!r} stands there twice")
+    placement.require_known(names)
+
+
+_SAID = ("SHUNTER_SCHEDULER__BACKENDS", "SHUNTER_SCHEDULER__PLACEMENT")
 
 
 class SchedulerSettings(ChassisSettings):
@@ -232,3 +256,10 @@ class SchedulerSettings(ChassisSettings):
         """Return where the tables are."""
         path = Path(self.data) / "db" / "scheduler.db"
         return self.scheduler.database_url or f"sqlite+aiosqlite:///{path.resolve()}"
+
+    @property
+    def followed_file(self) -> Path | None:
+        """Return the file whose backends are followed; none where the environment says what they are."""
+        named = os.environ.get("SHUNTER_CONFIG")
+        said = any(name.startswith(_SAID) for name in os.environ)
+        return Path(named) if named and not said else None

@@ -22,6 +22,7 @@ from .records import Record
 from .tables import grants, transitions, workloads
 
 __all__ = [
+    "backend_of",
     "count_by_backend",
     "find",
     "glance",
@@ -194,6 +195,15 @@ async def silent_runs(connection: AsyncConnection, since: datetime, limit: int =
         .limit(limit)
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+async def backend_of(connection: AsyncConnection, workload_id: str, attempt: int) -> str | None:
+    """Return the backend that an attempt was handed to, which need not be that of later ones."""
+    statement = select(transitions.c.backend).where(
+        transitions.c.workload_id == workload_id, transitions.c.attempt == attempt, transitions.c.backend.is_not(None)
+    )
+    found: str | None = (await connection.execute(statement.limit(1))).scalar()
+    return found
 
 
 async def standing_still(connection: AsyncConnection, since: datetime, limit: int) -> Sequence[RowMapping]:

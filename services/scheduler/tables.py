@@ -25,11 +25,13 @@ from .catalog.tables import add_catalog_table
 from .counters import add_counters_table
 from .mail.tables import add_mail_tables
 from .natives.tables import add_native_tables
+from .placing.tables import add_drains_table
 from .pulls.tables import add_pull_tables
 
 __all__ = [
     "METADATA",
     "arrays",
+    "backend_drains",
     "batches",
     "bundles",
     "callbacks",
@@ -382,3 +384,5 @@ pulls, pull_workers = add_pull_tables(METADATA)
 
 natives, native_attempts, keepers = add_native_tables(METADATA)
 """The native jobs of clusters, the attempts that they run, and who keeps which backend."""
+
+backend_drains = add_drains_table(METADATA)

@@ -47,6 +47,7 @@ def make_task(row: Record, *, ticket: str) -> RunTask:
         gpu_architecture=wanted.gpus.architecture,
         nodes=wanted.nodes,
         processes=wanted.processes,
+        options=spec.placement.options,
         image=spec.image,
         environment=spec.placement.environment,
         priority=spec.priority,

@@ -49,6 +49,7 @@ def submit(
     retries: wishes.Retries = None,
     image: wishes.Image = None,
     backend: wishes.Backends = None,
+    need: wishes.Needs = None,
     array: wishes.Array = None,
     items_from: wishes.ItemsFrom = None,
     max_running: wishes.MaxRunning = None,
@@ -70,14 +71,13 @@ def submit(
 
     Example: `shunter submit --cpus 2 --input data/x.npz --output model.joblib --follow -- python train.py`
     """
-    program = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
-    names = given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
+    what = program_of(argv, app, inputs=inputs, outputs=outputs, optional=optional_outputs, env=env)
+    what |= given(name=name, unique_name=unique_name, project=project, labels=labels_of(label), image=image, hold=hold)
     room = room_of(cpus=cpus, memory=memory, walltime=walltime, gpus=gpus, gpu_model=gpu_model)
-    where = given(resources=room, placement=placement_of(backend), retries=given(max=retries), priority=priority)
+    where = given(resources=room, placement=placement_of(backend, need), start_at=_moment(start_at))
+    where |= given(array=array_of(array, items_from, max_running), retries=given(max=retries), priority=priority)
     told = given(callback=callback_of(callback, secret), notify=notify_of(mail, mail_to), after=after)
-    when = given(start_at=_moment(start_at), array=array_of(array, items_from, max_running))
-    how = _How(key=key, dry_run=dry_run, wait=wait or follow, follow=follow, as_json=as_json)
-    raise leave(_submit(ctx, file, {**program, **names, **where, **told, **when}, how))
+    raise leave(_submit(ctx, file, {**what, **where, **told}, _How(key, dry_run, wait or follow, follow, as_json)))
 
 
 def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: _How) -> ExitCode:
@@ -86,7 +86,7 @@ def _submit(ctx: typer.Context, file: str | None, options: dict[str, Any], how: 
             options["after"] = _after(client, options["after"])
         batch, specs = _read(file, options)
         if how.dry_run:
-            return _show_dry(_shown(batch, specs), as_json=how.as_json)
+            return _show_dry(client, batch, specs, as_json=how.as_json)
         return _send_batch(client, batch, how) if batch else _send_each(client, specs, how)
 
 
@@ -133,16 +133,15 @@ def _specs(documents: Sequence[Document], options: dict[str, Any]) -> list[JobSp
     return [to_spec(merge(document.value, options), document) for document in documents]
 
 
-def _shown(batch: BatchSpec | None, specs: Sequence[JobSpec]) -> Sequence[JobSpec | BatchSpec]:
-    """Return what would be sent, as it may be shown."""
+def _show_dry(client: Client, batch: BatchSpec | None, specs: list[JobSpec], *, as_json: bool) -> ExitCode:
+    """Say where single jobs would go; of a batch, whose jobs wait for each other, what would be sent."""
     from contracts.secrets import without_secrets
 
-    return [without_secrets(batch)] if batch else [without_secrets(spec) for spec in specs]
+    if batch is None:
+        from .placing import show_places
 
-
-def _show_dry(specs: Sequence[JobSpec | BatchSpec], *, as_json: bool) -> ExitCode:
-    for spec in specs:
-        emit_line(spec.model_dump(mode="json", exclude_unset=True))
+        return show_places(client, specs, as_json=as_json)
+    emit_line(without_secrets(batch).model_dump(mode="json", exclude_unset=True))
     if not as_json:
         note("Nothing is wrong with it as far as can be seen from here; nothing was sent.")
     return ExitCode.OK

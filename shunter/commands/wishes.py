@@ -36,6 +36,7 @@ __all__ = [
     "MaxRunning",
     "Memory",
     "Name",
+    "Needs",
     "OptionalOutputs",
     "Outputs",
     "Priority",
@@ -58,6 +59,8 @@ __all__ = [
 
 _Words = list[str] | None
 _Text = str | None
+
+_SITE = "site="
 
 Argv = Annotated[_Words, typer.Argument(metavar="[-- PROGRAM ARGS...]", help="What to run.", show_default=False)]
 File = Annotated[
@@ -93,6 +96,9 @@ Backend = Annotated[_Text, typer.Option("--backend", help="A cluster by name; el
 Backends = Annotated[
     _Words, typer.Option("--backend", help="A cluster by name; several: the best liked first. Else Shunter chooses.")
 ]
+Needs = Annotated[
+    _Words, typer.Option("--need", help="Only clusters that are so: `site=NAME`, or `LABEL=VALUE`; may be repeated.")
+]
 Hold = Annotated[bool, typer.Option("--hold", help="Wait for `shunter release` after acceptance.")]
 Priority = Annotated[int | None, typer.Option("--priority", help="-100 to 100; larger goes first.")]
 StartAt = Annotated[_Text, typer.Option("--start-at", help="Not before: `+2h`, `18:00`, `2030-01-31T18:00`.")]
@@ -113,7 +119,9 @@ ItemsFrom = Annotated[
 MaxRunning = Annotated[int | None, typer.Option("--max-running", help="How many tasks may run at once.")]
 Key = Annotated[_Text, typer.Option("--idempotency-key", help="The same key twice makes one job.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; exit 1 if it does not succeed.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything that can be checked here; send nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say where it would go, and why not elsewhere; nothing is kept.")
+]
 Follow = Annotated[bool, typer.Option("--follow", help="Wait for the end and show what it prints.")]
 
 
@@ -132,10 +140,15 @@ def room_of(*, gpus: int | None, gpu_model: str | None, **room: Any) -> dict[str
     return given(**room, gpus=given(count=gpus, model=gpu_model))
 
 
-def placement_of(backends: Sequence[str] | None) -> dict[str, Any]:
+def placement_of(backends: _Words, needs: _Words = None) -> dict[str, Any]:
     """Return where the options have it run: on one backend, or on the first of several that has room."""
-    several = backends or ()
-    return {"backends": list(several)} if len(several) > 1 else given(backend=next(iter(several), None))
+    from .specs import pairs
+
+    several = backends or []
+    named = {"backends": several} if len(several) > 1 else given(backend=next(iter(several), None))
+    sites = [word.removeprefix(_SITE) for word in needs or () if word.startswith(_SITE)]
+    labels = pairs([word for word in needs or () if not word.startswith(_SITE)], "need")
+    return {**named, **given(sites=sites, labels=labels)}
 
 
 def labels_of(labels: Sequence[str] | None) -> dict[str, str]:

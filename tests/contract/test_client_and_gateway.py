@@ -30,6 +30,7 @@ from services.gateway.settings import GatewaySection
 from shunter.calls import (
     batches,
     bulk,
+    clusters,
     files,
     folders,
     grants,
@@ -156,6 +157,9 @@ CALLS: dict[str, Call[Any]] = {
     "events": records.list_events(EVENTS, since_sequence=3),
     "follow events": EventFeed(EVENTS, since_sequence=3).call(),
     "backends": records.list_backends(),
+    "backend": clusters.get_backend("local"),
+    "drain a backend": clusters.drain_backend("local", "new disks"),
+    "resume a backend": clusters.resume_backend("local"),
     "applications": records.list_applications(),
     "whoami": records.who_am_i(),
     "readiness": records.get_readiness(),

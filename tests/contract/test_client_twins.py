@@ -9,6 +9,7 @@ import pytest
 from shunter.asynchronous import AsyncClient
 from shunter.bulk import AsyncBulk, Bulk
 from shunter.client import Client
+from shunter.clusters import AsyncClusters, Clusters
 from shunter.folders import AsyncFolders, Folders
 from shunter.identity import AsyncIdentity, Identity
 from shunter.operations import AsyncOperations, Operations
@@ -43,7 +44,13 @@ def test_each_method_says_the_same_of_itself(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "twin"),
-    [(Operations, AsyncOperations), (Identity, AsyncIdentity), (Folders, AsyncFolders), (Bulk, AsyncBulk)],
+    [
+        (Clusters, AsyncClusters),
+        (Operations, AsyncOperations),
+        (Identity, AsyncIdentity),
+        (Folders, AsyncFolders),
+        (Bulk, AsyncBulk),
+    ],
 )
 def test_what_else_they_are_offered_is_the_same_too(kind: type, twin: type) -> None:
     one, other = methods(kind), methods(twin)

@@ -7,8 +7,10 @@ and a folder. It calls `pytest.skip` with the reason where its cluster cannot be
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,13 @@ async def _ray(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make, patience=60.0, too_large={"gpus": 1, "gpu_model": "none such"})
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray}
+def _outside() -> dict[str, Make]:
+    """Return the engine of somebody else's package, `SHUNTER_TEST_ENGINE=module:function`, if one is to be checked."""
+    named = os.environ.get("SHUNTER_TEST_ENGINE")
+    return {"outside": EntryPoint("outside", named, "shunter.backends").load()} if named else {}
+
+
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray, **_outside()}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

@@ -1,7 +1,8 @@
-"""Jobs on a cluster, through the whole stack: a real pilot in each native job."""
+"""Jobs on a cluster, through the whole stack: a real pilot in each native job, whose credentials last for seconds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +14,19 @@ from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
     folder = tmp_path_factory.mktemp("cluster")
-    backend = {"kind": "processes", "processes": {"folder": str(folder / "natives")}}
-    with cluster_site(folder / "stack", backend) as found:
+    backend = {
+        "kind": "processes",
+        "processes": {"folder": str(folder / "natives"), "fetches": True},
+        "pack": {"most": 8, "cpus": 4, "walltime": 60},
+    }
+    with cluster_site(folder / "stack", backend, scheduler={"pilots": {"credentials": 2}}) as found:
         yield found
 
 
-def test_a_job_runs_there(site: ClusterSite, tmp_path: Path) -> None:
+def test_a_job_runs_there(site: ClusterSite) -> None:
     site.put("clusters/words", b"one two three\n")
     ended = site.run(
-        *("sh", "-c", "wc -w <words >count; echo here; echo there >&2; exit 0"),
+        *("sh", "-c", "wc -w <words >count; echo here; echo there >&2"),
         inputs=[{"source": "clusters/words"}],
         outputs=[{"path": "count"}],
     )
@@ -29,3 +34,37 @@ def test_a_job_runs_there(site: ClusterSite, tmp_path: Path) -> None:
     assert (site.log(ended), site.log(ended, "stderr")) == (b"here\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     assert ended["usage"]["wall_seconds"] > 0
+
+
+def test_credentials_that_end_are_renewed_in_the_middle_of_a_job(site: ClusterSite) -> None:
+    script = "i=0; while [ $i -lt 50 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
+    ended = site.run("sh", "-c", script, resources={"walltime": "PT5M"})
+    assert ended["state"] == "succeeded", ended
+    assert site.log(ended) == "".join(f"{number}\n" for number in range(50)).encode()
+    logins = site.stack.metrics("scheduler", "shunter_pilot_logins_total")
+    assert logins['answer="yes"'] >= 3
+
+
+def test_small_jobs_share_native_jobs_and_one_of_them_is_canceled(site: ClusterSite) -> None:
+    long = site.submit("sleep", "60")
+    short = [site.submit("sh", "-c", f"echo {number}; exit {number}") for number in range(6)]
+    ends = [site.ended(job) for job in short]
+    assert [(end["exit_code"], site.log(end)) for end in ends] == [(n, f"{n}\n".encode()) for n in range(6)]
+    site.until(long, "running")
+    began = time.monotonic()
+    site.cancel(long)
+    assert site.ended(long)["state"] == "canceled"
+    assert time.monotonic() - began < 10
+
+
+def test_an_array_runs_there(site: ClusterSite, tmp_path: Path) -> None:
+    ended = site.run("sh", "-c", f"echo $SHUNTER_ARRAY_INDEX >{tmp_path}/$SHUNTER_ARRAY_INDEX", array={"count": 9})
+    assert (ended["state"], ended["tasks"]["succeeded"]) == ("succeeded", 9), ended
+    assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(9)]
+
+
+def test_a_native_job_that_somebody_ends_is_told(site: ClusterSite) -> None:
+    job = site.submit("sh", "-c", "trap '' TERM; sleep 60")
+    site.until(job, "running")
+    site.cancel(job)
+    assert site.ended(job)["state"] == "canceled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import cycle
+from typing import Any
 
 from contracts.errors import UnavailableError
 from contracts.runs import RunTask, run_name
@@ -18,8 +19,20 @@ class FakeBackend(Backend):
     kind = "fake"
     capabilities = frozenset({Capability.ARRAYS, Capability.GPUS})
 
-    def __init__(self, name: str = "fake", *, cpus: float = 8, cpus_free: float = 8, flaky: bool = False) -> None:
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        cpus: float = 8,
+        cpus_free: float = 8,
+        flaky: bool = False,
+        capabilities: frozenset[Capability] | None = None,
+        **room: Any,
+    ) -> None:
+        """Have so many cores; *room* is what else is to be said of its capacity."""
         self.name = name
+        self.capabilities = self.capabilities if capabilities is None else capabilities
+        self._room = room
         self.tasks: dict[str, RunTask] = {}
         self._cpus = cpus
         self._cpus_free = cpus_free
@@ -48,11 +61,5 @@ class FakeBackend(Backend):
     async def capacity(self) -> Capacity:
         """Say how large it is."""
         self._bad_day()
-        return Capacity(
-            cpus=self._cpus,
-            cpus_free=self._cpus_free,
-            memory=2**34,
-            memory_free=2**34,
-            largest_cpus=self._cpus,
-            largest_memory=2**34,
-        )
+        told = {"memory": 2**34, "memory_free": 2**34, "largest_cpus": self._cpus, "largest_memory": 2**34}
+        return Capacity(cpus=self._cpus, cpus_free=self._cpus_free, **{**told, **self._room})

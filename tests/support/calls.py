@@ -45,8 +45,13 @@ class Calls(JobCalls):
         on_look_up: Act | None = None,
         lost: bool = True,
         withdrawals: Sequence[Withdrawal] = (),
+        answers: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """Take *on_submit* for each attempt; it lies patiently while there are *withdrawals* left to answer with."""
+        """Take *on_submit* for each attempt; it lies patiently while there are *withdrawals* left to answer with.
+
+        *answers* are what the first submits are answered beside where they went.
+        """
+        self._answers = list(answers)
         self._on_submit = on_submit
         self._on_look_up = on_look_up
         self._lost = lost
@@ -71,8 +76,11 @@ class Calls(JobCalls):
         if self._refuse:
             return Submitted(backend=None, message=self._refuse)
         assert self.handle is not None
-        await self._on_submit(self.handle, ref)
-        return Submitted(backend=f"test-{ref.attempt}", patience=20.0 if self._withdrawals else None)
+        more = self._answers.pop(0) if self._answers else {}
+        if not {"refused", "later"} & more.keys():
+            await self._on_submit(self.handle, ref)
+        patience = 20.0 if self._withdrawals else None
+        return Submitted.model_validate({"backend": f"test-{ref.attempt}", "patience": patience, **more})
 
     @activity.defn
     async def withdraw_attempt(self, ref: AttemptRef) -> Withdrawn:

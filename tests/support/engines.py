@@ -63,6 +63,12 @@ class World:
         """Let a native job end."""
         self.put(name, state=NativeState.ENDED, ending=ending, exit_code=exit_code, reason=reason)
 
+    def begin(self) -> None:
+        """Let all begin that wait, and all that come."""
+        self.begins_at_once = True
+        for name in self.alive:
+            self.put(name, state=NativeState.RUNNING, reason="", node="m1")
+
     def forget(self, name: str) -> None:
         """Let the cluster know nothing of a native job any more."""
         del self.seen[name]

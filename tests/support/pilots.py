@@ -103,6 +103,8 @@ class Cluster:
     folder: Path
     url: str
     python: str = sys.executable
+    prefix: tuple[str, ...] = ()
+    """Goes before what is started."""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, **changes: str) -> subprocess.Popen[bytes]:
@@ -121,7 +123,7 @@ class Cluster:
             **changes,
         }
         with (self.folder / "said").open("ab") as said:
-            process = subprocess.Popen(["/bin/sh", "-c", SCRIPT], env=env, stderr=said, stdout=said)
+            process = subprocess.Popen([*self.prefix, "/bin/sh", "-c", SCRIPT], env=env, stderr=said, stdout=said)
         self.started.append(process)
         return process
 
@@ -141,9 +143,9 @@ class Cluster:
 
 
 @contextmanager
-def pilots(folder: Path, url: str, python: str = sys.executable) -> Iterator[Cluster]:
+def pilots(folder: Path, url: str, python: str = sys.executable, prefix: tuple[str, ...] = ()) -> Iterator[Cluster]:
     """Give a cluster; what it started is killed at the end."""
-    cluster = Cluster(folder, url, python)
+    cluster = Cluster(folder, url, python, prefix)
     try:
         yield cluster
     finally:

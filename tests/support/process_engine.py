@@ -37,6 +37,8 @@ class _Settings(BaseModel):
     cpus: float = 8
     grace: float = 5.0
     """Seconds between SIGTERM and SIGKILL."""
+    fetches: bool = False
+    """Whether native jobs fetch the pilot from the store, as on a machine that is not ours."""
 
 
 class ProcessEngine(Engine):
@@ -75,7 +77,8 @@ class ProcessEngine(Engine):
         (folder / "script").write_text(order.launch.script)
         argv = ["sh", "-c", _WRAPPER, str(folder)]
         env = {"PATH": os.environ["PATH"], "TMPDIR": str(folder), **order.launch.env}
-        env["SHUNTER_PILOT_FILE"] = str(order.launch.file)
+        if not self.settings.fetches:
+            env["SHUNTER_PILOT_FILE"] = str(order.launch.file)
         subprocess.run(["setsid", "--fork", *argv], env=env, cwd=folder, check=True)
         return Started(order.name)
 

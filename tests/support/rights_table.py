@@ -109,6 +109,7 @@ ROWS: dict[str, Row] = {
     "getUsage": Row(200, 200),
     "getEvents": Row(200, 200),
     "listBackends": Row(200, 200),
+    "getBackend": Row(200, 200),
     "listApplications": Row(200, 200),
     "whoami": Row(200, 200),
     # webhooks
@@ -159,6 +160,8 @@ ROWS: dict[str, Row] = {
     "deleteKey": Row(204, _NO_SUCH),
     # for whoever steers the site
     "replayAudit": Row(200, 200),
+    "drainBackend": Row(200, 403, by="admin", body={"message": "matrix"}),
+    "resumeBackend": Row(200, 403, by="admin"),
     "getSiteHealth": Row(200, 403, by="admin"),
     "listParked": Row(200, 403, by="admin"),
     "dropAllParked": Row(200, 403, by="admin", query="all=true"),

@@ -60,9 +60,12 @@ def task_fact(bundle: RunBundle, index: int, code: int | None, state: TaskState 
 
 @dataclass
 class FakeRunner:
-    """Takes tasks of the backend `local`; *decide* says how each goes."""
+    """Takes tasks of a backend, by default `local`; *decide* says how each goes."""
 
     settings: NatsSettings
+    backend: str = field(default="local", kw_only=True)
+    takes: bool = field(default=True, kw_only=True)
+    """Whether it takes any; else it only answers, as one that is busy for ever."""
     decide: Callable[[RunTask], Outcome] = lambda _task: Outcome()
     decide_task: Callable[[RunTask, int], int | None] = lambda _task, _index: 0
     """The exit code of one task of a bundle; None lets it run until it is cancelled."""
@@ -74,9 +77,10 @@ class FakeRunner:
         """Connect and begin to take tasks."""
         self.connection: Client = await nats.connect(self.settings.url)
         self._js = self.connection.jetstream()
-        self._queue = await self._js.pull_subscribe(task_subject("local"), durable="runner-local", stream="TASKS")
-        await self.connection.subscribe(control_subject("local"), cb=self._control)
-        self._taking = asyncio.create_task(self._take())
+        name = f"runner-{self.backend}"
+        self._queue = await self._js.pull_subscribe(task_subject(self.backend), durable=name, stream="TASKS")
+        await self.connection.subscribe(control_subject(self.backend), cb=self._control)
+        self._taking = asyncio.create_task(self._take() if self.takes else asyncio.sleep(0))
 
     async def stop(self) -> None:
         """Go away, forgetting everything."""
@@ -112,13 +116,16 @@ class FakeRunner:
         await self.report(task, *steps)
 
     async def _run(self, task: RunTask) -> None:
-        room = Allocation(backend="local", node="test", cpus=task.cpus)
+        room = Allocation(backend=self.backend, node="test", cpus=task.cpus)
         if task.bundle is not None:
             await self._run_bundle(task, task.bundle, room)
             return
         running = Step(step=StepName.RUNNING, at=now(), allocation=room)
         outcome = self.decide(task)
-        if outcome.exit_code is None:
+        if outcome.reason is Reason.REFUSED:
+            details = {"reason": outcome.reason, "message": outcome.message}
+            await self.report(task, Step(step=StepName.DONE, at=now(), **details))
+        elif outcome.exit_code is None:
             self.running[run_name(task.workload_id, task.attempt)] = task
             await self.report(task, running)
         else:

@@ -95,6 +95,13 @@ class Stack:
         """Return the environment in which the command line speaks to this stack as a demo user."""
         return {**os.environ, "SHUNTER_URL": self.url, "SHUNTER_TOKEN": self.tokens[user]}
 
+    def metrics(self, part: str, name: str) -> dict[str, float]:
+        """Return the figures of one metric of a part, by their labels."""
+        url = self.ready["parts"][part]["url"]
+        lines = httpx.get(f"{url}/metrics", trust_env=False).text.splitlines()
+        found = (line.rpartition(" ") for line in lines if line.startswith(f"{name}{{"))
+        return {labels.removeprefix(f"{name}{{").removesuffix("}"): float(value) for labels, _, value in found}
+
     def kill(self, name: str) -> None:
         """End a part with `kill -9`, whoever started it, and wait until it is gone."""
         for process in [process for process in self.by_hand if process.args[2] == name]:  # type: ignore[index]

@@ -53,6 +53,8 @@ def test_a_secret_comes_from_a_file(terminal: Terminal, secret: str) -> None:
 
 def test_a_callback_of_a_job_too_and_a_dry_run_shows_it_not(terminal: Terminal, secret: str) -> None:
     options = ("--callback", "https://hooks.example.org/", "--callback-secret-file", secret)
+    placed = {"backend": "local", "start": "now", "why": "room", "order": "emptiest", "candidates": []}
+    terminal.server.on("POST", "/v1/jobs", placed)
     shown = terminal.run("submit", *options, "--dry-run", "--", "true")
     assert shown.code == 0
     assert "a word" not in shown.out

@@ -19,7 +19,8 @@ from temporalio.worker import Worker
 from contracts.states import Reason, WorkloadState
 from deploy.local.servers import SEARCH_ATTRIBUTES, find_binary
 from services.scheduler.worker import workflow_runner
-from services.scheduler.workflows.job import JobWorkflow, backoff_before
+from services.scheduler.workflows.job import JobWorkflow
+from services.scheduler.workflows.rules import backoff_before
 from services.scheduler.workflows.words import AttemptEnd, AttemptRef, Cancellation, JobInput, Withdrawal
 from tests.support.calls import Act, Calls, Handle
 
@@ -257,3 +258,56 @@ async def test_a_cancel_ends_the_patience(environment: WorkflowEnvironment) -> N
     async with _running(environment, calls) as handle:
         result = await handle.result()
     assert (result.state, calls.attempts, calls.cancels) == (WorkloadState.CANCELED, [1], 1)
+
+
+async def test_what_one_backend_refuses_goes_to_another_and_costs_no_retry(environment: WorkflowEnvironment) -> None:
+    refused = {"refused": True, "others": True, "message": "no such partition"}
+    calls = Calls(_ends(SUCCESS), answers=[refused, refused])
+    async with _running(environment, calls, continue_after=1) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts) == (WorkloadState.SUCCEEDED, [1, 2, 3])
+    assert [ref.refused for ref in calls.refs] == [[], ["test-1"], ["test-1", "test-2"]]
+    assert calls.refs[1].message == "attempt 1: test-1 refuses it: no such partition"
+
+
+async def test_what_all_refuse_fails_with_the_last_reason(environment: WorkflowEnvironment) -> None:
+    refused = {"refused": True, "message": "too wide", "others": True}
+    calls = Calls(_never, answers=[refused, {**refused, "others": False, "message": "too long"}])
+    async with _running(environment, calls, max_retries=3) as handle:
+        result = await handle.result()
+    assert (result.state, result.message, calls.attempts) == (WorkloadState.FAILED, "too long", [1, 2])
+    assert calls.moves[-1].reason is Reason.REFUSED
+
+
+async def test_an_attempt_that_ended_refused_before_it_began_goes_elsewhere(environment: WorkflowEnvironment) -> None:
+    calls = Calls(_ends(Reason.REFUSED, SUCCESS), answers=[{"others": True}])
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts, calls.refs[1].refused) == (WorkloadState.SUCCEEDED, [1, 2], ["test-1"])
+
+
+async def test_what_had_begun_is_not_run_elsewhere_when_it_is_refused(environment: WorkflowEnvironment) -> None:
+    async def begin_and_refuse(handle: Handle, ref: AttemptRef) -> None:
+        await handle.signal(JobWorkflow.runs, ref.attempt)
+        await asyncio.sleep(0.2)
+        await _ends(Reason.REFUSED)(handle, ref)
+
+    calls = Calls(begin_and_refuse, answers=[{"others": True}])
+    async with _running(environment, calls) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts) == (WorkloadState.FAILED, [1])
+
+
+async def test_while_no_backend_takes_work_it_is_asked_again_and_a_cancel_ends_that(
+    environment: WorkflowEnvironment,
+) -> None:
+    nobody = {"backend": None, "later": 10.0}
+    calls = Calls(_ends(SUCCESS), answers=[nobody, nobody])
+    async with _running(environment, calls, continue_after=1) as handle:
+        result = await handle.result()
+    assert (result.state, calls.attempts) == (WorkloadState.SUCCEEDED, [1, 1, 1])
+    calls = Calls(_never, answers=[nobody] * 1000)
+    async with _running(environment, calls) as handle:
+        await environment.sleep(timedelta(seconds=25))
+        await handle.signal(JobWorkflow.cancel, Cancellation(message="enough"))
+        assert (await handle.result()).state is WorkloadState.CANCELED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import UnionType
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,7 +27,7 @@ def answers(
     *refusals: type[ShunterError],
     example: object = None,
     status: int = 200,
-    more: Mapping[int, tuple[str, type[BaseModel] | None]] | None = None,
+    more: Mapping[int, tuple[str, type[BaseModel] | UnionType | None]] | None = None,
     media_type: str = "application/json",
     binary: bool = False,
 ) -> Responses:

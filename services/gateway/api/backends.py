@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from contracts.backends import BackendView
+from contracts.errors import NotFoundError
 from contracts.model import Model
-from contracts.queries import BackendView
 
 from . import examples
 from .answers import answers, json_answer
 from .context import Services
 
-__all__ = ["BackendList", "router"]
+__all__ = ["BackendList", "BackendPath", "router"]
 
 router = APIRouter(prefix="/v1/backends", tags=["site"])
+
+BackendPath = Annotated[
+    str,
+    Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name.", examples=["local"]),
+]
 
 
 class BackendList(Model):
@@ -32,3 +40,14 @@ class BackendList(Model):
 )
 async def list_backends(services: Services) -> Response:
     return json_answer(BackendList(items=await services.site().backends()))
+
+
+@router.get(
+    "/{name}",
+    summary="Show one backend",
+    operation_id="getBackend",
+    response_model=BackendView,
+    responses=answers(NotFoundError, example=examples.BACKEND),
+)
+async def get_backend(services: Services, name: BackendPath) -> Response:
+    return json_answer(await services.site().backend(name))

@@ -8,6 +8,7 @@ from fastapi.openapi.models import Example
 
 __all__ = [
     "BACKEND",
+    "BACKEND_DRAINED",
     "CANCEL",
     "DOWNLOAD",
     "EVENTS",
@@ -316,6 +317,15 @@ BACKEND: dict[str, Any] = {
     "memory": 8589934592,
     "memory_free": 6442450944,
     "running": 1,
+    "state": "up",
+    "site": "basement",
+    "cost": {"cpu_hour": 0.02, "gpu_hour": 1.5},
+}
+
+BACKEND_DRAINED: dict[str, Any] = {
+    **BACKEND,
+    "state": "draining",
+    "drain": {"by": "root", "at": _ENDED, "message": "new disks on Friday"},
 }
 
 PRINCIPAL: dict[str, Any] = {"subject": "ada", "issuer": "static", "projects": {"vision": "member"}, "roles": []}

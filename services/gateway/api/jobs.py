@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
 from contracts.explanations import Explanation
 from contracts.numbers import MOST_NUMBER
+from contracts.placements import PlacementView
 from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
@@ -32,8 +33,16 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
 _SAME = {200: ("The key was used before, for the same request: this is its job.", JobView)}
+_SAME_OR_DRY = {
+    200: (
+        "The key was used before, for the same request: this is its job. Or, with `dry_run`, where it would go.",
+        JobView | PlacementView,
+    )
+}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one job.", examples=["run-42"])
 _PREFER = Header(alias="Prefer", description="`wait=N` (seconds) or `respond-async` (RFC 7240).", examples=["wait=5"])
+
+DryRun = Annotated[bool, Query(description="Keep nothing: only say where it would go, and why not elsewhere.")]
 
 ScheduleFilter = Annotated[
     str | None, Query(pattern=r"^sch-[0-9a-f]{32}$", description="Only those that this schedule made.")
@@ -61,7 +70,9 @@ UntilWord = Annotated[
 
 @router.post(
     "",
-    summary="Submit a job",
+    summary="Submit a job, or ask where it would go",
+    description="With `dry_run=true` nothing is kept: the answer says where it would go and why, and of every other "
+    "backend why not.",
     operation_id="submitJob",
     status_code=201,
     response_model=JobView,
@@ -73,13 +84,15 @@ UntilWord = Annotated[
         TooLargeError,
         example=examples.JOB,
         status=201,
-        more={**_SAME, **_PENDING},
+        more={**_SAME_OR_DRY, **_PENDING},
     ),
 )
-async def post_job(request: Request, services: Services) -> Response:
+async def post_job(request: Request, services: Services, dry_run: DryRun = False) -> Response:
     headers = request.headers
     key, preference = read_idempotency_key(headers.get("idempotency-key")), read_preference(headers.get("prefer"))
     spec = await read_json(request, JobSpec)
+    if dry_run:
+        return json_answer(await services.jobs().place(spec))
     submitted = await services.jobs().submit(spec, key=key, wait=preference.wait)
     return _made(submitted, services.linker, preference.to_headers())
 

@@ -18,8 +18,8 @@ from services.scheduler.backends.base import Backend, Cancelled, NativeJob
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
 from services.scheduler.journey import Journey
-from services.scheduler.placement import choose, later_than, next_after
-from services.scheduler.records import Record, to_workload
+from services.scheduler.placing.placer import NoTakerError, Placer
+from services.scheduler.records import Record, inputs_of, to_workload
 from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task, ticket_of
 from services.scheduler.vigils import Vigils
@@ -40,6 +40,9 @@ _WITHDRAWN = {
     Cancelled.ENDING: Withdrawal.ENDING,
 }
 
+_ASK_AGAIN = 10.0
+"""Seconds after which is looked again for a backend, where all that could hold a job are draining."""
+
 _DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
 
 
@@ -51,6 +54,7 @@ class JobActivities(JobCalls):
         *,
         unit: UnitOfWork,
         backends: Backends,
+        placer: Placer,
         tickets: Tickets[RunTicket],
         freeze_rest: FreezeRest,
         vigils: Vigils,
@@ -58,6 +62,7 @@ class JobActivities(JobCalls):
         self._unit = unit
         self._freeze_rest = freeze_rest
         self._backends = backends
+        self._placer = placer
         self._tickets = tickets
         self._vigils = vigils
 
@@ -69,46 +74,68 @@ class JobActivities(JobCalls):
         if (state := WorkloadState(row["state"])).is_terminal:
             return Submitted(backend=row["backend"], message=row["message"], over=state)
         if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
-            return self._submitted(row, ref)  # an earlier try got further than it knew
+            return await self._submitted(row, ref)  # an earlier try got further than it knew
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
-            backend = self._backends.require(row["backend"])
-        else:
-            try:
-                if row["spec"].get("after") and row["spec"]["inputs"]:
-                    row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
-                # A backend that was configured away since it was chosen is none.
-                chosen = self._backends.get(ref.backend) if ref.backend else None
-                backend = chosen or await choose(to_workload(row).spec, self._backends, ref.tried)
-            except RefusedError as refusal:
-                return Submitted(backend=None, message=refusal.detail)
-            row = await self._queue(ref, backend, row["inputs"])
-        return await self._hand_over(row, backend, ref)
+            return await self._hand_over(row, self._backends.require(row["backend"]), ref)
+        return await self._place(row, ref)
+
+    async def _place(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Choose a backend for an attempt that is new, and hand it over there."""
+        try:
+            if row["spec"].get("after") and row["spec"]["inputs"]:
+                row["inputs"] = [item.model_dump(mode="json") for item in await self._freeze_rest(row)]
+            backend = await self._choose(row, ref)
+        except NoTakerError as nobody:
+            return Submitted(backend=None, message=nobody.detail, later=_ASK_AGAIN)
+        except RefusedError as refusal:
+            return Submitted(backend=None, message=refusal.detail)
+        if backend is None:
+            return Submitted(backend=None, message=ref.message)
+        return await self._hand_over(await self._queue(ref, backend, row["inputs"]), backend, ref)
+
+    async def _choose(self, row: Record, ref: AttemptRef) -> Backend | None:
+        """Return where an attempt goes; None if all that could hold it have refused it."""
+        # A backend that was configured away since it was chosen is none, nor is one that is being drained.
+        if ref.backend and self._backends.takes_work(ref.backend):
+            return self._backends.require(ref.backend)
+        spec, inputs = to_workload(row).spec, inputs_of(row)
+        return await self._placer.choose(spec, inputs, tried=ref.tried, refused=ref.refused)
 
     async def _hand_over(self, row: Record, backend: Backend, ref: AttemptRef) -> Submitted:
         """Hand an attempt over that is recorded; where a short job may end at once, wait a moment for that."""
         if row["tasks"] is not None:  # the tasks of an array are handed out by calls of their own
-            return self._submitted(row, ref)
-        if not backend.is_prompt:
-            await backend.submit(self._task(row))
-            return self._submitted(row, ref)
-        with self._vigils.keeping(ref.workload_id) as vigil:
-            await backend.submit(self._task(row))
-            if end := await vigil.wait():
-                return self._submitted(row, ref).model_copy(update={"end": end})
+            return await self._submitted(row, ref)
+        try:
+            if not backend.is_prompt:
+                await backend.submit(self._task(row))
+                return await self._submitted(row, ref)
+            with self._vigils.keeping(ref.workload_id) as vigil:
+                await backend.submit(self._task(row))
+                if end := await vigil.wait():
+                    return (await self._submitted(row, ref)).model_copy(update={"end": end})
+        except RefusedError as refusal:
+            log.warning("attempt.refused", workload=ref.workload_id, backend=backend.name, detail=refusal.detail)
+            refused = {"refused": True, "message": refusal.detail}
+            return (await self._submitted(row, ref)).model_copy(update=refused)
         # Its end may have been committed by a database that died before it said so.
         row = await self._row(ref.workload_id)
         state = WorkloadState(row["state"])
         over = {"over": state, "message": row["message"]} if state.is_terminal else {}
-        return self._submitted(row, ref).model_copy(update=over)
+        return (await self._submitted(row, ref)).model_copy(update=over)
 
-    def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
-        """Say where an attempt is, and how long it may lie there."""
-        backend, wish = self._backends.get(row["backend"]), row["spec"]["placement"]
-        later = later_than(row["backend"], wish.get("backends") or (), ref.tried)
+    async def _submitted(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Say where an attempt is, how long it may lie there, and whether it could go elsewhere."""
+        name = row["backend"]
+        backend, others, patience = self._backends.get(name), [], None
+        if row["tasks"] is None and len(self._backends.names) > 1:
+            spec = to_workload(row).spec
+            others = await self._placer.others(spec, name, inputs_of(row), not_on=ref.refused)
+            patience = self._placer.patience(spec) if set(others) - set(ref.tried) else None
         return Submitted(
-            backend=row["backend"],
-            patience=wish.get("patience") if later else None,
+            backend=name,
+            patience=patience,
             lost_attempts=backend.lost_attempts if backend else None,
+            others=bool(others),
         )
 
     async def _queue(self, ref: AttemptRef, backend: Backend, inputs: list[dict[str, Any]]) -> Record:
@@ -166,10 +193,18 @@ class JobActivities(JobCalls):
         if row["attempt"] != ref.attempt or row["state"] != WorkloadState.QUEUED:
             return Withdrawn(outcome=Withdrawal.BEGUN)
         backend = self._backends.require(row["backend"])
-        if await next_after(to_workload(row).spec, self._backends, backend.name, ref.tried) is None:
+        if await self._elsewhere(row, ref) is None:
             return Withdrawn(outcome=Withdrawal.STAYS)
         native = NativeJob(ref.workload_id, ref.attempt, row["native_id"] or "")
         return Withdrawn(outcome=_WITHDRAWN[await backend.take_back(native)])
+
+    async def _elsewhere(self, row: Record, ref: AttemptRef) -> Backend | None:
+        try:
+            return await self._placer.next_after(
+                to_workload(row).spec, row["backend"], inputs_of(row), tried=ref.tried, refused=ref.refused
+            )
+        except RefusedError:  # what could hold it when it came is gone
+            return None
 
     @activity.defn
     @translated_for_temporal

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.backends import BackendDrained, BackendResumed
 from contracts.envelope import Context, Envelope, type_of
 from contracts.events import (
     BatchCreated,
@@ -39,12 +40,12 @@ from services.chassis.errors import translated
 from services.chassis.unit import EVENT_SINK, UnitOfWork, Work, upsert_for
 from services.scheduler.tables import METADATA
 
-from . import mail, others, subscriptions, tasks, workloads
+from . import backends, mail, others, subscriptions, tasks, workloads
 
 __all__ = ["catch_up"]
 
 _STREAM = "EVENTS"
-_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule", "subscription", "mail")]
+_FILTERS = [event_subject(noun) for noun in ("workload", "batch", "schedule", "subscription", "mail", "backend")]
 _MARGIN = timedelta(minutes=10)
 """Clocks differ, and what was said last need not have been made last."""
 _BATCH = 500
@@ -71,6 +72,8 @@ _FOLDS: dict[type[Any], Callable[[Work, Any], Awaitable[None]]] = {
     MailWished: mail.wish,
     MailRefused: mail.refuse,
     MailSent: mail.note_sent,
+    BackendDrained: backends.drain,
+    BackendResumed: backends.resume,
 }
 
 log = structlog.get_logger(__name__)

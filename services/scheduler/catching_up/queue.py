@@ -11,13 +11,12 @@ from contracts.envelope import Context
 from contracts.errors import RefusedError
 from contracts.states import TERMINAL, WorkloadState
 from services.chassis.unit import UnitOfWork
-from services.scheduler.backends.registry import Backends
 from services.scheduler.entrance import Entrance
 from services.scheduler.journey import ENDS_SINK, Ended
-from services.scheduler.placement import require_possible
+from services.scheduler.placing.placer import Placer
 from services.scheduler.queue.dispatcher import Dispatcher
 from services.scheduler.queue.table import Stage
-from services.scheduler.records import Record, to_workload
+from services.scheduler.records import Record, inputs_of, to_workload
 from services.scheduler.store import find
 from services.scheduler.tables import METADATA, dependencies, waiting, workloads
 from services.scheduler.temporal import TEMPORAL_SINK
@@ -39,11 +38,11 @@ log = structlog.get_logger(__name__)
 class QueueAgreement:
     """Level-triggered: it acts on what the tables say, so a start that was cut short is made good by the next one."""
 
-    def __init__(self, *, unit: UnitOfWork, dispatcher: Dispatcher, entrance: Entrance, backends: Backends) -> None:
+    def __init__(self, *, unit: UnitOfWork, dispatcher: Dispatcher, entrance: Entrance, placer: Placer) -> None:
         self._unit = unit
         self._dispatcher = dispatcher
         self._entrance = entrance
-        self._backends = backends
+        self._placer = placer
 
     async def agree(self) -> None:
         """Agree once. Nothing changes where nothing was lost or restored."""
@@ -93,16 +92,17 @@ class QueueAgreement:
             rows = [row for workload_id in ids if (row := await find(connection, workload_id))]
         able = [await self._able(row) for row in rows]
         async with self._unit.begin(_context()) as work:
-            for row, backends in zip(rows, able, strict=True):
-                await self._entrance.seat_again(work, row, backends)
+            for row, (backends, ordered) in zip(rows, able, strict=True):
+                await self._entrance.seat_again(work, row, backends, ordered=ordered)
 
-    async def _able(self, row: Record) -> Sequence[str]:
+    async def _able(self, row: Record) -> tuple[Sequence[str], bool]:
         """Return the backends that can hold a workload, which was admitted once, whatever has become of them."""
         spec = to_workload(row).spec
         try:
-            return await require_possible(spec, self._backends)
+            ranking = await self._placer.require_possible(spec, inputs_of(row))
         except RefusedError:
-            return spec.placement.named or self._backends.names
+            return spec.placement.named or self._placer.backends.names, bool(spec.placement.backends)
+        return ranking.names, ranking.ordered
 
     async def _tell_ends(self) -> None:
         """Say once more which of those have ended that somebody waits for."""

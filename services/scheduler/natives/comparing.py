@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.states import Reason
@@ -19,9 +18,6 @@ _Row = Any
 
 _MISSES = 2
 """Looks in a row that do not show a native job, after which it is gone."""
-
-_SETTLED = timedelta(seconds=2)
-"""A job that was started so lately before a look may not be shown yet."""
 
 _LOST = "the cluster knows nothing of it any more"
 _AGAIN = "the cluster began it anew, so what it ran was interrupted"
@@ -45,31 +41,47 @@ class Comparison:
     """Not among those that are known to be there."""
 
 
-def compare(rows: Iterable[_Row], seen: Mapping[str, Seen], at: datetime, misses: dict[str, int]) -> Comparison:
-    """Compare the rows as they were before a look, which began *at* that moment; *misses* is kept from look to look."""
+def compare(rows: Iterable[_Row], seen: Mapping[str, Seen], misses: dict[str, int]) -> Comparison:
+    """Compare the rows as they were before a look with what it showed; *misses* is kept from look to look."""
     found = Comparison()
-    known: set[str] = set()
+    strange = dict(seen)
     for row in rows:
-        known.add(row.name)
-        one = seen.get(row.name)
+        one = strange.pop(row.name, None)
         if one is None:
-            _missed(row, at, misses, found)
-        else:
+            _missed(row, misses, found)
+            continue
+        if misses:
             misses.pop(row.name, None)
+        if not _is_calm(row, one):
             _met(row, one, found)
-    for name in misses.keys() - known:
-        del misses[name]
-    found.strange = [one for name, one in seen.items() if name not in known]
+    found.strange = list(strange.values())
     return found
 
 
-def _missed(row: _Row, at: datetime, misses: dict[str, int], found: Comparison) -> None:
+def _is_calm(row: _Row, one: Seen) -> bool:
+    """Say whether a native job stands as it did and nothing is wanted of it; of ten thousand, most do."""
+    is_same = row.seen == one.state and row.reason == one.reason and row.node == one.node
+    return (
+        is_same
+        and row.native_id == one.native_id
+        and row.state == _STARTED
+        and not row.stopping
+        and row.seen in _CALM[row.claimed]
+    )
+
+
+_STARTED = JobState.STARTED.value
+_CALM = {True: (NativeState.RUNNING.value,), False: (NativeState.RUNNING.value, NativeState.WAITING.value)}
+"""By whether a pilot has it: one that waits although a pilot had it was begun anew."""
+
+
+def _missed(row: _Row, misses: dict[str, int], found: Comparison) -> None:
     if row.state == JobState.ENDED:
         found.to_remove.append(row)
-    elif row.state == JobState.STARTED and row.started_at < at - _SETTLED:
+    elif row.state == JobState.STARTED and row.settled:
         misses[row.name] = misses.get(row.name, 0) + 1
-        if row.stop_at or misses[row.name] >= _MISSES:
-            ending = None if row.stop_at else Reason.LOST
+        if row.stopping or misses[row.name] >= _MISSES:
+            ending = None if row.stopping else Reason.LOST
             gone = Seen(row.name, row.native_id, NativeState.ENDED, _LOST, ending, None, row.node)
             found.over.append((row, gone))
 
@@ -86,9 +98,9 @@ def _met(row: _Row, one: Seen, found: Comparison) -> None:
     if one.state is NativeState.ENDED:
         found.over.append((row, one))
         return
-    if row.claimed_at and one.state is NativeState.WAITING and not row.stop_at:
+    if row.claimed and one.state is NativeState.WAITING and not row.stopping:
         found.again.append(row)
-    if row.stop_at:
+    if row.stopping:
         found.to_stop.append(row)
 
 

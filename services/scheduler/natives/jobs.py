@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, RowMapping, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, RowMapping, Select, bindparam, delete, false, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.model import now
 from services.scheduler.records import Record
 from services.scheduler.tables import native_attempts as attempts
 from services.scheduler.tables import natives
@@ -36,12 +37,20 @@ __all__ = [
 NOTED = ("native_id", "seen", "reason", "node", "exit_code", "ending")
 """What a look at the cluster says of a native job."""
 
-_LIVE = (
-    *(
-        natives.c[name]
-        for name in ("name", "state", "size", "incarnation", "claimed_at", "started_at", "stop_at", "tries")
-    ),
-    *(natives.c[name] for name in NOTED),
+_SETTLED = timedelta(seconds=2)
+"""A job that was started so lately before a look may not be shown yet."""
+
+_before = bindparam("before", type_=natives.c.started_at.type)
+
+# Built once: it is asked every few seconds, and may have ten thousand rows.
+_LIVE: Select[Any] = select(
+    *(natives.c[name] for name in ("name", "state", "size", *NOTED)),
+    natives.c.incarnation.is_not(None).label("claimed"),
+    natives.c.stop_at.is_not(None).label("stopping"),
+    func.coalesce(natives.c.started_at < _before, false()).label("settled"),
+).where(
+    natives.c.backend == bindparam("backend"),
+    natives.c.state.in_((*STANDING, JobState.ENDED.value)),
 )
 
 _NOTE = (
@@ -55,10 +64,15 @@ async def add(connection: AsyncConnection, rows: Sequence[Record]) -> None:
 
 
 async def live(connection: AsyncConnection, backend: str) -> Sequence[Row[Any]]:
-    """Return what is known of all native jobs of a backend that are not gone."""
-    states = (*STANDING, JobState.ENDED.value)
-    statement = select(*_LIVE).where(natives.c.backend == backend, natives.c.state.in_(states))
-    return (await connection.execute(statement)).all()
+    """Return what is known of all native jobs of a backend that are not gone, in columns that cost little to read.
+
+    Beside those of the table `claimed` says whether a pilot has it, `stopping` whether it is to be stopped, and
+    `settled` whether it was started so long ago that each look must show it.
+    """
+    found: Sequence[Row[Any]] = (
+        await connection.execute(_LIVE, {"backend": backend, "before": now() - _SETTLED})
+    ).all()
+    return found
 
 
 async def due(connection: AsyncConnection, backend: str, moment: datetime, limit: int) -> Sequence[RowMapping]:

@@ -27,6 +27,9 @@ _AGAIN = 5.0
 
 _LONGEST_PAUSE = 30.0
 
+_MANY = 5000
+"""Native jobs with which looks become rarer, so that however many there are, looking at them costs alike."""
+
 _AWAY = Gauge("shunter_engine_away", "Whether a cluster does not answer", ["backend"])
 
 log = structlog.get_logger(__name__)
@@ -73,7 +76,8 @@ class Keeper:
         while True:
             begun = monotonic()
             await self._safely("look", self._looker.look)
-            pause = self._pause_after("look", self._cluster.engine.looks_every)
+            usual = self._cluster.engine.looks_every * (1 + self._looker.size / _MANY)
+            pause = self._pause_after("look", usual)
             # A wish is fulfilled at once, but one that comes every moment does not have all looked at every moment.
             await asyncio.sleep(max(0.0, min(pause, monotonic() - begun)))
             await _until(wishes, pause)
@@ -91,7 +95,8 @@ class Keeper:
             log.exception("keeper.failed", backend=self._cluster.name, step=what)
             self._note_failure(what, "")
         else:
-            self._failures.pop(what, None)
+            if self._failures.pop(what, 0) and not self._failures:
+                log.info("keeper.engine_back", backend=self._cluster.name)
             _AWAY.labels(self._cluster.name).set(bool(self._failures))
             return done
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -35,15 +36,16 @@ class Keepership:
         self._since = 0.0
         self._beaten = 0.0
         self._mine = False
+        self._turn = asyncio.Lock()
 
     async def hold(self) -> bool:
         """Take or keep it; False while somebody else has it. To be called much more often than its patience lasts."""
-        if self._mine and self._clock() - self._beaten < self._patience / 5:
-            return True
-        async with self._unit.begin(_CONTEXT) as work:
-            self._mine = await self._beat(work.connection)
-        self._beaten = self._clock()
-        return self._mine
+        async with self._turn:
+            if not self._mine or self._clock() - self._beaten > self._patience / 5:
+                async with self._unit.begin(_CONTEXT) as work:
+                    self._mine = await self._beat(work.connection)
+                self._beaten = self._clock()
+            return self._mine
 
     async def _beat(self, connection: AsyncConnection) -> bool:
         row = (await connection.execute(select(keepers).where(keepers.c.backend == self._backend))).first()

@@ -61,6 +61,7 @@ class Looker:
         self._reacher = Reacher(cluster.bus)
         self._clock = clock
         self._misses: dict[str, int] = {}
+        self._known: dict[tuple[str, str], Native] = {}
         self._asked: dict[str, float] = {}
         self._counted: set[tuple[str, str]] = set()
         self._swept = -_SWEEP
@@ -76,15 +77,25 @@ class Looker:
             await self._sweep()
         async with cluster.unit.reading() as connection:
             rows = await jobs.live(connection, cluster.name)
-        at = now()
+        self._known = known = self._named(rows)
         with _LOOK.labels(cluster.name).time():
-            seen = await cluster.look([Native(row.name, row.native_id) for row in rows])
-        found = compare(rows, seen, at, self._misses)
+            seen = await cluster.look(known.values())
+        found = compare(rows, seen, self._misses)
         await self._note(found)
         await self._end(found.over)
         await self._stop([Native(row.name, row.native_id) for row in found.to_stop])
         await self._remove(found.to_remove)
         await self._look_at_strangers(found.strange)
+
+    def _named(self, rows: Sequence[Any]) -> dict[tuple[str, str], Native]:
+        """Return what the cluster is asked for; most was known at the last look."""
+        before, names = self._known, [(row.name, row.native_id) for row in rows]
+        return {name: before.get(name) or Native(*name) for name in names}
+
+    @property
+    def size(self) -> int:
+        """Return how many native jobs there were at the last look."""
+        return len(self._known)
 
     # --- what is there ------------------------------------------------------------------------------------------
 
@@ -188,7 +199,7 @@ class Looker:
 
 def _why(row: Any, one: Seen) -> Reason | None:
     """Say why a native job ended: what the cluster took for somebody's wish may have been ours."""
-    if row.stop_at and one.ending in {None, Reason.CANCELED}:
+    if row.stopping and one.ending in {None, Reason.CANCELED}:
         return Reason.INTERRUPTED
     return one.ending
 

@@ -25,11 +25,11 @@ from .words import JobState
 
 __all__ = ["Starter"]
 
-_WINDOW = 500
-"""Attempts that are looked at together."""
-
 _AT_ONCE = 100
-"""Native jobs that one call starts."""
+"""Native jobs that are named together, and that one call starts."""
+
+_MOST_READ = 2000
+"""Attempts that are read together."""
 
 _LONGEST_PAUSE = 60.0
 
@@ -49,42 +49,40 @@ class Starter:
     def __init__(self, cluster: Cluster, ender: Ender) -> None:
         self._cluster = cluster
         self._ender = ender
-        self._fresh: set[str] = set()
-        """Native jobs that were named just now: nobody has tried to start them yet."""
 
     async def start(self) -> bool:
         """Start what waits; returns whether more waits."""
-        more = await self._name()
+        fresh = await self._name()
         cluster = self._cluster
         async with cluster.unit.reading() as connection:
-            rows = await jobs.due(connection, cluster.name, now(), _AT_ONCE)
+            rows = await jobs.due(connection, cluster.name, now(), 2 * _AT_ONCE)
             attempts = await store.open_of(connection, [row["name"] for row in rows])
-        doubtful = [row for row in rows if row["name"] not in self._fresh]
+        doubtful = [row for row in rows if row["name"] not in fresh]
         found = await self._find(doubtful) if doubtful else set()
         wanted = [row for row in rows if row["name"] not in found]
         unwanted = [row for row in wanted if _is_unwanted(row, attempts)]
         await self._drop(unwanted, attempts)
         names = {row["name"] for row in unwanted}
         await self._start([row for row in wanted if row["name"] not in names], attempts)
-        return more or len(rows) == _AT_ONCE
+        return len(rows) >= _AT_ONCE
 
     # --- names --------------------------------------------------------------------------------------------------
 
-    async def _name(self) -> bool:
-        """Give native jobs to attempts that have none; returns whether there are more of those."""
-        cluster = self._cluster
+    async def _name(self) -> set[str]:
+        """Give native jobs to attempts that have none; returns their names: nobody has tried to start them yet."""
+        cluster, pack = self._cluster, self._cluster.settings.pack
         async with cluster.unit.reading() as connection:
-            rows = await store.waiting(connection, cluster.name, _WINDOW)
+            most = min(_AT_ONCE * (pack.most if pack else 1), _MOST_READ)
+            rows = await store.waiting(connection, cluster.name, most)
         if not rows:
-            return False
+            return set()
         waiting = [Waiting(row["number"], _task(row), row["returns"]) for row in rows]
-        groups = group(waiting, cluster.settings, cluster.prefix)
+        groups = group(waiting, cluster.settings, cluster.prefix)[:_AT_ONCE]
         async with cluster.unit.begin(_CONTEXT) as work:
             made = [one for one in groups if await store.place(work.connection, _numbers(one), one.name)]
             if made:
                 await jobs.add(work.connection, [_row(one, cluster) for one in made])
-        self._fresh.update(one.name for one in made)
-        return len(rows) == _WINDOW
+        return {one.name for one in made}
 
     # --- what is in doubt ---------------------------------------------------------------------------------------
 
@@ -116,7 +114,6 @@ class Starter:
         for part in [together, *alone] if together else alone:
             try:
                 orders = [await self._order(row, attempts[row["name"]]) for row in part]
-                self._fresh.difference_update(order.name for order in orders)
                 engine = await self._cluster.opened()
                 answers = await engine.start(orders)
             except ShunterError as error:

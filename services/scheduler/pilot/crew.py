@@ -24,6 +24,8 @@ FENCED = 94
 
 _WHY = {"canceled": "canceled on request", "walltime": "it ran longer than it asked for"}
 
+_ANSWER = 4.0
+"""Seconds that the scheduler has; the same question again has the same answer."""
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0)
 
 
@@ -53,7 +55,7 @@ class Crew:
         tries = 0
         while True:
             try:
-                return Orders.of(await self._link.ask(subjects.NEXT, question))
+                return Orders.of(await self._link.ask(subjects.NEXT, question, within=_ANSWER))
             except RefusedError as error:
                 complain(f"no work: {error}")
                 return Orders(over=True)

@@ -20,7 +20,7 @@ from .outputs import Delivery, clean_path
 from .wire import Download, Wire, measure
 from .words import FrozenInput, OutputFile, Task, as_json, stamp
 
-__all__ = ["Transfer", "open_threads"]
+__all__ = ["Transfer", "command", "open_threads"]
 
 _COMPLETION = 120.0
 """Seconds that storage may take to check a large file."""
@@ -115,28 +115,13 @@ class Transfer:
         done = [{"number": part["number"], "etag": tag} for part, tag in zip(plan["parts"], tags)]
         known = [{name: one[name] for name in ("number", "etag")} for one in plan.get("done") or []]
         parts = sorted([*known, *done], key=lambda part: part["number"])
-        await self._link.order(subjects.COMPLETE, self._command(plan["ticket"], parts), within=_COMPLETION)
+        await self._link.order(
+            subjects.COMPLETE, command(plan["ticket"], parts, self._task.traceparent), within=_COMPLETION
+        )
 
     async def _put(self, delivery: Delivery, part: dict[str, Any]) -> str:
         place = (part["url"], delivery.source, part["offset"], part["size"], delivery.path)
         return await self._in_thread(self._wire.put, *place)
-
-    def _command(self, ticket: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the command that makes a file of what was brought, in its envelope."""
-        name = uuid.uuid4().hex
-        return {
-            "specversion": "1.0",
-            "id": name,
-            "source": "/services/pilot",
-            "type": "org.shunter.upload.complete.v1",
-            "subject": "none",
-            "time": stamp(time.time()),
-            "datacontenttype": "application/json",
-            "actor": "service:runner",
-            "correlationid": name,
-            "traceparent": self._task.traceparent or f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01",
-            "data": {"ticket": ticket, "parts": parts},
-        }
 
     # --- patience ---------------------------------------------------------------------------------------------
 
@@ -187,6 +172,24 @@ class _Urls:
         if self._asked[group] >= _FRESH:
             raise RefusedError(f"input {item.target}: the store refuses it")
         self._urls.pop(group, None)
+
+
+def command(ticket: str, parts: list[dict[str, Any]], traceparent: str | None) -> dict[str, Any]:
+    """Return the command that makes a file of what was brought, in its envelope."""
+    name = uuid.uuid4().hex
+    return {
+        "specversion": "1.0",
+        "id": name,
+        "source": "/services/pilot",
+        "type": "org.shunter.upload.complete.v1",
+        "subject": "none",
+        "time": stamp(time.time()),
+        "datacontenttype": "application/json",
+        "actor": "service:runner",
+        "correlationid": name,
+        "traceparent": traceparent or f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01",
+        "data": {"ticket": ticket, "parts": parts},
+    }
 
 
 def _put_in_place(draft: Path, target: Path) -> None:

@@ -5,9 +5,10 @@ umask 077
 python=
 for name in ${SHUNTER_PILOT_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python \
     /usr/bin/python3 /usr/local/bin/python3 /usr/libexec/platform-python; do
-  python=$(command -v "$name" 2>/dev/null) || { python=; continue; }
-  "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1 && break
-  python=
+  command -v "$name" >/dev/null 2>&1 || continue
+  # It says itself where it is: what leads to it, such as a shim, need not be gone through twice.
+  python=$("$name" -I -S -c 'import sys; sys.version_info < (3, 9) or print(sys.executable)' 2>/dev/null)
+  [ -n "$python" ] && break
 done
 if [ -z "$python" ]; then
   echo "shunter: there is no Python 3.9 or newer on $(hostname 2>/dev/null) (tried python3, python3.9 and so on in" \

@@ -31,6 +31,9 @@ _TAKEN_BACK = Counter("shunter_leases_taken_back_total", "Attempts whose worker 
 _REMEMBERED = timedelta(days=7)
 """How long workers that never come again and attempts that ended are remembered."""
 
+_NOBODY = 10.0
+"""Seconds between two looks whether there is such a backend by now."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,10 +46,11 @@ class PullKeeper:
 
     async def run(self) -> None:
         """Look again and again until cancelled; costs nothing where there is no such backend."""
-        while self._backends:
-            await asyncio.sleep(min(settings.look for settings in self._backends.values()))
+        while True:
+            await asyncio.sleep(min((settings.look for settings in self._backends.values()), default=_NOBODY))
             try:
-                await self.look()
+                if self._backends:
+                    await self.look()
             except Exception:
                 log.exception("pulls.failed")
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.errors import RefusedError
 from contracts.explanations import Explanation, Why
 from contracts.principals import Principal
 from contracts.queries import ExplainWorkload
+from contracts.runs import FrozenInput
+from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from services.chassis.unit import UnitOfWork
 from services.scheduler.backends.base import NativeJob
 from services.scheduler.backends.registry import Backends
-from services.scheduler.records import Record
+from services.scheduler.records import Record, inputs_of, to_workload
 from services.scheduler.rights import require_on, visible_among
 from services.scheduler.settings import Limits
 from services.scheduler.store import find
@@ -26,7 +31,7 @@ from .dispatcher import Dispatcher
 from .position import place_of
 from .table import Stage, entry_of, key_of
 
-__all__ = ["Explainer"]
+__all__ = ["Explainer", "Weigh", "Weighed"]
 
 _SHOWN = 20
 """Identifiers that are shown as evidence; the figures count all."""
@@ -35,6 +40,17 @@ _WITH_CLUSTER = frozenset(
     {Why.BACKEND_QUEUE, Why.BACKEND_AWAY, Why.STARTING, Why.RUNNING, Why.FINISHING, Why.CANCELING}
 )
 """Where a cluster may have something to say."""
+
+
+class Weighed(Protocol):
+    """All backends, weighed up for one job."""
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Say of all but the chosen one in one line each why it does not go there."""
+
+
+Weigh = Callable[[JobSpec, Sequence[FrozenInput], str], Awaitable[Weighed]]
 
 _Evidence = dict[str, int | float | str | list[str]]
 
@@ -54,11 +70,14 @@ class _Found:
 class Explainer:
     """Answers `explain`. Reads only; what it says of room and limits is what the dispatcher goes by."""
 
-    def __init__(self, *, unit: UnitOfWork, dispatcher: Dispatcher, backends: Backends, limits: Limits) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, dispatcher: Dispatcher, backends: Backends, limits: Limits, weigh: Weigh
+    ) -> None:
         self._unit = unit
         self._dispatcher = dispatcher
         self._backends = backends
         self._limits = limits
+        self._weigh = weigh
 
     async def explain(self, query: ExplainWorkload) -> Explanation:
         """Return the dominant reason for where a workload stands."""
@@ -102,9 +121,9 @@ class Explainer:
             case Stage.TIME:
                 return _why_time(waits["not_before"])
             case Stage.READY:
-                return await self._why_ready(connection, waits)
+                return await self._why_ready(connection, waits, row)
 
-    async def _why_ready(self, connection: AsyncConnection, waits: Record) -> _Found:
+    async def _why_ready(self, connection: AsyncConnection, waits: Record, row: Record) -> _Found:
         key, entry = key_of(waits), entry_of(waits)
         limit = self._dispatcher.limit_on(key, entry.demand)
         before = select(func.count()).where(
@@ -114,17 +133,19 @@ class Explainer:
         in_lane = int((await connection.execute(before)).scalar_one())
         if limit:
             return self._why_limit(limit, waits, in_lane)
+        elsewhere = await self._elsewhere(row)
         if troubles := self._troubles(key.backends):
             return _Found(
                 Why.BACKEND_AWAY,
-                f"no backend that could run it answers: {troubles[0]}",
-                {"backends": list(key.backends), "troubles": troubles},
+                f"no backend that could run it takes work: {troubles[0]}",
+                {"backends": list(key.backends), "troubles": troubles, **elsewhere},
                 "it goes by itself as soon as one is back; operators see more in `shunter doctor`",
             )
         counts = await table.count_by_lane(connection)
         open_lanes = [(other, count) for other, count in counts if not self._dispatcher.limit_on(other, entry.demand)]
         position = place_of(key, in_lane, open_lanes)
         evidence = self._room_of(key.backends[0]) | {"priority": key.priority, "cpus_wanted": entry.demand.cpus}
+        evidence |= elsewhere
         if position == 1:
             message = f"it is the next one; {' and '.join(key.backends)} has no room at present"
             return _Found(Why.BACKEND_FULL, message, evidence, _CANCEL_OR_HOLD, position)
@@ -146,8 +167,24 @@ class Explainer:
 
     def _troubles(self, names: tuple[str, ...]) -> list[str]:
         """Return what is wrong with each backend, if something is wrong with all."""
-        troubles = [self._backends.trouble_of(name) for name in names]
+        troubles = [self._trouble(name) for name in names]
         return troubles if all(troubles) else []
+
+    def _trouble(self, name: str) -> str:
+        if name not in self._backends.names:
+            return f"{name} is not configured any more"
+        if drain := self._backends.drain_of(name):
+            return f"{name} is drained by {drain.by}"
+        return self._backends.trouble_of(name)
+
+    async def _elsewhere(self, row: Record) -> _Evidence:
+        """Say of every backend where it does not go why not."""
+        try:
+            weighed = await self._weigh(to_workload(row).spec, inputs_of(row), row["owner"])
+        except RefusedError:  # what it named is not configured any more
+            return {}
+        told = weighed.elsewhere[:_SHOWN]
+        return {"elsewhere": told} if told else {}
 
     def _room_of(self, name: str) -> _Evidence:
         capacity, books = self._backends.capacity_of(name), self._dispatcher.books

@@ -53,23 +53,49 @@ class Rooms:
 
         None if all are full; those in *full* are known to be.
         """
-        possible = [name for name in key.backends if name not in full and self._takes(name, demand, key)]
+        taking = [name for name in key.backends if self._backends.takes_work(name)]
+        # One that does not answer is passed over, unless nobody else could hold it.
+        well = [name for name in taking if not self._backends.trouble_of(name)] or taking
+        possible = [name for name in well if name not in full and self.takes(name, demand, key)]
         if key.ordered:
-            return possible[0] if possible else None
+            # Rather where it begins at once than where it would lie in the queue of a cluster.
+            at_once = (name for name in possible if self.has_room(name, demand))
+            return next(at_once, possible[0] if possible else None)
         return max(possible, key=lambda name: self.free(name).cpus, default=None)
+
+    def has_room(self, name: str, demand: Demand) -> bool:
+        """Say whether a backend would begin with so much at once, as far as is known."""
+        backend = self._backends.get(name)
+        if backend is None or backend.is_patient or self._backends.capacity_of(name) is None:
+            return backend is not None
+        return demand.fits_into(self.free(name))
 
     def is_any(self, names: Iterable[str]) -> bool:
         """Say whether any of these could take even the smallest workload; if not, nobody need be looked at."""
-        return any(self._takes(name, _SMALLEST) for name in names)
+        return any(self.takes(name, _SMALLEST) for name in names)
 
     def free(self, name: str) -> Demand:
         """Return what nobody was given; less than nothing where more was given than there is room."""
-        capacity = self._backends.capacity_of(name)
-        return (_room(capacity) if capacity else NOTHING).minus(self._books.of_backend(name))
+        capacity, backend = self._backends.capacity_of(name), self._backends.get(name)
+        if capacity is None:
+            return NOTHING.minus(self._books.of_backend(name))
+        left = _room(capacity).minus(self._books.of_backend(name))
+        if backend is None or backend.queue is None:
+            return left
+        # A cluster has other users too: of what we did not give away they may have some.
+        return Demand(
+            left.tasks,
+            min(left.cpus, capacity.cpus_free),
+            min(left.memory, capacity.memory_free),
+            min(left.gpus, capacity.gpus_free),
+        )
 
-    def _takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
-        backend = self._backends.get(name)
-        if backend is not None and backend.is_patient:
+    def takes(self, name: str, demand: Demand, key: LaneKey | None = None) -> bool:
+        """Say whether a backend takes so much now, of a lane or whatever it is."""
+        if not self._backends.takes_work(name):
+            return False
+        backend = self._backends.require(name)
+        if backend.is_patient:
             # Where it could go elsewhere, it does not go where nobody is there to take it.
             return not self._backends.trouble_of(name) or key is None or len(key.backends) == 1
         capacity = self._backends.capacity_of(name)

@@ -30,6 +30,7 @@ __all__ = [
     "find",
     "first_of",
     "key_of",
+    "named",
     "next_due",
     "put",
     "restage",
@@ -96,7 +97,7 @@ def key_of(row: Record) -> LaneKey:
     )
 
 
-def _named(key: LaneKey) -> str:
+def named(key: LaneKey) -> str:
     """Return the backends of a lane as its rows have them."""
     return (_NEXT if key.ordered else ",").join(key.backends)
 
@@ -115,7 +116,7 @@ async def put(connection: AsyncConnection, ticket: Ticket, stage: Stage, moment:
         "owner": key.owner,
         "project": key.project,
         "priority": key.priority,
-        "backends": _named(key),
+        "backends": named(key),
         "tasks": demand.tasks,
         "cpus": demand.cpus,
         "memory": demand.memory,
@@ -161,7 +162,7 @@ async def first_of(connection: AsyncConnection, key: LaneKey) -> list[Record]:
             waiting.c.owner == key.owner,
             waiting.c.project == key.project,
             waiting.c.priority == key.priority,
-            waiting.c.backends == _named(key),
+            waiting.c.backends == named(key),
         )
         .order_by(waiting.c.seq)
         .limit(WINDOW + 1)

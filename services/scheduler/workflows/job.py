@@ -6,13 +6,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
     from .array import ArrayCourse
     from .calls import JobCalls
+    from .rules import PATIENTLY, backoff_before
     from .words import (
         AttemptEnd,
         AttemptRef,
@@ -28,27 +29,16 @@ with workflow.unsafe.imports_passed_through():
         Withdrawn,
     )
 
-__all__ = ["BACKEND", "STATE", "JobWorkflow", "backoff_before"]
+__all__ = ["BACKEND", "STATE", "JobWorkflow"]
 
 STATE = SearchAttributeKey.for_keyword("State")
 BACKEND = SearchAttributeKey.for_keyword("Backend")
-
-_PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
-"""A step is tried until it works: what it needs (database, storage, NATS) will come back."""
-
-_STEP = timedelta(seconds=30)
-"""One try of a step."""
-
-_LONG_BACKOFF = timedelta(minutes=10)
-"""Pauses between tries up to this long stay inside the local activity; the workflow task is kept alive meanwhile."""
 
 _CANCEL_AGAIN = timedelta(seconds=20)
 """The pause after which a backend that promised to end an attempt is asked again."""
 
 _WALLTIME_GRACE = timedelta(minutes=2)
 """The runner ends an attempt at its walltime; this long after, we ask the backend ourselves."""
-
-_LONGEST_BACKOFF = 3600.0
 
 _LOST_ATTEMPTS = 5
 """How many attempts may get lost or be interrupted through no fault of the job."""
@@ -58,11 +48,6 @@ _OURS = frozenset({Reason.LOST, Reason.INTERRUPTED})
 
 _FINAL = frozenset({Reason.CANCELED, Reason.REFUSED, Reason.STAGING})
 """Ends that another attempt would only repeat."""
-
-
-def backoff_before(attempt: int, first: float) -> float:
-    """Return the seconds of pause before *attempt*, the second one being the first that waits."""
-    return min(first * 2.0 ** max(0, attempt - 2), _LONGEST_BACKOFF)
 
 
 @workflow.defn(name="job")
@@ -85,6 +70,8 @@ class JobWorkflow:
         self._doubted: set[int] = set()
         self._passed_on = carried.passed_on
         self._tried = list(carried.tried)
+        self._refused = list(carried.refused)
+        self._others = False
         self._lost_attempts = carried.lost_attempts
         self._patience: float | None = None
         self._place = ""
@@ -99,14 +86,11 @@ class JobWorkflow:
             await workflow.wait_condition(lambda: self._released or self._cancellation is not None)
         while self._submitted or self._cancellation is None:
             if not self._submitted:
-                submitted = await self._submit(self._note)
-                if submitted.over is not None:
-                    return self._agree(submitted.over, submitted.message)
-                if submitted.backend is None:
-                    return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
-                self._submitted = True
-                if submitted.end is not None:
-                    self._ends.setdefault(self._attempt, submitted.end)
+                over = await self._find_place()
+                if over is not None:
+                    return over
+                if not self._submitted:
+                    continue
             if job.array:
                 return await self._see_array_through()
             if not await self._is_kept():
@@ -114,6 +98,9 @@ class JobWorkflow:
                 continue
             end = await self._wait_for_end()
             self._submitted = self._overran = False
+            if self._is_turned_away(end):
+                self._go_elsewhere(end.message)
+                continue
             if self._is_over(end):
                 return await self._conclude(end)
             self._note = await self._pause_before_next(end)
@@ -121,6 +108,23 @@ class JobWorkflow:
             self._count_step()
         assert self._cancellation is not None
         return await self._end(WorkloadState.CANCELED, Reason.CANCELED, self._cancellation.message)
+
+    async def _find_place(self) -> JobResult | None:
+        """Hand the attempt over, if a backend takes it; returns how the job ended, if it has."""
+        submitted = await self._submit(self._note)
+        if submitted.over is not None:
+            return self._agree(submitted.over, submitted.message)
+        if submitted.later is not None:
+            await self._sleep(submitted.later)
+        elif submitted.backend is None or (submitted.refused and not submitted.others):
+            return await self._end(WorkloadState.FAILED, Reason.REFUSED, submitted.message)
+        elif submitted.refused:
+            self._go_elsewhere(submitted.message)
+        else:
+            self._submitted = True
+            if submitted.end is not None:
+                self._ends.setdefault(self._attempt, submitted.end)
+        return None
 
     def _count_step(self) -> None:
         """Go on in a fresh history when this one has become long; what is known goes along."""
@@ -141,6 +145,7 @@ class JobWorkflow:
             running=self._running,
             passed_on=self._passed_on,
             tried=self._tried,
+            refused=self._refused,
             lost_attempts=self._lost_attempts,
             ends=[end for attempt, end in self._ends.items() if attempt >= self._attempt],
             cancellation=self._cancellation,
@@ -213,13 +218,12 @@ class JobWorkflow:
                 message=note,
                 backend=self._job.backend if self._attempt == 1 else None,
                 tried=self._tried,
+                refused=self._refused,
             ),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         if submitted.backend is not None:
-            self._place, self._patience = submitted.backend, submitted.patience
+            self._place, self._patience, self._others = submitted.backend, submitted.patience, submitted.others
             self._lost_attempts = submitted.lost_attempts
         told = self._job.backend if self._job.told and self._attempt == 1 else None
         if submitted.backend not in {None, told}:
@@ -227,6 +231,12 @@ class JobWorkflow:
                 [STATE.value_set(WorkloadState.QUEUED), BACKEND.value_set(submitted.backend)]
             )
         return submitted
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let some time pass in which no backend takes new work; a cancel cuts it short."""
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._cancellation is not None, timeout=timedelta(seconds=seconds))
+        self._count_step()
 
     async def _is_kept(self) -> bool:
         """Wait for the backend to begin with the attempt while its patience lasts; False if it was taken back."""
@@ -252,17 +262,30 @@ class JobWorkflow:
     async def _withdraw_attempt(self) -> Withdrawal:
         withdrawn: Withdrawn = await workflow.execute_local_activity_method(
             JobCalls.withdraw_attempt,
-            AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt, tried=self._tried),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            AttemptRef(
+                workload_id=self._job.workload_id, attempt=self._attempt, tried=self._tried, refused=self._refused
+            ),
+            **PATIENTLY,
         )
         return withdrawn.outcome
 
     def _pass_on(self) -> None:
-        """Give the job to another backend, as its next attempt; that costs it nothing."""
-        self._note = f"attempt {self._attempt}: {self._place} did not begin with it in {self._patience:g} s"
+        """Give the job to another backend, as it was not begun on this one."""
         self._tried.append(self._place)
+        self._next_place(f"{self._place} did not begin with it in {self._patience:g} s")
+
+    def _go_elsewhere(self, why: str) -> None:
+        """Give the job to another backend, as this one will never run it."""
+        self._refused.append(self._place)
+        self._next_place(f"{self._place} refuses it: {why}")
+
+    def _is_turned_away(self, end: AttemptEnd) -> bool:
+        """Say whether a backend refused an attempt before it began, and another one could have it."""
+        return end.reason is Reason.REFUSED and self._others and self._running != self._attempt
+
+    def _next_place(self, why: str) -> None:
+        """Begin the next attempt elsewhere; that costs the job nothing."""
+        self._note = f"attempt {self._attempt}: {why}"
         self._attempt += 1
         self._passed_on += 1
         self._submitted = False
@@ -302,9 +325,7 @@ class JobWorkflow:
         ending: Ending = await workflow.execute_local_activity_method(
             JobCalls.cancel_attempt,
             AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         return ending
 
@@ -312,9 +333,7 @@ class JobWorkflow:
         ending: Ending = await workflow.execute_local_activity_method(
             JobCalls.look_up_attempt,
             AttemptRef(workload_id=self._job.workload_id, attempt=self._attempt),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         return ending
 
@@ -373,8 +392,6 @@ class JobWorkflow:
         await workflow.execute_local_activity_method(
             JobCalls.move,
             Move(workload_id=self._job.workload_id, state=state, reason=reason, message=message, exit_code=exit_code),
-            start_to_close_timeout=_STEP,
-            retry_policy=_PATIENT,
-            local_retry_threshold=_LONG_BACKOFF,
+            **PATIENTLY,
         )
         workflow.upsert_search_attributes([STATE.value_set(state)])

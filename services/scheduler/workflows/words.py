@@ -37,6 +37,8 @@ class AttemptRef(Model):
     """Where it goes, if that was decided already."""
     tried: list[str] = []
     """Backends that it was taken back from, as they did not begin with it."""
+    refused: list[str] = []
+    """Backends that said that they will never run it."""
 
 
 class AttemptEnd(Model):
@@ -63,6 +65,12 @@ class Submitted(Model):
     """Seconds for which it may lie there before another backend gets it; none is for ever."""
     lost_attempts: int | None = None
     """How many attempts may get lost there, if that is not what it is elsewhere."""
+    refused: bool = False
+    """The backend took one look at it and refused; nothing of it is there. The message says why."""
+    others: bool = False
+    """Whether there are other backends for it, should this one refuse it."""
+    later: float | None = None
+    """Seconds after which to ask again, as no backend takes new work at present; nothing was submitted."""
 
 
 class Withdrawal(StrEnum):
@@ -104,6 +112,7 @@ class Carried(Model):
     passed_on: int = 0
     """Attempts that were taken back and given to another backend; they cost none of its retries."""
     tried: list[str] = []
+    refused: list[str] = []
     lost_attempts: int | None = None
     ends: list[AttemptEnd] = []
     cancellation: Cancellation | None = None
