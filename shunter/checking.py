@@ -156,7 +156,7 @@ class BackendCheck:
         with tempfile.TemporaryDirectory(prefix="shunter-check-") as folder:
             target = Path(folder) / "result.txt"
             try:
-                self.client.download_output(job.id, "result.txt", target)
+                self.client.download_output(job.id, "outputs/result.txt", target)
             except ShunterError as error:
                 return Promise("output", Kept.NO, error.detail)
             right = target.read_text() == f"{_WORD}\n"

@@ -16,7 +16,7 @@ from .jobs import run_jobs
 
 __all__ = ["ROW"]
 
-_PACK = {"most": 100, "cpus": 4, "walltime": 3600}
+_PACK = {"most": 100, "cpus": 4, "walltime": 3600, "ahead": 2}
 
 
 def _measure(ground: Ground) -> list[Figure]:

@@ -79,6 +79,10 @@ class PackSettings(BaseModel):
     """How many of them run side by side."""
     walltime: float = Field(default=600.0, gt=0)
     """Seconds; a job that may take longer goes alone."""
+    ahead: int = Field(default=4, ge=1)
+    """Native jobs that may be on their way; until one of them begins, small jobs wait for others to go with."""
+    gather: float = Field(default=10.0, ge=0, le=3600)
+    """Seconds that a small job waits so at most."""
 
 
 class BackendSettings(BackendFacts):
@@ -98,7 +102,8 @@ class BackendSettings(BackendFacts):
     queued: int = Field(default=1000, ge=1)
     """Attempts that may lie in the cluster's own queue."""
     mpirun: str = Field(default="", max_length=1024)
-    """What starts all processes of a program that got several; programs have it as the variable `mpirun`."""
+    """What starts all processes of a program that got several, if not what is usual on this kind of cluster; programs
+    have it as the variable `mpirun`."""
     nats_url: str = ""
     """Where this cluster reaches NATS; by default as `pilots.nats_url` says."""
     grace: float = Field(default=300.0, ge=0)
@@ -110,6 +115,11 @@ class BackendSettings(BackendFacts):
         return self.kind not in BUILT_IN
 
     @property
+    def starts_processes(self) -> str:
+        """Return what starts all processes of a program there: the site's word, or that of the kind."""
+        return self.mpirun or (load(self.kind).mpirun if self.is_cluster else "")
+
+    @property
     def part(self) -> dict[str, Any]:
         """Return what lies under the name of its kind."""
         found: dict[str, Any] = (self.model_extra or {}).get(self.kind) or {}
@@ -117,16 +127,17 @@ class BackendSettings(BackendFacts):
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
+        try:
+            model = load(self.kind).Settings if self.is_cluster else None
+        except InvalidError as error:
+            raise ValueError(f"the backend {self.name!r}: {error.detail}") from error
         strange = set(self.model_extra or ()) - ({self.kind} if self.is_cluster else set())
         if strange:
             raise ValueError(f"the backend {self.name!r} of kind {self.kind!r} has no {', '.join(sorted(strange))}")
-        if self.is_cluster:
-            if not isinstance(self.part, dict):
-                raise ValueError(f"{self.kind} of the backend {self.name!r} must be a mapping")
-            try:
-                load(self.kind).Settings.model_validate(self.part)
-            except InvalidError as error:
-                raise ValueError(f"the backend {self.name!r}: {error.detail}") from error
+        if model is not None and not isinstance(self.part, dict):
+            raise ValueError(f"{self.kind} of the backend {self.name!r} must be a mapping")
+        if model is not None:
+            model.model_validate(self.part)
         return self
 
 

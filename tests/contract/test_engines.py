@@ -20,10 +20,12 @@ from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order
 from services.scheduler.backends.engines.ray.engine import RayEngine
 from services.scheduler.backends.engines.ray.settings import RaySettings
+from services.scheduler.backends.engines.slurm.engine import SlurmEngine
 from tests.support.engine_stand import EngineStand, Trial
 from tests.support.engines import MemoryEngine
 from tests.support.process_engine import ProcessEngine
 from tests.support.ray_cluster import missing_ray, shared_ray
+from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
@@ -52,13 +54,19 @@ async def _ray(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return EngineStand(make, patience=60.0, too_large={"gpus": 1, "gpu_model": "none such"})
 
 
+async def _slurm(stack: AsyncExitStack, _folder: Path) -> EngineStand:
+    skip_without_slurm()
+    cluster = await stack.enter_async_context(run_slurm())
+    return EngineStand(lambda means: SlurmEngine(cluster.settings(), means))
+
+
 def _outside() -> dict[str, Make]:
     """Return the engine of somebody else's package, `SHUNTER_TEST_ENGINE=module:function`, if one is to be checked."""
     named = os.environ.get("SHUNTER_TEST_ENGINE")
     return {"outside": EntryPoint("outside", named, "shunter.backends").load()} if named else {}
 
 
-ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "ray": _ray, **_outside()}
+ENGINES: dict[str, Make] = {"memory": _memory, "processes": _processes, "slurm": _slurm, "ray": _ray, **_outside()}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)

@@ -192,6 +192,22 @@ async def test_what_is_retried_waits_while_all_are_drained_and_can_be_canceled(
         assert (await user.until(job)).state is S.CANCELED
 
 
+async def test_a_table_that_got_lost_learns_from_the_log_who_is_drained(settings: SchedulerSettings, bus: Bus) -> None:
+    async with run_scheduler(settings):
+        await _until_named(bus, "local", "second")
+        for name in ("local", "second"):
+            await _drain(bus, name, message="new disks")
+        await _resume(bus, "second")
+        await asyncio.sleep(0.5)  # the relay says it
+    for file in (settings.data / "db").iterdir():
+        file.unlink()
+    async with run_scheduler(settings):
+        views = await _until_named(bus, "local", "second")
+        assert [view.state is BackendState.DRAINING for view in views] == [True, False]
+        assert views[0].drain
+        assert (views[0].drain.by, views[0].drain.message) == ("root", "new disks")
+
+
 async def test_only_operators_drain_what_there_is(settings: SchedulerSettings, bus: Bus) -> None:
     async with run_scheduler(_with(settings, policy={}, drain=True)):
         with pytest.raises(ForbiddenError):

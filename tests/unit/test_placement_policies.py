@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.backends import Drain
 from contracts.errors import InvalidError
@@ -157,6 +157,33 @@ async def test_gpus_are_what_the_site_says_of_them(gpus: dict[str, Any], field: 
     with pytest.raises(InvalidError) as caught:
         await placer.require_possible(_spec(resources={"gpus": gpus}))
     assert [error.field for error in caught.value.errors] == [field]
+
+
+class _Options(BaseModel):
+    partition: str
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"fake": {"partition": "long"}}, None),
+        ({"other": {"queue": "long"}}, None),
+        ({"fake": {"partition": 7}}, "placement.options.fake.partition"),
+        ({"fake": {"partition": "long", "queue": "x"}}, "placement.options.fake.queue"),
+    ],
+)
+async def test_what_is_said_to_its_kind_must_make_sense_there(options: dict[str, Any], field: str | None) -> None:
+    backend, deaf = FakeBackend("hpc"), FakeBackend("deaf")
+    backend.options = _Options
+    spec = _spec(placement={"backend": "hpc", "options": options})
+    if field is None:
+        assert (await Placer(Backends([backend])).require_possible(spec)).names == ("hpc",)
+        return
+    with pytest.raises(InvalidError) as caught:
+        await Placer(Backends([backend])).require_possible(spec)
+    assert [error.field for error in caught.value.errors] == [field]
+    with pytest.raises(InvalidError, match="nothing to be said"):
+        await Placer(Backends([deaf])).require_possible(_spec(placement={"options": options}))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.runs import RunTask
@@ -120,6 +121,9 @@ class Backend(ABC):
     so that it is given only what it has room for."""
     is_near: bool = False
     """Whether asking it for its room costs so little that it is asked every time."""
+
+    options: type[BaseModel] | None = None
+    """The model of what a job may say to it in `placement.options`, under its kind; none if it may say nothing."""
 
     @abstractmethod
     async def submit(self, task: RunTask) -> None:

@@ -77,7 +77,7 @@ class PilotParts:
 
     def _terms_of(self, backend: str) -> PilotTerms:
         found = self._of(backend)
-        return self._section.terms.model_copy(update={"mpirun": found.mpirun if found else ""})
+        return self._section.terms.model_copy(update={"mpirun": found.starts_processes if found else ""})
 
     def _nats_url_of(self, backend: str) -> str:
         found = self._of(backend)

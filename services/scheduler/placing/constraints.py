@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import ceil
+from typing import Any
+
+from pydantic import ValidationError
 
 from contracts.errors import InvalidError
 from contracts.resources import Gpus
@@ -42,6 +45,22 @@ def _by_kind(spec: JobSpec, standing: Standing) -> Iterator[InvalidError]:
         yield InvalidError.of("placement.environment", f"the machines of the backend {name!r} are all alike")
     if spec.array and Capability.ARRAYS not in able:
         yield InvalidError.of("array", f"the backend {name!r} takes single jobs")
+    if said := spec.placement.options.get(standing.backend.kind):
+        yield from _by_options(said, standing)
+
+
+def _by_options(said: dict[str, Any], standing: Standing) -> Iterator[InvalidError]:
+    backend = standing.backend
+    field = f"placement.options.{backend.kind}"
+    if backend.options is None:
+        yield InvalidError.of(field, f"there is nothing to be said to the backend {backend.name!r}")
+        return
+    try:
+        backend.options.model_validate(said, extra="forbid")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in (field, *first["loc"]))
+        yield InvalidError.of(place, first["msg"].removeprefix("Value error, "))
 
 
 def _by_place(spec: JobSpec, standing: Standing, policy: PlacementPolicy) -> Iterator[InvalidError]:

@@ -51,19 +51,17 @@ def read_sections(raw: bytes) -> Sections:
     try:
         return Sections.model_validate({name: found[name] for name in Sections.model_fields if name in found})
     except ValidationError as error:
-        faults = [_fault(document, place, message) for place, message in _errors(error, ())]
+        faults = [_fault(document, place, message) for place, message in _errors(error, found.get("backends"))]
         raise BrokenFileError(sorted(faults[:_NAMED], key=lambda fault: fault.line or 0)) from error
 
 
-def _errors(error: ValidationError, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Go through all that is wrong, also in the part of a backend that its own kind reads."""
+def _errors(error: ValidationError, backends: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Go through all that is wrong; what the kind of a backend finds wrong stands in the part of its name."""
     for found in error.errors(include_url=False, include_input=False):
-        at = (*place, *found["loc"])
-        inner: Any = found.get("ctx", {}).get("error")
-        if isinstance(inner, ValidationError):
-            yield from _errors(inner, at)
-        else:
-            yield at, found["msg"].removeprefix("Value error, ")
+        place = found["loc"]
+        if place[:1] == ("backends",) and len(place) > 2 and place[2] not in BackendSettings.model_fields:
+            place = (*place[:2], str(backends[place[1]].get("kind")), *place[2:])
+        yield place, found["msg"].removeprefix("Value error, ")
 
 
 def _fault(document: Document, place: tuple[str | int, ...], message: str) -> CatalogFault:

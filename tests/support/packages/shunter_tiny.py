@@ -9,12 +9,12 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import BaseModel
 
 from contracts.errors import RefusedError
@@ -26,6 +26,7 @@ __all__ = ["TinyEngine", "stand"]
 
 _RUN = """
 trap : TERM
+echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"
 sh "$1" >"$0/out" 2>&1 </dev/null & child=$!
 wait $child; code=$?
 while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
@@ -57,9 +58,9 @@ class TinyEngine(Engine):
 
     async def start(self, orders: Sequence[Order]) -> list[Started]:
         """Start a process for each that is new."""
-        return [self._start(order) for order in orders]
+        return [await self._start(order) for order in orders]
 
-    def _start(self, order: Order) -> Started:
+    async def _start(self, order: Order) -> Started:
         if order.cpus > self.settings.cpus:
             return Started(error=RefusedError(f"{order.cpus:g} cores are more than there are"))
         place = self._folder / order.name
@@ -70,11 +71,11 @@ class TinyEngine(Engine):
             known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
             env = {**known, **order.launch.env, "SHUNTER_PILOT_FILE": str(order.launch.file)}
             draft.rename(place)
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _RUN, str(place), str(place / "script")], env=env, start_new_session=True
-            )
-            (place / "pid").write_text(str(process.pid))
-        return Started((place / "pid").read_text())
+            command = ["setsid", "--fork", "/bin/sh", "-c", _RUN, str(place), str(place / "script")]
+            await (await asyncio.create_subprocess_exec(*command, env=env)).wait()
+        while not (place / "pid").exists():  # noqa: ASYNC110 (another process writes it)
+            await asyncio.sleep(0.01)
+        return Started((place / "pid").read_text().strip())
 
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (all are listed at once)
         """List the folder."""
@@ -83,8 +84,6 @@ class TinyEngine(Engine):
 
     def _see(self, place: Path) -> Seen:
         pid = int((place / "pid").read_text())
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
         if (place / "code").exists():
             code = int((place / "code").read_text())
             ending = Reason.CANCELED if (place / "stopped").exists() else None
@@ -117,10 +116,9 @@ class TinyEngine(Engine):
 
 def _lives(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return True
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

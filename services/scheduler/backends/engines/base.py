@@ -128,6 +128,8 @@ class Engine(ABC):
     Options: ClassVar[type[BaseModel] | None] = None
     """The model of what a job may say for this kind of backend in `placement.options`; none if it may say nothing."""
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    mpirun: ClassVar[str] = ""
+    """What starts all processes of a program here, where the site does not say otherwise."""
     looks_every: float = 2.0
     """Seconds between two looks at all native jobs."""
 
