@@ -103,7 +103,7 @@ def test_what_ray_cannot_do_is_refused(wanted: dict[str, Any]) -> None:
 
 def test_the_line_reads_its_environment_out_of_the_metadata_and_empties_them() -> None:
     launch = Launch('printf "%s|" "$WORD" "$OTHER"; printf %s "$RAY_JOB_CONFIG_JSON_ENV_VAR"', _ODD, Path("/nowhere"))
-    config = {
+    config: dict[str, Any] = {
         "runtime_env": {"env_vars": {"a": 'b"c'}},
         "metadata": {"job_name": 'x "y"', "shunter": sealed_env(launch)},
     }
