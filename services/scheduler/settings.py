@@ -79,6 +79,10 @@ class PackSettings(BaseModel):
     """How many of them run side by side."""
     walltime: float = Field(default=600.0, gt=0)
     """Seconds; a job that may take longer goes alone."""
+    ahead: int = Field(default=4, ge=1)
+    """Native jobs that may be on their way; until one of them begins, small jobs wait for others to go with."""
+    gather: float = Field(default=10.0, ge=0, le=3600)
+    """Seconds that a small job waits so at most."""
 
 
 class BackendSettings(BackendFacts):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -82,33 +82,43 @@ def test_what_is_cancelled_ends_whether_it_runs_or_waits(site: ClusterSite, clus
     assert not _left(cluster)
 
 
-def _end_well(site: ClusterSite, cluster: RayCluster, kill: Callable[[], None]) -> list[dict[str, Any]]:
+def _end_well(site: ClusterSite, cluster: RayCluster, flag: Path, kill: Callable[[], None]) -> list[dict[str, Any]]:
     """Run 20 jobs, some side by side in jobs of Ray's, and kill something when all run; returns their records."""
-    word = f"0{secrets.randbelow(10**9)}"
-    spec = {"resources": {"cpus": 0.25, "walltime": 300}}
-    jobs = [site.submit("sh", "-c", f"sleep 6.{word}; echo done", **spec) for _ in range(20)]
+    argv = ["sh", "-c", f"while ! test -e {flag}; do sleep 0.5; done; echo done"]
+    spec = {"argv": argv, "resources": {"cpus": 0.25, "walltime": 300}, "placement": {"backend": BACKEND}}
+    answer = site.client.post("/v1/batches", json={"jobs": [{"key": f"k{n}", **spec} for n in range(20)]})
+    jobs = [job["job_id"] for job in answer.raise_for_status().json()["jobs"]]
     for job in jobs:
         site.until(job, "running")
+    doomed = [process for process in _programs(flag) if cluster.is_below("second", process)]
+    assert doomed
     kill()
-    ended = [site.ended(job, seconds=110) for job in jobs]
+    assert not psutil.wait_procs(doomed, timeout=30)[1]
+    flag.touch()
+    ended = [site.ended(job, seconds=90) for job in jobs]
     assert {one["state"] for one in ended} == {"succeeded"}
     assert {site.log(one) for one in ended} == {b"done\n"}
     assert not _left(cluster)
-    assert not [process for process in psutil.process_iter(["cmdline"]) if f"6.{word}" in str(process.info["cmdline"])]
+    assert not _programs(flag)
     return ended
 
 
-def test_a_node_is_killed_under_20_jobs(site: ClusterSite, cluster: RayCluster) -> None:
-    ended = _end_well(site, cluster, lambda: cluster.kill("second"))
+def _programs(flag: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["cmdline"]) if str(flag) in str(process.info["cmdline"])]
+
+
+def test_a_node_is_killed_under_20_jobs(site: ClusterSite, cluster: RayCluster, tmp_path: Path) -> None:
+    ended = _end_well(site, cluster, tmp_path / "flag", lambda: cluster.kill("second"))
     assert {one["attempt"] for one in ended} == {1, 2}
 
 
-def test_the_head_is_killed_and_started_anew_under_20_jobs(site: ClusterSite, cluster: RayCluster) -> None:
+def test_the_head_is_killed_and_started_anew_under_20_jobs(
+    site: ClusterSite, cluster: RayCluster, tmp_path: Path
+) -> None:
     def kill() -> None:
         cluster.kill("head")
         cluster.start_head()
-        cluster.start_second()
 
     cluster.start_second()
-    ended = _end_well(site, cluster, kill)
-    assert {one["attempt"] for one in ended} >= {2}
+    ended = _end_well(site, cluster, tmp_path / "flag", kill)
+    assert {one["attempt"] for one in ended} == {2}

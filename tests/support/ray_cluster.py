@@ -44,15 +44,16 @@ class RayCluster:
     gcs: int
     dashboard: int
     client: int
+    agent: int
     token: str
 
     @classmethod
     def make(cls) -> RayCluster:
         """Choose a folder, addresses and ports; nothing runs yet."""
-        gcs, dashboard, client = free_ports(3)
+        gcs, dashboard, client, agent = free_ports(4)
         network = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250) + 1}"
         folder = tempfile.mkdtemp(prefix="ray-", dir=tempfile.gettempdir())
-        cluster = cls(folder, network, gcs, dashboard, client, secrets.token_urlsafe(24))
+        cluster = cls(folder, network, gcs, dashboard, client, agent, secrets.token_urlsafe(24))
         cluster.token_file.write_text(cluster.token + "\n", encoding="utf-8")
         return cluster
 
@@ -69,7 +70,13 @@ class RayCluster:
     def settings(self) -> dict[str, Any]:
         """Return what a site says of it below `ray`."""
         models = {"A100": {"labels": {"gpu-type": "A100"}, "resources": {"A100": 1}, "memory": 40 * 2**30}}
-        return {"address": self.url, "token_file": str(self.token_file), "gpu_models": models, "stop_within": 5}
+        return {
+            "address": self.url,
+            "token_file": str(self.token_file),
+            "gpu_models": models,
+            "stop_within": 5,
+            "looks_every": 0.5,
+        }
 
     def start_head(self) -> None:
         """Start the head: 4 cores and 2 GPUs without a name."""
@@ -98,6 +105,13 @@ class RayCluster:
                 process.kill()
         session.unlink(missing_ok=True)
 
+    def is_below(self, node: str, process: psutil.Process) -> bool:
+        """Say whether a process was started by a node."""
+        session = int(Path(self.folder, node).read_text(encoding="utf-8"))
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            return any(os.getsid(parent.pid) == session for parent in process.parents())
+        return False
+
     def close(self) -> None:
         """Kill it and remove its folder."""
         for node in ("second", "head"):
@@ -107,6 +121,8 @@ class RayCluster:
     def _start(self, node: str, *arguments: str) -> None:
         command = [str(_VENV / "bin" / "ray"), "start", *arguments, "--object-store-memory=100000000"]
         command += ["--disable-usage-stats", "--min-worker-port=0", "--max-worker-port=0"]
+        # Its usual port is one of those that connections take; without this agent no job can be submitted.
+        command += [f"--dashboard-agent-listen-port={self.agent}"]
         with Path(self.folder, f"{node}.log").open("ab") as log:
             process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env(), start_new_session=True

@@ -32,6 +32,7 @@ __all__ = [
     "stop",
     "stop_if_unwanted",
     "stuck",
+    "unbegun",
 ]
 
 NOTED = ("native_id", "seen", "reason", "node", "exit_code", "ending")
@@ -178,6 +179,19 @@ async def count(connection: AsyncConnection, backend: str) -> dict[tuple[str, st
         .group_by(natives.c.state, natives.c.seen)
     )
     return {(row.state, row.seen): row.number for row in await connection.execute(statement)}
+
+
+async def unbegun(connection: AsyncConnection, backend: str, walltime: float) -> int:
+    """Return how many native jobs of no GPU and so short a time are there whose pilots have not asked for work yet."""
+    statement = select(func.count()).where(
+        natives.c.backend == backend,
+        natives.c.state.in_(STANDING),
+        natives.c.claimed_at.is_(None),
+        natives.c.stop_at.is_(None),
+        natives.c.gpus == 0,
+        natives.c.walltime <= walltime,
+    )
+    return int((await connection.execute(statement)).scalar_one())
 
 
 async def forget(connection: AsyncConnection, before: datetime) -> None:

@@ -22,6 +22,9 @@ __all__ = ["Keeper"]
 _LINGER = 0.05
 """Seconds for which a first small job waits for others that could go with it."""
 
+_GATHER = 0.2
+"""Seconds between two looks whether what small jobs wait for has begun."""
+
 _AGAIN = 5.0
 """Seconds after which is looked for work of which nobody told us, and for the keepership."""
 
@@ -67,7 +70,7 @@ class Keeper:
                 await asyncio.sleep(_LINGER)
             bell.clear()
             more = await self._safely("start", self._starter.start)
-            pause = self._pause_after("start", 0.0 if more else _AGAIN)
+            pause = self._pause_after("start", 0.0 if more else _GATHER if self._starter.gathers else _AGAIN)
             if self._failures.get("start"):
                 bell.clear()
 

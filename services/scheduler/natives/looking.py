@@ -21,6 +21,7 @@ from .adopting import Adopter
 from .cluster import Cluster
 from .comparing import Comparison, compare
 from .ending import Ender, Outcome
+from .reaching import Reacher
 from .words import JobState
 
 __all__ = ["Looker"]
@@ -57,6 +58,7 @@ class Looker:
         self._cluster = cluster
         self._ender = ender
         self._adopter = adopter
+        self._reacher = Reacher(cluster.bus)
         self._clock = clock
         self._misses: dict[str, int] = {}
         self._known: dict[tuple[str, str], Native] = {}
@@ -120,7 +122,10 @@ class Looker:
         cluster, settled = self._cluster, []
         async with cluster.unit.reading() as connection:
             attempts = await store.open_of(connection, [row.name for row, _ in over])
+        alive = await self._reacher.alive([row.name for row, one in over if one.ending is Reason.LOST], attempts)
         for row, one in over:
+            if row.name in alive:
+                continue  # its pilot ends what it runs, and says so itself
             left = attempts.get(row.name, [])
             outcome = Outcome(row.name, row.size, _why(row, one), one.exit_code, one.reason)
             if not left or await self._ender.settle(outcome, left, cluster.bell):

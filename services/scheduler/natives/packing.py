@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from math import ceil
 from typing import Any
 
@@ -14,7 +15,7 @@ from services.scheduler.settings import BackendSettings, PackSettings
 
 from .words import native_name
 
-__all__ = ["Group", "Shape", "Waiting", "group", "is_small", "order_of", "shape_of"]
+__all__ = ["Group", "Shape", "Waiting", "group", "is_ripe", "is_small", "order_of", "shape_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,13 @@ def group(waiting: Sequence[Waiting], settings: BackendSettings, site: str) -> l
         name = native_name(site, first.task.workload_id, first.task.attempt, is_pack=many, returns=first.returns)
         groups.append(Group(name, tuple(members)))
     return groups
+
+
+def is_ripe(one: Group, waited: Mapping[int, timedelta], pack: PackSettings) -> bool:
+    """Say whether a group goes although native jobs are on their way: it is full, has waited, or could not grow."""
+    first = one.members[0]
+    could_grow = len(one.members) < pack.most and is_small(first.task, pack) and not first.returns
+    return not could_grow or first.task.bundle is not None or waited[first.number].total_seconds() > pack.gather
 
 
 def shape_of(tasks: Sequence[RunTask], settings: BackendSettings) -> Shape:

@@ -20,7 +20,7 @@ from services.scheduler.records import Record
 from . import jobs, store
 from .cluster import Cluster
 from .ending import Ender, Outcome
-from .packing import Group, Shape, Waiting, group, order_of, shape_of
+from .packing import Group, Shape, Waiting, group, is_ripe, order_of, shape_of
 from .words import JobState
 
 __all__ = ["Starter"]
@@ -49,6 +49,8 @@ class Starter:
     def __init__(self, cluster: Cluster, ender: Ender) -> None:
         self._cluster = cluster
         self._ender = ender
+        self.gathers = False
+        """Whether small jobs were left to wait for others that may share a native job with them."""
 
     async def start(self) -> bool:
         """Start what waits; returns whether more waits."""
@@ -74,10 +76,18 @@ class Starter:
         async with cluster.unit.reading() as connection:
             most = min(_AT_ONCE * (pack.most if pack else 1), _MOST_READ)
             rows = await store.waiting(connection, cluster.name, most)
+        self.gathers = False
         if not rows:
             return set()
         waiting = [Waiting(row["number"], _task(row), row["returns"]) for row in rows]
-        groups = group(waiting, cluster.settings, cluster.prefix)[:_AT_ONCE]
+        groups = group(waiting, cluster.settings, cluster.prefix)
+        if pack:
+            async with cluster.unit.reading() as connection:
+                unbegun = await jobs.unbegun(connection, cluster.name, 2 * pack.walltime + cluster.settings.grace)
+            oldest = {row["number"]: now() - row["queued_at"] for row in rows}
+            ripe = [one for one in groups if unbegun < pack.ahead or is_ripe(one, oldest, pack)]
+            self.gathers, groups = len(ripe) < len(groups), ripe
+        groups = groups[:_AT_ONCE]
         async with cluster.unit.begin(_CONTEXT) as work:
             made = [one for one in groups if await store.place(work.connection, _numbers(one), one.name)]
             if made:

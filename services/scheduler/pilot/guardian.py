@@ -29,7 +29,8 @@ def guard(*folders: str) -> None:
             signal.signal(number, lambda _number, _frame: _tell(pilot))
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os._exit(_see_to_the_end(pilot, folders))
-    # Should this guardian be killed alone, the pilot ends what it runs.
+    # Should this guardian be killed, with its process group or alone, the pilot ends what it runs: nobody else would.
+    os.setpgid(0, 0)
     die_with_parent(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
