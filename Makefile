@@ -80,7 +80,7 @@ up: install ## Run the stack until Ctrl-C (DATA=folder PORT=8800)
 lock: ## Pin the newest versions that pyproject.toml allows
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
 	@echo "==> resolving; requirements.lock is written"
-	@uv pip compile pyproject.toml --extra demo --extra dev --extra postgres --extra kubernetes --upgrade \
+	@uv pip compile pyproject.toml --extra demo --extra dev --extra postgres --upgrade \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements.lock
 	@uv pip compile $(ENGINES)/ray.txt --upgrade \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --quiet -o requirements-ray.lock
