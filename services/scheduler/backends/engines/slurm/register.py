@@ -28,7 +28,7 @@ class Register:
         """Jobs that are over for us, and not for Slurm."""
 
     def note(self, job: str, names: Sequence[str]) -> None:
-        """Remember the tasks of an array that was just started; numbers are given again by a controller that crashed."""
+        """Remember the tasks of an array that was just started. A controller that crashed gives numbers again."""
         self._arrays.pop(job, None)
         if len(names) > 1:
             self._arrays[job] = names
