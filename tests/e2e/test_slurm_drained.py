@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_slurm import Slurm
 from tests.support.cluster_site import BACKEND, cluster_site
 from tests.support.jobs import submit, until_ended
+from tests.support.slurm_beside import slurm_beside
 from tests.support.slurm_cluster import NODES, needs_slurm
 
 pytestmark = [needs_slurm, pytest.mark.timeout(300)]
@@ -19,21 +19,15 @@ _POLICY = {"default": {"order": "ordered", "backends": [BACKEND, "local"], "pati
 
 
 def test_fifty_jobs_that_queue_on_a_drained_slurm_finish_elsewhere_once_each(tmp_path: Path) -> None:
-    slurm, ran = Slurm(), tmp_path / "ran"
-    settings = slurm.cluster.settings(every=0.5).model_dump(mode="json", exclude_none=True)
-    try:
-        with cluster_site(
-            tmp_path / "site", {"kind": "slurm", "slurm": settings}, scheduler={"placement": _POLICY}
-        ) as site:
-            # Slurm is full of jobs that take a while, so that most of them queue there.
-            jobs = [submit(site.client, "sh", "-c", f"echo {n} >>{ran}; sleep 1") for n in range(_JOBS)]
-            site.until(jobs[0], "running", "succeeded")
-            slurm.call("scontrol", "update", f"nodename={','.join(NODES)}", "state=drain", "reason=test")
-            ended = [until_ended(site.client, job, seconds=120) for job in jobs]
-            assert Counter(job["state"] for job in ended) == {"succeeded": _JOBS}
-            places = Counter(job["backend"] for job in ended)
-            assert places["local"] > places[BACKEND] > 0, places
-            assert sorted(int(line) for line in ran.read_text().split()) == list(range(_JOBS))
-            assert slurm.call("squeue", "--noheader").strip() == ""
-    finally:
-        slurm.close()
+    ran, policy = tmp_path / "ran", {"placement": _POLICY}
+    with slurm_beside() as slurm, cluster_site(tmp_path / "site", slurm.backend(), scheduler=policy) as site:
+        # Slurm is full of jobs that take a while, so that most of them queue there.
+        jobs = [submit(site.client, "sh", "-c", f"echo {n} >>{ran}; sleep 1") for n in range(_JOBS)]
+        site.until(jobs[0], "running", "succeeded")
+        slurm.call("scontrol", "update", f"nodename={','.join(NODES)}", "state=drain", "reason=test")
+        ended = [until_ended(site.client, job, seconds=120) for job in jobs]
+        assert Counter(job["state"] for job in ended) == {"succeeded": _JOBS}
+        places = Counter(job["backend"] for job in ended)
+        assert places["local"] > places[BACKEND] > 0, places
+        assert sorted(int(line) for line in ran.read_text().split()) == list(range(_JOBS))
+        assert slurm.queue() == ""

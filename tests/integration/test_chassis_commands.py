@@ -278,9 +278,15 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
         await message.ack()
 
     def consumer(alive_every: float) -> Consumer:
-        place = {"stream": "COMMANDS", "durable": "storage-commands"}
-        wanted = ["commands.storage.>"]
-        return Consumer(**place, subjects=wanted, handle=work, workers=2, ack_wait=0.4, alive_every=alive_every)
+        return Consumer(
+            stream="COMMANDS",
+            durable="storage-commands",
+            subjects=["commands.storage.>"],
+            handle=work,
+            workers=2,
+            ack_wait=0.4,
+            alive_every=alive_every,
+        )
 
     async with open_bus(nats, "storage") as bus:
         dead, living = consumer(alive_every=60), consumer(alive_every=0.1)
