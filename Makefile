@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install engines demo test lint check bench up lock clean
+.PHONY: help install engines demo test test-containers lint check bench up lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) $(ISSUER)/node_modules/.installed ## Make .venv with everything in it, the `shunter` command too
 
@@ -58,6 +58,10 @@ test: install ## Run all tests
 	@$(BIN)/python -m pytest tests --ignore=tests/faults --numprocesses=auto --dist=loadfile
 	@echo "==> testing faults, one after the other: they measure how soon all is well again"
 	@$(BIN)/python -m pytest tests/faults
+
+test-containers: install ## Run the tests of services on NATS thrice, PostgreSQL and S3 in containers (needs `make engines`)
+	@echo "==> testing services on the stores of a production site, in containers"
+	@$(BIN)/python -m pytest tests/integration --stores=containers --numprocesses=auto --dist=loadfile
 
 lint: install ## Check form, types and layers
 	@echo "==> ruff format"

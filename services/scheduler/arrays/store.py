@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.tasks import TaskState
-from services.scheduler.natives.keeping import lies_in_queue
+from services.scheduler.natives.keeping import is_kept
 from services.scheduler.records import Record
 from services.scheduler.tables import arrays, bundles, tasks
 
@@ -84,7 +84,7 @@ async def silent_bundles(connection: AsyncConnection, since: datetime, limit: in
     statement = (
         select(bundles.c.workload_id, bundles.c.bundle, bundles.c.backend)
         .where(bundles.c.ended.is_(False), bundles.c.sent.is_(True), bundles.c.seen_at < since)
-        .where(~lies_in_queue(bundles.c.workload_id, bundles.c.bundle))
+        .where(~is_kept(bundles.c.workload_id, bundles.c.bundle))
         .order_by(bundles.c.seen_at)
         .limit(limit)
     )

@@ -39,6 +39,7 @@ _TOLD = {
     92: "the pilot could not be fetched there",
     93: "what was fetched there is not the pilot: its checksum is wrong",
     94: "the cluster ran it a second time, which gets nothing to do",
+    95: "there is no folder there to work in",
 }
 
 _UNTOLD = Counter("shunter_native_ends_untold_total", "Attempts of whose end no pilot spoke", ["backend", "reason"])

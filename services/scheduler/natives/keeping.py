@@ -1,4 +1,4 @@
-"""Which attempts lie in the queue of a cluster: they have nothing to say, and a keeper looks after them."""
+"""Which attempts a keeper looks after: it hears of their native job's end from the cluster, all in one call."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from sqlalchemy import ColumnElement, Exists, select
 
 from services.scheduler.tables import native_attempts as attempts
 
-from .words import AttemptState
+from .words import OPEN
 
-__all__ = ["lies_in_queue"]
-
-_QUIET = (AttemptState.WAITING.value, AttemptState.PLACED.value)
+__all__ = ["is_kept"]
 
 
-def lies_in_queue(workload_id: ColumnElement[Any], attempt: ColumnElement[Any]) -> Exists:
-    """Return the condition that no pilot has an attempt yet; its keeper tells if none ever will."""
+def is_kept(workload_id: ColumnElement[Any], attempt: ColumnElement[Any]) -> Exists:
+    """Return the condition that an attempt is in the table of the clusters; its keeper tells if it comes to nothing."""
     return (
         select(attempts.c.number)
-        .where(attempts.c.workload_id == workload_id, attempts.c.attempt == attempt, attempts.c.state.in_(_QUIET))
+        .where(attempts.c.workload_id == workload_id, attempts.c.attempt == attempt, attempts.c.state.in_(OPEN))
         .exists()
     )
