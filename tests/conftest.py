@@ -34,9 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Have tests use containers if that is wished, or skip them all where there can be none."""
     is_worker_or_alone = hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None)
-    if config.getoption("--stores") == "containers" and is_worker_or_alone and (why := use_containers(config)):
-        for item in items:
+    if config.getoption("--stores") != "containers" or not is_worker_or_alone:
+        return
+    why = use_containers(config)
+    for item in items:
+        if why:
             item.add_marker(pytest.mark.skip(reason=f"there are no containers here: {why}"))
+        elif item.get_closest_marker("own_stores"):
+            item.add_marker(pytest.mark.skip(reason="it reads or breaks the files or servers of its own stores"))
 
 
 @pytest_asyncio.fixture

@@ -197,6 +197,7 @@ async def test_after_a_restart_it_goes_on_where_it_was(settings: AccountingSetti
         assert (await replay(scheduler)).equal
 
 
+@pytest.mark.own_stores
 async def test_a_ledger_that_was_lost_is_rebuilt_from_the_log(settings: AccountingSettings, scheduler: Bus) -> None:
     async with accounting(settings) as (_, events):
         await announce(scheduler, moves_of_a_run(1))
@@ -302,6 +303,7 @@ async def test_the_lag_is_a_metric_and_too_much_of_it_is_not_ready(
         assert REGISTRY.get_sample_value("shunter_accounting_lag_events") == 0
 
 
+@pytest.mark.own_stores
 async def test_the_process_serves_until_told_to_stop(settings: AccountingSettings, scheduler: Bus) -> None:
     """The whole of `main`, as operators run it."""
     (port,) = free_ports(1)
