@@ -91,7 +91,7 @@ def test_twenty_jobs_outlive_the_crash_of_the_controller_and_of_a_node(site: Clu
     slurm.do(slurm.cluster.start_node("n2"))
     ended = [site.ended(job, 120) for job in jobs]
     bad = [site.client.get(f"/v1/jobs/{one['id']}/history").json() for one in ended if one["state"] != "succeeded"]
-    assert not bad, f"{bad}\n{slurm.call('sacct', '--completion', '--parsable2')}"
+    assert not bad, f"{bad}\n{(slurm.cluster.folder / 'slurmctld.log').read_text()}"
     assert [site.log(one) for one in ended] == [b"done\n"] * len(jobs)
     slurm.until_empty()
     assert NODES[0] in slurm.call("sinfo", "--noheader", "--Node", "--states=idle")

@@ -187,6 +187,19 @@ def test_names_of_an_array_are_known_from_their_ids_where_its_comment_was_change
     assert [(seen.name, seen.native_id) for seen in found.values()] == [("s1-array-3", "10_3")]
 
 
+def test_a_number_that_was_given_again_is_of_the_new_array() -> None:
+    """A crashed controller had lost array 10, of which s1-lost was a task, and gave the number again."""
+    register = Register("s1")
+    rows = [row for row in _queue() if row.job.startswith("10")]
+    register.note("10", ["s1-lost", "s1-lost-too"])
+    register.note("10", [f"s1-array-{index}" for index in range(6)])
+    found = register.read(rows, [Native("s1-lost", "10_0")])
+    assert "s1-lost" not in found
+    assert found["s1-array-0"].native_id == "10_0"
+    register.note("10", ["s1-single"])
+    assert list(register.read([Row("10", "s1-single", "RUNNING", 0, 0, "n1", "")], ())) == ["s1-single"]
+
+
 def test_waiting_tasks_that_ended_together_have_one_line() -> None:
     register = Register("s1")
     register.note("6", ["s1-a", "s1-b", "s1-c"])

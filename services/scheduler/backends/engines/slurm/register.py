@@ -100,7 +100,8 @@ class Register:
     def _seen(self, row: Row, names: Mapping[str, str]) -> list[Seen]:
         if "_" not in row.job:
             return [seen_of(row, row.name, row.job)]
-        named = ((names.get(native_id) or self._name_of(native_id), native_id) for native_id in expand(row.job))
+        # What is expected under a number may be lost, and the number given again: the array knows its own better.
+        named = ((self._name_of(native_id) or names.get(native_id), native_id) for native_id in expand(row.job))
         return [seen_of(row, name, native_id) for name, native_id in named if name]
 
     def _name_of(self, native_id: str) -> str | None:
