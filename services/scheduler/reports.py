@@ -78,25 +78,25 @@ class ReportService:
                 for step in report.steps:
                     ending = take_step(work, journey, plausible(step)) or ending
                 await journey.save()
-                if ending:
-                    vigil = self._say(work, ending, report.workload_id)
-            if journey is not None:
-                await self._note_end(work, journey, report)
+            explained = journey is not None and await self._note_end(work, journey, report)
+            if ending and not explained:
+                vigil = self._say(work, ending, report.workload_id)
         if vigil and ending:
             vigil.tell(ending)
         if stray:
             await self._end_stray(report)
 
-    async def _note_end(self, work: Work, journey: Journey, report: RunReport) -> None:
-        """Have the backend know that an attempt's last word was read."""
+    async def _note_end(self, work: Work, journey: Journey, report: RunReport) -> bool:
+        """Have the backend know that an attempt's last word was read; says whether it will tell its end itself."""
         last = report.steps[-1]
         name = journey.row["backend"]
         if journey.row["tasks"] is None and journey.row["attempt"] != report.attempt:
             name = await backend_of(work.connection, report.workload_id, report.attempt)
         backend = self._backends.get(name or "")
-        if last.step is StepName.DONE and backend is not None:
-            job = NativeJob(report.workload_id, report.attempt, report.native_id)
-            await backend.note_end(work.connection, job, last.reason or Reason.INTERNAL)
+        if last.step is not StepName.DONE or backend is None:
+            return False
+        job = NativeJob(report.workload_id, report.attempt, report.native_id)
+        return await backend.note_end(work.connection, job, last.reason or Reason.INTERNAL)
 
     def _say(self, work: Work, end: AttemptEnd, workload_id: str) -> Vigil | None:
         """Have the workflow hear of the end of an attempt; returns the step that waits for it, to be told after."""

@@ -104,7 +104,7 @@ class User:
     async def order(self, command: Command) -> Any:
         """Send a command and wait for the workload."""
         context = Context.start(f"user:{self._principal.subject}")
-        return await self._bus.order(command, context, wait=10, answer=Workload)
+        return await self._bus.order(command, context, wait=30, answer=Workload)
 
     async def submit(self, job: str | None = None, request_hash: str = "", **spec: Any) -> Workload:
         """Submit a job."""

@@ -154,8 +154,12 @@ class Backend(ABC):
         """Return what the cluster said last of an attempt, if there is one that says something."""
         return None
 
-    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> None:  # noqa: B027
-        """Take note, in the same transaction, that an attempt's last word was read."""
+    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> bool:  # noqa: ARG002
+        """Take note, in the same transaction, that an attempt's last word was read.
+
+        Returns whether the backend knows better how it ended, and will tell that in the place of whoever asks.
+        """
+        return False
 
     @abstractmethod
     async def capacity(self) -> Capacity:

@@ -156,14 +156,24 @@ class ClusterBackend(Backend):
         row = await self._find(job)
         return None if row is not None and row["state"] == AttemptState.GIVEN else await self.cancel(job)
 
-    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> None:
-        """Note that the pilot of an attempt said its last word."""
+    async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> bool:
+        """Note that the pilot of an attempt said its last word; why it was interrupted, only the cluster knows."""
+        row = await store.find(connection, job.workload_id, job.attempt)
+        if reason is Reason.INTERRUPTED and row is not None and _is_unexplained(row):
+            self.cluster.bell.wishes.set()
+            return True
         await store.end(connection, job.workload_id, job.attempt, reason, now())
+        return False
 
     async def capacity(self) -> Capacity:
         """Ask the cluster."""
         engine = await self.cluster.opened()
         return await engine.capacity()
+
+
+def _is_unexplained(row: Record) -> bool:
+    """Say whether a single job was ended by nobody of ours: by an admin, or by what befell its node."""
+    return row["state"] == AttemptState.GIVEN and not row["ending"] and not row["task"].get("bundle")
 
 
 async def _wish(connection: AsyncConnection, job: NativeJob, row: Record) -> Cancelled:

@@ -85,7 +85,7 @@ class RestDoor(Door):
         nodes, partitions = await asyncio.gather(self._read("slurm", "nodes"), self._read("slurm", "partitions"))
         return list(nodes_of(nodes, partitions_of(partitions)))
 
-    async def facts(self) -> ConfigFacts:
+    async def facts(self, *, fresh: bool = False) -> ConfigFacts:  # noqa: ARG002 (they do not change)
         """Return what holds for this way."""
         return _ALONE
 

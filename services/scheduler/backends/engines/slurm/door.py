@@ -49,8 +49,8 @@ class Door(ABC):
         """Return all nodes that jobs may get."""
 
     @abstractmethod
-    async def facts(self) -> ConfigFacts:
-        """Return what the configuration says."""
+    async def facts(self, *, fresh: bool = False) -> ConfigFacts:
+        """Return what the configuration says; *fresh* says that what was read before will not do."""
 
     @abstractmethod
     async def close(self) -> None:

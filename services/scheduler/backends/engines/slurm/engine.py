@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from time import monotonic
 
 from contracts.errors import RefusedError, ShunterError
+from contracts.states import Reason
 from services.scheduler.backends.base import Capability, Capacity
 from services.scheduler.backends.engines.base import (
     Engine,
@@ -29,6 +32,8 @@ from .settings import SlurmSettings
 
 __all__ = ["SlurmEngine"]
 
+_UNSURE = 600.0
+"""Seconds after a restart of the controller in which nobody knows who ended what."""
 _AT_ONCE = 4
 """Batches that are handed over at the same time."""
 
@@ -51,6 +56,7 @@ class SlurmEngine(Engine):
         self._partitions: dict[str, int | None] | None = None
         self._ending = Farewells(settings.last_words)
         self._counts = (0, 0)
+        self._restarted = -_UNSURE
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -78,10 +84,26 @@ class SlurmEngine(Engine):
             rows = await self._door.ended(missing)
             found.update(self._register.read_ended(rows, missing))
         missing = {native_id: name for native_id, name in missing.items() if name not in found}
-        found.update(self._register.read_vanished(missing, found))
+        vanished = self._register.read_vanished(missing, found)
+        if vanished and not await self._was_restarted():
+            found.update(vanished)
+        await self._doubt(found, known)
         await self._end([found[name] for name in self._ending.names() if name in found])
         self._ending.keep(found)
         return found
+
+    async def _doubt(self, found: dict[str, Seen], known: Collection[Native]) -> None:
+        """Take what is said to be canceled for lost after a crash of the controller, which gives numbers again."""
+        canceled = [native.name for native in known if _is_canceled(found.get(native.name))]
+        if canceled and await self._was_restarted():
+            found.update((name, replace(found[name], ending=Reason.LOST)) for name in canceled)
+
+    async def _was_restarted(self) -> bool:
+        """Say whether the controller was, lately: one that crashed may have lost what nobody took out."""
+        before = await self._door.facts()
+        if (await self._door.facts(fresh=True)).booted != before.booted:
+            self._restarted = monotonic()
+        return monotonic() - self._restarted < _UNSURE
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Take out what waits and tell the pilots of what runs; those that stay are ended at a later look."""
@@ -164,3 +186,7 @@ class SlurmEngine(Engine):
         states = [seen.state for seen in found.values()]
         self._counts = (states.count(NativeState.RUNNING), states.count(NativeState.WAITING))
         return found
+
+
+def _is_canceled(seen: Seen | None) -> bool:
+    return seen is not None and seen.ending is Reason.CANCELED

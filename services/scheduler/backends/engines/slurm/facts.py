@@ -22,6 +22,8 @@ class ConfigFacts:
     """Whether `sacct` answers from slurmdbd."""
     has_completions: bool = False
     """Whether `sacct --completion` answers from the file of ended jobs."""
+    booted: str = ""
+    """`BOOT_TIME`: when the controller was started."""
 
 
 def minutes_of(words: str) -> int | None:
@@ -41,5 +43,6 @@ def read_config(text: str) -> ConfigFacts:
         over_time=int(over) if over.isdigit() else 10**6,
         largest_array=int(values.get("MaxArraySize", "1001")),
         has_accounting=values.get("AccountingStorageType", "").endswith("slurmdbd"),
+        booted=values.get("BOOT_TIME", ""),
         has_completions=values.get("JobCompType", "").endswith("filetxt"),
     )

@@ -33,8 +33,16 @@ class Register:
         if len(names) > 1:
             self._arrays[job] = names
 
-    def strangers(self, rows: Iterable[Row], known: Collection[Native]) -> set[str]:
-        """Return the arrays of ours whose tasks have no names yet."""
+    def strangers(self, rows: Collection[Row], known: Collection[Native]) -> set[str]:
+        """Return the arrays of ours whose tasks have no names yet.
+
+        An array is called like its first task: under another name its number was given again by a controller that
+        crashed, and what we knew of it is about nobody any more.
+        """
+        for row in rows:
+            array = row.job.partition("_")[0]
+            if self._is_task(row) and row.name not in self._arrays.get(array, (row.name,))[:1]:
+                del self._arrays[array]
         expected = _arrays_of(known)
         arrays = {row.job.partition("_")[0] for row in rows if self._is_task(row) or row.job in expected}
         return arrays - self._arrays.keys()
