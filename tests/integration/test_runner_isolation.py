@@ -108,7 +108,8 @@ async def test_the_kernel_ends_what_holds_too_much_memory(
     nats: NatsSettings, desk: Desk, tmp_path: Path, strict: dict[str, Any]
 ) -> None:
     # Many small ones: none is too large by itself, and nobody looks after the first moments.
-    script = "for n in 1 2 3 4; do python -c 'import time; time.sleep(1); held = bytearray(60_000_000); time.sleep(60)' & done; wait -n"
+    hold = "import time; time.sleep(1); held = bytearray(60_000_000); time.sleep(60)"
+    script = f"for n in 1 2 3 4; do python -c '{hold}' & done; wait -n"
     task = a_task("bash", "-c", f"{script}; exit 3", memory=150_000_000)
     async with running(nats, tmp_path / "runs", sample_every=60.0, **strict):
         done = await desk.run(task)
