@@ -10,6 +10,7 @@ import pytest
 
 from contracts.states import Reason
 from services.scheduler.runner.attempt import Attempt
+from services.scheduler.runner.isolation.isolation import Isolation
 from services.scheduler.runner.journal import Journal, RunFolder, Verdict
 from services.scheduler.runner.settings import RunnerSection
 from tests.support.runners import a_task
@@ -26,7 +27,8 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def _attempt(folder: RunFolder) -> Attempt:
     section = RunnerSection(work=folder.path)
-    means = SimpleNamespace(link=None, carrier=None, census=None, gpus=None, section=section, views=None)
+    parts: dict[str, Any] = {"section": section, "isolation": Isolation(section)}
+    means = SimpleNamespace(link=None, carrier=None, census=None, gpus=None, views=None, **parts)
     return Attempt(task=TASK, folder=folder, means=cast(Any, means), release=lambda _: None)
 
 

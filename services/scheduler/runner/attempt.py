@@ -18,6 +18,7 @@ from contracts.workloads import Allocation, Usage
 from .census import age_of, start_of
 from .environment import environment
 from .finishing import Finishing
+from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
 from .killing import end_tree, kill_tree
 from .means import Means
@@ -62,6 +63,7 @@ class Attempt:
         self._census = means.census
         self._gpus = means.gpus
         self._views = means.views
+        self._cell = means.isolation.cell
         self._section = section
         self._release = release
         self._grace = section.grace
@@ -164,9 +166,11 @@ class Attempt:
         if self._verdict:
             return self._early(Usage(wall_seconds=(now() - began).total_seconds()))
         start = Start(boot=boot_id(), started_at=now(), allocation=allocation)
-        view = await self._views.of(self.task.files, self._folder)
+        boxed = self._cell.can_show_at(self.task.files or "") if self._cell and self._cell.is_boxed else None
+        view = await self._views.of(self.task.files, self._folder, boxed=boxed)
+        said = [part.message for part in (view, self._cell) if part and part.message]
         self._folder.write_start(start)
-        return await self._follow(start, self._spawn(start, view), message=view.message if view else "")
+        return await self._follow(start, self._spawn(start, view), message="; ".join(said))
 
     def _has_ended(self) -> bool:
         """Say whether the program has ended, whether or not we have come to it."""
@@ -213,6 +217,10 @@ class Attempt:
                 argv = self._folder.write_script(task.script)
             else:
                 argv = find_program(task.argv or [""], env["PATH"], self._folder.work)
+            if self._cell:
+                place = view.place if view and view.mounts else None
+                reads = [self._folder.script]
+                argv, env = self._cell.enter(self._folder, argv, env, start.allocation, reads=reads, place=place)
             child = spawn(self._folder, argv, env)
         except SpawnError as error:
             self._folder.write_failure(error.code, str(error))
@@ -248,6 +256,10 @@ class Attempt:
         if not self._census.is_clean():
             await end_tree(self._census, self.name, _LEFTOVER_GRACE)
         usage = self._meter.at_end(ended)
+        if self._verdict is None and ended.code and (message := overrun(self._folder, allocation.memory)):
+            self._verdict = Verdict(reason=Reason.MEMORY, message=message)
+            self._folder.write_verdict(self._verdict)
+        await leave(self._folder)
         self._give_back()
         # An adopted process tells its end by the clock of files, which is coarse.
         ended_at = max(ended.at, start.started_at)

@@ -193,7 +193,8 @@ class BundleRun:
         if not self._began:
             self._began = True
             self._live.start(resume=self._resumes)
-            self._reports.say(Step(step=StepName.RUNNING, at=now(), allocation=self._room))
+            message = self._means.isolation.cell.message if self._means.isolation.cell else ""
+            self._reports.say(Step(step=StepName.RUNNING, at=now(), allocation=self._room, message=message))
         lane = asyncio.create_task(self._run_lane(allocation, adopted))
         self._lanes.add(lane)
         lane.add_done_callback(lambda lane: self._lane_over(lane, allocation))

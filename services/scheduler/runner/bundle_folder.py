@@ -25,7 +25,7 @@ SPARE = "spare"
 _SPARE = 512
 _NEW = 0o40700
 
-_OURS = ("stdout", "stderr", "exit", "shell")
+_OURS = ("stdout", "stderr", "exit", "shell", "groups")
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,10 @@ class Lane:
         folder, key = task.folder, task.key
         env = self._texts.env(key, folder, task.allocation, has_gpus=self._has_gpus)
         try:
-            child = spawn(folder, self._texts.argv(key, folder, env), env)
+            argv = self._texts.argv(key, folder, env)
+            if cell := self._means.isolation.cell:
+                argv, env = cell.enter(folder, argv, env, task.allocation, reads=[self._texts.script])
+            child = spawn(folder, argv, env)
         except SpawnError as error:
             folder.write_failure(error.code, str(error))
             return None

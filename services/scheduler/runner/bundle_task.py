@@ -11,6 +11,7 @@ from contracts.tasks import TaskFact, TaskLog, TaskState
 
 from .bundle_folder import Key
 from .finishing import judge
+from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
 from .killing import end_tree, kill_tree
 from .means import Means
@@ -91,7 +92,11 @@ class BundleTask:
             child.close()
         if not census.is_clean():
             await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
-        return ended, self._meter.at_end(ended)
+        usage = self._meter.at_end(ended)
+        if self.verdict is None and ended.code and (message := overrun(self.folder, self.allocation.memory)):
+            self.verdict = Verdict(reason=Reason.MEMORY, message=message)
+        await leave(self.folder)
+        return ended, usage
 
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from contracts.arrays import fill
 from contracts.holdings import Allocation
@@ -78,6 +79,11 @@ class BundleTexts:
                 return [*found, *argv[1:]]
             self._programs[argv[0]] = found
         return [*self._programs[argv[0]], *argv[1:]]
+
+    @property
+    def script(self) -> Path:
+        """Return where the script of all tasks lies, if they have one."""
+        return self._folder.script
 
     def own_inputs(self, index: int) -> list[FrozenInput]:
         """Return the inputs that only this task reads."""

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["MARKER", "Census", "Member", "Proc", "age_of", "start_of"]
+__all__ = ["KEEPER", "MARKER", "Census", "Member", "Proc", "age_of", "has_variable", "start_of"]
 
 MARKER = "SHUNTER_RUN"
 """The environment variable that every process of a run inherits, however far it strays."""
+
+KEEPER = "SHUNTER_KEEPER"
+"""The environment variable of what holds an isolated run. That is not asked to end with its program, or the program
+would be killed before it could end by itself; it is not seen inside."""
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -65,13 +69,18 @@ def _read_stat(pid: int) -> Proc | None:
     return Proc(pid, int(rest[1]), int(rest[3]), int(rest[19]), cpu, int(rest[21]) * _PAGE)
 
 
-def _read_marker(pid: int) -> str | None:
+def has_variable(pid: int, name: str) -> bool:
+    """Say whether a process was started with a variable in its environment."""
+    return _read_variable(pid, name) is not None
+
+
+def _read_variable(pid: int, name: str) -> str | None:
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
             raw = b"\0" + file.read()
     except OSError:
         return None
-    _, found, after = raw.partition(b"\0" + MARKER.encode() + b"=")
+    _, found, after = raw.partition(b"\0" + name.encode() + b"=")
     return after.partition(b"\0")[0].decode(errors="replace") if found else None
 
 
@@ -121,7 +130,7 @@ class Census:
     def _mark(self, proc: Proc) -> str | None:
         known = self._marks.get(proc.pid)
         if known is None or known[0] != proc.started:
-            known = (proc.started, _read_marker(proc.pid))
+            known = (proc.started, _read_variable(proc.pid, MARKER))
             self._marks[proc.pid] = known
         return known[1]
 

@@ -61,11 +61,13 @@ class RunFolder:
         self.name = path.name
         self.work = path / "work"
         self.temporary = path / "tmp"
-        self._script = path / "script"
+        self.script = path / "script"
         self.stdout = path / "stdout"
         self.stderr = path / "stderr"
         self.exit = path / "exit"
         self.shell = path / "shell"
+        self.groups = path / "groups"
+        """Names the control groups of its processes, where it has any."""
         self._task = path / "task.json"
         self._start = path / "start.json"
         self._old_process = path / "process"
@@ -108,9 +110,9 @@ class RunFolder:
 
     def write_script(self, script: str) -> list[str]:
         """Keep a script, beside the working folder, and return how it is started."""
-        self._script.write_text(script)
-        self._script.chmod(0o700)
-        return [str(self._script)] if script.startswith("#!") else ["/bin/sh", str(self._script)]
+        self.script.write_text(script)
+        self.script.chmod(0o700)
+        return [str(self.script)] if script.startswith("#!") else ["/bin/sh", str(self.script)]
 
     def write_failure(self, code: int, message: str) -> None:
         """Note that the program could not be started, where its output and its exit code would be."""

@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import suppress
 
-from .census import Census, Proc
+from .census import KEEPER, Census, Proc, has_variable
 
 __all__ = ["end_tree", "kill_tree"]
 
@@ -25,7 +25,9 @@ async def end_tree(census: Census, run: str, grace: float) -> None:
     if not procs:
         return
     for proc in procs:
-        _tell(proc, signal.SIGTERM)
+        # What holds a box would take all inside along: it ends with its program, and is made to when time is up.
+        if not has_variable(proc.pid, KEEPER):
+            _tell(proc, signal.SIGTERM)
         _tell(proc, signal.SIGCONT)
     deadline = time.monotonic() + grace
     while procs and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .settings import RunnerSettings
 
@@ -70,7 +70,8 @@ async def serve(
     link = Link(settings.nats, section.name)
     with alone_in(settings.work):
         journal = Journal(settings.work)
-        runner = Runner(link=link, journal=journal, room=room, census=census, gpus=found, section=section)
+        parts: dict[str, Any] = {"journal": journal, "room": room, "census": census, "gpus": found}
+        runner = Runner(link=link, section=section, private=settings.private, **parts)
         control = Control(runner=runner, name=section.name, node=node)
         async with serve_http(health_app(link=link, runner=runner), section.health):
             runner.start()

@@ -9,6 +9,7 @@ from pathlib import Path
 from .carrier import Carrier
 from .census import Census
 from .gpus import Gpus
+from .isolation.isolation import Isolation
 from .link import Link
 from .settings import RunnerSection
 from .views import Views
@@ -26,5 +27,6 @@ class Means:
     gpus: Gpus
     section: RunnerSection
     views: Views
+    isolation: Isolation
     spare: deque[Path] = field(default_factory=deque)
     """Empty folders for tasks to come."""

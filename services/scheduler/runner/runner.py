@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
@@ -19,6 +20,7 @@ from .bundle import BundleRun
 from .carrier import Carrier
 from .census import Census
 from .gpus import Gpus
+from .isolation.isolation import Isolation
 from .journal import Journal, RunFolder
 from .link import Link
 from .means import Means
@@ -58,15 +60,17 @@ class Runner:
         gpus: Gpus,
         section: RunnerSection,
         make_queue: Callable[[Callable[[RunTask], None]], TaskQueue] | None = None,
+        private: Sequence[Path] = (),
     ) -> None:
-        """*make_queue* makes what hands tasks over, if that is not the queue in NATS."""
+        """*make_queue* makes what hands tasks over, if not the queue in NATS; no run is to see what is *private*."""
         self.queue: TaskQueue = (
             make_queue(self.take) if make_queue else Queue(link=link, backend=section.backend, take=self.take)
         )
         self.finished: Counter[str] = Counter()
         """How many attempts ended, by reason."""
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
-        self._means = Means(link, self._carrier, census, gpus, section, Views(section.files))
+        self._isolation = Isolation(section, private)
+        self._means = Means(link, self._carrier, census, gpus, section, Views(section.files), self._isolation)
         self._journal = journal
         self._room = room
         self._section = section
@@ -125,6 +129,9 @@ class Runner:
                 self._room.occupy(allocation)
             log.info("run.recovered", run=folder.name, started=bool(allocation))
             self._begin(attempt, None if folder.is_told else allocation, resume=True)
+        elif self._isolation.refusal:
+            attempt.end(Reason.REFUSED, self._isolation.refusal)
+            self._begin(attempt, None)
         else:
             self._waiting.append(attempt)
 
@@ -144,7 +151,7 @@ class Runner:
         folder = self._journal.folder(task.workload_id, task.attempt)
         folder.create(task)
         attempt = self._make(task, folder)
-        refusal = self._room.refusal(task)
+        refusal = self._room.refusal(task) or self._isolation.refusal
         if self._canceled.pop(folder.name, 0.0) > time.monotonic():
             attempt.end(Reason.CANCELED, _CANCELED)
         elif refusal:

@@ -72,6 +72,20 @@ class RunnerSection(BaseModel):
     files: Literal["auto", "mount", "replace"] = "auto"
     """How programs of applications are shown their working folder as `/files`: by a mount that only they see, or by
     replacing the word in their command and variables where that is not allowed. `auto` tries the former once."""
+    isolation: Literal["none", "auto", "strict"] = "none"
+    """Whether users' processes are kept apart from each other and from us, by bubblewrap and control groups: not at
+    all, as far as this host allows, or fully, tasks being refused where it does not."""
+    network: Literal["host", "own"] = "host"
+    """Where they are kept apart: whether they have the network of the host, or only a loopback of their own."""
+    processes: int = Field(default=4096, ge=16)
+    """Where they are kept apart: how many processes and threads a run may have at once."""
+    hide: list[Path] = []
+    """Where they are kept apart: what else they are not to see. Our data, the runs of others, our configuration and our
+    home are hidden anyway."""
+    show: list[Path] = []
+    """Where they are kept apart: what they may read although it lies in a folder that is hidden."""
+    cgroup: Path | None = None
+    """The control group, of the second version, that was given to us to make others in; none is our own."""
     hidden: bool = False
     """Whether users' processes, which run as the same user, are kept from reading our environment and memory. For nodes
     where only the runner knows a secret; debuggers and monitors of that user see nothing then either."""
@@ -107,6 +121,13 @@ class RunnerSettings(BaseSettings):
     def work(self) -> Path:
         """Return the folder of the runs' folders."""
         return (self.runner.work or self.data / "runner").absolute()
+
+    @property
+    def private(self) -> list[Path]:
+        """Return what no user's process should see: our data, the runs of others, our configuration and our home."""
+        configuration = os.environ.get("SHUNTER_CONFIG")
+        found = [self.data.absolute(), self.work, Path.home()]
+        return [*found, Path(configuration).absolute()] if configuration else found
 
     @classmethod
     def settings_customise_sources(

@@ -122,10 +122,15 @@ class Views:
         self._showing = showing
         self._trial: asyncio.Task[bool] | None = None
 
-    async def of(self, place: str | None, folder: RunFolder) -> View | None:
-        """Return how the program of a run is shown its folder; none if it takes it as it is."""
+    async def of(self, place: str | None, folder: RunFolder, *, boxed: bool | None = None) -> View | None:
+        """Return how the program of a run is shown its folder; none if it takes it as it is.
+
+        *boxed* says, of what runs in a box of its own, whether that shows the folder: no mount is made inside.
+        """
         if place is None:
             return None
+        if boxed is not None:
+            return View(place, folder, mounts=boxed and self._showing != "replace")
         if self._showing == "replace" or not await self._can_mount():
             return View(place, folder, mounts=False)
         root = folder.path / "root"

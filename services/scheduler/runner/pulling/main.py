@@ -64,7 +64,7 @@ async def work(
                 return runner.capacity()
 
             parts: dict[str, Any] = {"journal": journal, "room": room, "census": census, "gpus": found}
-            runner = Runner(link=link, section=section, make_queue=make_queue, **parts)
+            runner = Runner(link=link, section=section, make_queue=make_queue, private=settings.private, **parts)
             await _live(runner, link, journal, stop, settings.drain)
     log.info("worker.stopped")
 
