@@ -169,7 +169,7 @@ class Attempt:
 
     async def _follow(self, child: Child | None, started: float) -> Step:
         """See a started run to its end."""
-        self._meter = Meter(self._means.gpus)
+        self._meter = Meter(self._means.gpus, started)
         self._live.start()
         short = shortage.kills()
         ended = await self._wait(child) if child else read_exit(self._folder)

@@ -31,7 +31,7 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._started = time.time()
-        self._meter = Meter(means.gpus)
+        self._meter = Meter(means.gpus, self._started)
         self._child: Child | None = None
         self._ending: asyncio.Task[None] | None = None
 

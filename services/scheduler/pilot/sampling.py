@@ -24,8 +24,9 @@ _SHARED = 0.25
 class Meter:
     """Adds up what one run uses."""
 
-    def __init__(self, gpus: Gpus) -> None:
-        self._began = tick()
+    def __init__(self, gpus: Gpus, started: float) -> None:
+        """Begin at *started*, by the clock: a run that is short may be over by now."""
+        self._began = tick() - max(0.0, time.time() - started)
         self._gpus = gpus
         self._memory_before = gpus.memory_used()
         self._cpu = 0.0

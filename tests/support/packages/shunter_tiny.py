@@ -26,8 +26,9 @@ __all__ = ["TinyEngine", "stand"]
 
 _RUN = """
 trap : TERM
-echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"
 sh "$1" >"$0/out" 2>&1 </dev/null & child=$!
+sleep 0.2
+echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"
 wait $child; code=$?
 while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
 echo $code >"$0/code.new"; mv "$0/code.new" "$0/code"
