@@ -186,11 +186,10 @@ def _granted(statement: Select[Any], word: str, scope: Scope, before: int | None
 async def silent_runs(connection: AsyncConnection, since: datetime, limit: int = 1000) -> Sequence[RowMapping]:
     """Return attempts that are on a backend and gave no sign of life since *since*, the longest silent first."""
     seen = func.coalesce(workloads.c.seen_at, workloads.c.updated_at)
-    in_queue = is_kept(workloads.c.id, workloads.c.attempt)
     statement = (
         select(workloads.c.id, workloads.c.attempt, workloads.c.backend, workloads.c.native_id, workloads.c.state)
         .where(workloads.c.state.in_([state.value for state in _IN_HAND]), seen < since, workloads.c.tasks.is_(None))
-        .where(~in_queue)
+        .where(~is_kept(workloads.c.id, workloads.c.attempt))
         .order_by(seen)
         .limit(limit)
     )

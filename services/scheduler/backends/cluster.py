@@ -158,10 +158,11 @@ class ClusterBackend(Backend):
 
     async def note_end(self, connection: AsyncConnection, job: NativeJob, reason: Reason) -> bool:
         """Note that the pilot of an attempt said its last word; why it was interrupted, only the cluster knows."""
-        row = await store.find(connection, job.workload_id, job.attempt)
-        if reason is Reason.INTERRUPTED and row is not None and _is_unexplained(row):
-            self.cluster.bell.wishes.set()
-            return True
+        if reason is Reason.INTERRUPTED:
+            row = await store.find(connection, job.workload_id, job.attempt)
+            if row is not None and _is_unexplained(row):
+                self.cluster.bell.wishes.set()
+                return True
         await store.end(connection, job.workload_id, job.attempt, reason, now())
         return False
 

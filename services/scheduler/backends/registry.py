@@ -158,17 +158,18 @@ class Backends:
 
     async def _hear(self, backend: Backend) -> None:
         """Ask a backend for its room; what one that was replaced meanwhile says is of no interest."""
-        before = self._heard.get(backend.name)
+        before, trouble = self._heard.get(backend.name), ""
+        # Its size does not change while it is away: what was known still decides what can fit at all.
+        capacity = before[1] if before else None
         try:
-            self._heard[backend.name] = (monotonic(), await backend.capacity(), "")
+            capacity = await backend.capacity()
         except ShunterError as error:
-            # Its size does not change while it is away: what was known still decides what can fit at all.
-            self._heard[backend.name] = (monotonic(), before[1] if before else None, error.detail)
+            trouble = error.detail
         except Exception as error:
             # What is wrong with one is not to hide the others.
             log.exception("backend.failed", backend=backend.name)
             trouble = f"asking for its room failed: {type(error).__name__}"
-            self._heard[backend.name] = (monotonic(), before[1] if before else None, trouble)
+        self._heard[backend.name] = (monotonic(), capacity, trouble)
 
 
 def make_backends(settings: Iterable[BackendSettings], means: Means) -> Backends:
