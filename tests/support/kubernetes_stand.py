@@ -13,11 +13,13 @@ import pytest
 
 from services.scheduler.backends.engines.kubernetes.cluster import Cluster
 from services.scheduler.backends.engines.kubernetes.engine import KubernetesEngine
-from services.scheduler.backends.engines.kubernetes.kinds import NAMESPACES, PODS, QUOTAS, SECRETS, Kind
-from services.scheduler.backends.engines.kubernetes.names import JOB_LABEL
+from services.scheduler.backends.engines.kubernetes.kinds import PODS, QUOTAS, SECRETS, Kind
+from services.scheduler.backends.engines.kubernetes.names import job_of
 from services.scheduler.backends.engines.kubernetes.records import Pod, Record
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
 from tests.support.engine_stand import EngineStand
+from tests.support.kubernetes_account import open_account
+from tests.support.kubernetes_cluster import KubernetesCluster, kubernetes_or_skip
 from tests.support.kubernetes_sim.rights import Rights
 from tests.support.kubernetes_sim.simulator import ADMIN, IMAGE, Simulator, run_simulator
 
@@ -25,6 +27,8 @@ __all__ = ["RBAC", "KubernetesStand", "real_cluster", "simulated_cluster"]
 
 KUBECONFIG = "SHUNTER_TEST_KUBECONFIG"
 TEST_IMAGE = "SHUNTER_TEST_KUBERNETES_IMAGE"
+_EVICTION = 22
+"""The release whose evictions have their last form."""
 RBAC = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac.yaml"
 
 
@@ -37,6 +41,8 @@ class KubernetesStand:
     image: str
     admin: Cluster
     simulator: Simulator | None = None
+    cluster: KubernetesCluster | None = None
+    """With a real one of the tests' own."""
 
     def wanted(self, **more: Any) -> KubernetesSettings:
         """Return settings that lead to it, with short patience."""
@@ -61,7 +67,8 @@ class KubernetesStand:
 
     async def pods(self, job: str) -> list[Pod]:
         """Return the pods of a Job."""
-        return (await self.admin.list(PODS, Pod, namespace=self.namespace, labels=f"{JOB_LABEL}={job}"))[0]
+        found, _ = await self.admin.list(PODS, Pod, namespace=self.namespace)
+        return [pod for pod in found if job_of(pod.metadata.labels)[0] == job]
 
     async def secrets(self) -> list[str]:
         """Return the names of all secrets."""
@@ -76,7 +83,8 @@ class KubernetesStand:
         """Push the pods of a Job out, as a drain does."""
         for pod in await self.pods(job):
             meta = {"name": pod.metadata.name, "namespace": self.namespace}
-            eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+            version = "policy/v1" if (await self.admin.release()).minor >= _EVICTION else "policy/v1beta1"
+            eviction = {"apiVersion": version, "kind": "Eviction", "metadata": meta}
             place = Kind(f"pods/{pod.metadata.name}/eviction")
             await self.admin.create(place, self.namespace, eviction, Record)
 
@@ -104,16 +112,20 @@ async def simulated_cluster(stack: AsyncExitStack, folder: Path, rights: Path = 
     return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator)
 
 
-async def real_cluster(stack: AsyncExitStack) -> KubernetesStand:
-    """Return the real cluster, with a namespace of the tests' own; the test is skipped where there is none."""
-    if not os.environ.get(KUBECONFIG):
-        pytest.skip(f"{KUBECONFIG} names no kubeconfig of a real cluster")
-    kubeconfig = Path(os.environ[KUBECONFIG])
-    image = os.environ.get(TEST_IMAGE, IMAGE)
+async def real_cluster(stack: AsyncExitStack, folder: Path, rights: Path = RBAC) -> KubernetesStand:
+    """Return the real cluster, where we are a service account with the rights of a manifest, in a namespace of its own.
+
+    It is the one that an admin's kubeconfig leads to, or one of the tests' own; skipped where there is neither.
+    """
+    named, image = os.environ.get(KUBECONFIG), os.environ.get(TEST_IMAGE, IMAGE)
+    node = None
+    if named:
+        kubeconfig = Path(named)
+    else:
+        own = stack.enter_context(kubernetes_or_skip())
+        kubeconfig, image, node = own.kubeconfig, own.image, own
     namespace = f"shunter-test-{uuid4().hex[:6]}"
     admin = Cluster(KubernetesSettings(kubeconfig=kubeconfig))
     stack.push_async_callback(admin.close)
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    await admin.create(NAMESPACES, None, made, Record)
-    stack.push_async_callback(admin.delete, NAMESPACES, "", namespace)
-    return KubernetesStand(kubeconfig, namespace, image, admin)
+    account = await open_account(stack, admin, kubeconfig, rights, namespace, folder)
+    return KubernetesStand(account, namespace, image, admin, cluster=node)

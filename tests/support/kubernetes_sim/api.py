@@ -19,6 +19,7 @@ from .store import Obj, Store, stamp
 __all__ = ["Api", "RefusalError"]
 
 _GROUPS: Final = {"", "batch", "authorization.k8s.io"}
+_VERSION: Final = "/version"
 _KUEUE: Final = "kueue.x-k8s.io"
 _KINDS: Final = {
     "configmaps": "ConfigMap",
@@ -71,7 +72,7 @@ class _Target:
 class Api:
     """Answers requests from the store."""
 
-    def __init__(self, store: Store, rights: Rights, tokens: set[str], admin: str) -> None:
+    def __init__(self, store: Store, rights: Rights, tokens: set[str], admin: str, minor: int) -> None:
         self.store = store
         self.rights = rights
         self.tokens = tokens
@@ -83,6 +84,7 @@ class Api:
         self.refuses: Callable[[str, Obj], str] = lambda _plural, _item: ""
         """What a rule of the site says against an object, if anything."""
         self.has_kueue = False
+        self.minor = minor
         self.lost_pages = 0
         """How many next pages of lists will have been forgotten when they are asked for."""
         self._pages: dict[str, tuple[str, list[Obj]]] = {}
@@ -125,6 +127,8 @@ class Api:
     async def _answer(self, request: web.Request, verb: str, target: _Target) -> tuple[int, Obj]:
         if verb == "list":
             return 200, self._list(request, target)
+        if target.plural == _VERSION:
+            return 200, {"major": "1", "minor": str(self.minor), "gitVersion": f"v1.{self.minor}.0"}
         body: Obj = json.loads(await request.text() or "{}")
         if target.sub == "eviction":
             disrupt(self.store, self._found(target), "EvictionByEvictionAPI", "Eviction API: evicting")
@@ -284,6 +288,8 @@ def _forbidden(verb: str, target: _Target) -> str:
 
 
 def _target(path: str, groups: set[str]) -> _Target:
+    if path == _VERSION:
+        return _Target("", _VERSION, "", _VERSION, "")
     parts = path.strip("/").split("/")
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
     namespace = ""

@@ -23,6 +23,7 @@ __all__ = [
     "Quota",
     "Record",
     "Review",
+    "Said",
     "Status",
     "Taint",
     "Terminated",
@@ -169,6 +170,11 @@ class Pod(Record):
         return next((item for item in self.status.conditions if item.type == kind), None)
 
     @property
+    def has_ended(self) -> bool:
+        """Say whether nothing of it runs any more."""
+        return self.status.phase in {"Succeeded", "Failed"}
+
+    @property
     def terminated(self) -> Terminated | None:
         """Return how its container ended."""
         return next((item.state.terminated for item in self.status.container_statuses if item.state.terminated), None)
@@ -267,6 +273,12 @@ class Review(_Read):
     """Whether we have a right."""
 
     status: _Answer = _Answer()
+
+
+class Said(_Read):
+    """What `/version` says: `v1.36.0`, or with more behind it as distributors like."""
+
+    git_version: str
 
 
 class _ListMeta(_Read):

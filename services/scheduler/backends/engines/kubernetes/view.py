@@ -13,12 +13,14 @@ from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
 from .cluster import Cluster
+from .errors import translated
 from .kinds import JOBS, PODS
 from .mirror import Mirror
-from .names import JOB_LABEL, QUEUE_LABEL, UID_LABEL, Address, Names
+from .names import QUEUE_LABEL, Address, Names, job_of
 from .notes import Notes
 from .records import Job, Pod
-from .states import is_impatient, stand
+from .states import Patience, departed, is_impatient, stand
+from .versions import CURRENT
 
 __all__ = ["View"]
 
@@ -33,7 +35,12 @@ class View:
     """Follows our Jobs and their pods."""
 
     def __init__(self, cluster: Cluster, names: Names, clock: Callable[[], float] = monotonic) -> None:
+        self._cluster = cluster
+        self._release = CURRENT
         self._settings = names.settings
+        self._patience = Patience(
+            stuck=self._settings.image_patience, grace=self._settings.grace, silent=self._settings.lost_after
+        )
         self._clock = clock
         scope = names.watched
         self._notes = Notes(cluster, scope)
@@ -83,6 +90,8 @@ class View:
         """Say how all stand. What was deleted by others is told of for a while, or until it is dismissed."""
         await self._job_mirror.fresh(self._settings.timeout)
         await self._pod_mirror.fresh(self._settings.timeout)
+        with translated():
+            self._release = await self._cluster.release()
         await self._ask_why()
         for name in [name for name, (_, at) in self._deleted.items() if self._clock() - at > _REMEMBERED]:
             self._forget(name)
@@ -135,7 +144,7 @@ class View:
             self._deleted[name] = (job, self._clock())
 
     def _pod_changed(self, pod: Pod, gone: bool) -> None:
-        name, uid = pod.metadata.labels.get(JOB_LABEL, ""), pod.metadata.uid
+        (name, _), uid = job_of(pod.metadata.labels), pod.metadata.uid
         self._dirty.add(name)
         if not gone:
             self._pods[name][uid] = pod
@@ -159,8 +168,8 @@ class View:
         pods = _of(job, self._pods.get(name, {}).values())
         if is_impatient(pods):
             self._impatient.add(name)
-        told = pods or _of(job, [self._departed[name]] if name in self._departed else [])
-        seen = stand(job, told, self._note(job), self._held, self._settings.image_patience, self._settings.grace)
+        told = pods or _of(job, self._departed_of(name))
+        seen = self._stand(name, job, told)
         if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
             seen = _taken_away(job)
         if seen.state is NativeState.WAITING and not told:
@@ -168,6 +177,18 @@ class View:
         else:
             self._silent.pop(name, None)
         self._seen[name] = seen
+
+    def _stand(self, name: str, job: Job, told: list[Pod]) -> Seen:
+        taken = Reason.CANCELED if self._release.tells_disruptions else Reason.INTERRUPTED
+        seen = stand(job, told, self._note(job), self._held, self._patience, taken=taken)
+        if seen.state is NativeState.ENDED or job.metadata.deletion_timestamp or self._release.tells_disruptions:
+            return seen
+        # It has made another pod for one that was taken away, and would for ever; that one gets no work.
+        gone = _of(job, self._departed_of(name)) or [pod for pod in told if _is_taken_away(pod)]
+        return departed(job, gone[0], taken) if gone else seen
+
+    def _departed_of(self, name: str) -> list[Pod]:
+        return [self._departed[name]] if name in self._departed else []
 
     def _note(self, job: Job) -> str:
         queue = job.metadata.labels.get(QUEUE_LABEL)
@@ -186,11 +207,15 @@ class View:
 
 
 def _of(job: Job, pods: Iterable[Pod]) -> list[Pod]:
-    return [pod for pod in pods if pod.metadata.labels.get(UID_LABEL) == job.metadata.uid]
+    return [pod for pod in pods if job_of(pod.metadata.labels)[1] == job.metadata.uid]
 
 
 def _are_alive(pods: Collection[Pod]) -> bool:
-    return any(pod.status.phase not in {"Succeeded", "Failed"} for pod in pods)
+    return any(not pod.has_ended for pod in pods)
+
+
+def _is_taken_away(pod: Pod) -> bool:
+    return bool(pod.metadata.deletion_timestamp and pod.has_ended)
 
 
 def _taken_away(job: Job) -> Seen:
