@@ -22,13 +22,16 @@ from tests.support.kubernetes_stand import KubernetesStand, real_cluster, simula
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["simulated", "real"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["simulated", "simulated-old", "real"])
 async def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[KubernetesStand]:
     async with AsyncExitStack() as stack:
-        made = real_cluster if request.param == "real" else simulated_cluster
-        yield await made(stack, tmp_path_factory.mktemp("cluster"))
+        folder = tmp_path_factory.mktemp("cluster")
+        if request.param == "real":
+            yield await real_cluster(stack, folder)
+        else:
+            yield await simulated_cluster(stack, folder, minor=20 if request.param == "simulated-old" else 36)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

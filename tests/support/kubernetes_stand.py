@@ -103,10 +103,12 @@ def _hasty(engine: KubernetesEngine) -> KubernetesEngine:
     return engine
 
 
-async def simulated_cluster(stack: AsyncExitStack, folder: Path, rights: Path = RBAC) -> KubernetesStand:
-    """Return a simulated cluster, on which we have the rights of a manifest."""
+async def simulated_cluster(
+    stack: AsyncExitStack, folder: Path, rights: Path = RBAC, minor: int = 36
+) -> KubernetesStand:
+    """Return a simulated cluster of the release `1.minor`, on which we have the rights of a manifest."""
     given = Rights.read(rights)
-    simulator = await stack.enter_async_context(run_simulator(folder, rights=given))
+    simulator = await stack.enter_async_context(run_simulator(folder, rights=given, minor=minor))
     admin = Cluster(KubernetesSettings(kubeconfig=simulator.write_kubeconfig("admin", ADMIN), page=2))
     stack.push_async_callback(admin.close)
     return KubernetesStand(simulator.kubeconfig, "shunter", IMAGE, admin, simulator)

@@ -37,6 +37,8 @@ _REASONS: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired",
     422: "Invalid", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable",
 }  # fmt: skip
+_SINCE: Final = {"ttlSecondsAfterFinished": 21, "suspend": 22, "podFailurePolicy": 26, "podReplacementPolicy": 29}
+_EVICTION: Final = 22
 _BOOKMARKS: Final = 0.5
 
 
@@ -72,7 +74,7 @@ class _Target:
 class Api:
     """Answers requests from the store."""
 
-    def __init__(self, store: Store, rights: Rights, tokens: set[str], admin: str, minor: int) -> None:
+    def __init__(self, store: Store, rights: Rights, tokens: set[str], admin: str) -> None:
         self.store = store
         self.rights = rights
         self.tokens = tokens
@@ -84,7 +86,6 @@ class Api:
         self.refuses: Callable[[str, Obj], str] = lambda _plural, _item: ""
         """What a rule of the site says against an object, if anything."""
         self.has_kueue = False
-        self.minor = minor
         self.lost_pages = 0
         """How many next pages of lists will have been forgotten when they are asked for."""
         self._pages: dict[str, tuple[str, list[Obj]]] = {}
@@ -128,9 +129,11 @@ class Api:
         if verb == "list":
             return 200, self._list(request, target)
         if target.plural == _VERSION:
-            return 200, {"major": "1", "minor": str(self.minor), "gitVersion": f"v1.{self.minor}.0"}
+            return 200, {"major": "1", "minor": str(self.store.minor), "gitVersion": f"v1.{self.store.minor}.0"}
         body: Obj = json.loads(await request.text() or "{}")
         if target.sub == "eviction":
+            if body["apiVersion"] != f"policy/{'v1' if self.store.minor >= _EVICTION else 'v1beta1'}":
+                raise RefusalError(400, f'no kind "Eviction" is registered for version "{body["apiVersion"]}"')
             disrupt(self.store, self._found(target), "EvictionByEvictionAPI", "Eviction API: evicting")
             return 201, {"kind": "Status", "status": "Success"}
         if verb == "create":
@@ -183,6 +186,9 @@ class Api:
         told = self.refuses(target.plural, item)
         if told:
             raise RefusalError(403, f'admission webhook "rules.example.org" denied the request: {told}')
+        if target.plural == "jobs":
+            # What it does not know is dropped, and nobody is told.
+            item["spec"] = {key: value for key, value in item["spec"].items() if self.store.minor >= _SINCE.get(key, 0)}
         return self.store.add(target.plural, item)
 
     def _count(self, target: _Target) -> None:

@@ -61,8 +61,6 @@ def stand(
     """
     if job.condition("Complete"):
         return _seen(job, pods, NativeState.ENDED, "completed", exit_code=0)
-    if job.metadata.deletion_timestamp:
-        taken = Reason.CANCELED
     failed = job.condition("Failed")
     if failed:
         return _failed(job, pods, failed, taken)

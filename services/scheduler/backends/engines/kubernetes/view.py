@@ -179,9 +179,10 @@ class View:
         self._seen[name] = seen
 
     def _stand(self, name: str, job: Job, told: list[Pod]) -> Seen:
-        taken = Reason.CANCELED if self._release.tells_disruptions else Reason.INTERRUPTED
+        is_plain = self._release.tells_disruptions or job.metadata.deletion_timestamp or name in self._deleted
+        taken = Reason.CANCELED if is_plain else Reason.INTERRUPTED
         seen = stand(job, told, self._note(job), self._held, self._patience, taken=taken)
-        if seen.state is NativeState.ENDED or job.metadata.deletion_timestamp or self._release.tells_disruptions:
+        if is_plain or seen.state is NativeState.ENDED:
             return seen
         # It has made another pod for one that was taken away, and would for ever; that one gets no work.
         gone = _of(job, self._departed_of(name)) or [pod for pod in told if _is_taken_away(pod)]
