@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from services.scheduler.backends.engines.kubernetes.cluster import Cluster
 from services.scheduler.backends.engines.kubernetes.kinds import Kind
 from services.scheduler.backends.engines.kubernetes.records import Record
 
-__all__ = ["open_account"]
+__all__ = ["close_account", "open_account"]
 
 _RBAC = "rbac.authorization.k8s.io"
 _KINDS = {
@@ -30,22 +30,29 @@ class _Token(Record):
     status: dict[str, Any]
 
 
-async def open_account(
-    stack: AsyncExitStack, admin: Cluster, kubeconfig: Path, manifest: Path, namespace: str, folder: Path
-) -> Path:
+async def open_account(admin: Cluster, kubeconfig: Path, manifest: Path, namespace: str, folder: Path) -> Path:
     """Apply a manifest, in a namespace of its own; returns the kubeconfig of its service account.
 
-    What is of the whole cluster is told from others' by the namespace's name, and goes with it.
+    What is of the whole cluster is told from others' by the namespace's name.
     """
-    for document in yaml.safe_load_all(manifest.read_text()):
-        made = _moved(document, namespace)
-        kind = _KINDS[made["kind"]]
+    for kind, made in _documents(manifest, namespace):
         await admin.apply(kind, namespace, made)
-        if not kind.namespaced:
-            stack.push_async_callback(admin.delete, kind, "", made["metadata"]["name"])
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": _SECONDS}}
     given = await admin.create(Kind("serviceaccounts/shunter/token"), namespace, asked, _Token)
     return _kubeconfig(kubeconfig, given.status["token"], folder / f"{namespace}.kubeconfig")
+
+
+async def close_account(admin: Cluster, manifest: Path, namespace: str) -> None:
+    """Delete what was made; what is in the namespace goes with it."""
+    for kind, made in _documents(manifest, namespace):
+        if not kind.namespaced:
+            await admin.delete(kind, "", made["metadata"]["name"])
+
+
+def _documents(manifest: Path, namespace: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
+    for document in yaml.safe_load_all(manifest.read_text()):
+        made = _moved(document, namespace)
+        yield _KINDS[made["kind"]], made
 
 
 def _moved(document: dict[str, Any], namespace: str) -> dict[str, Any]:

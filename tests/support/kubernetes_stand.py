@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,12 @@ from services.scheduler.backends.engines.kubernetes.names import job_of
 from services.scheduler.backends.engines.kubernetes.records import Pod, Record
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
 from tests.support.engine_stand import EngineStand
-from tests.support.kubernetes_account import open_account
+from tests.support.kubernetes_account import close_account, open_account
 from tests.support.kubernetes_cluster import KubernetesCluster, kubernetes_or_skip
 from tests.support.kubernetes_sim.rights import Rights
 from tests.support.kubernetes_sim.simulator import ADMIN, IMAGE, Simulator, run_simulator
 
-__all__ = ["RBAC", "KubernetesStand", "real_cluster", "simulated_cluster"]
+__all__ = ["RBAC", "KubernetesStand", "account_on", "real_cluster", "simulated_cluster"]
 
 KUBECONFIG = "SHUNTER_TEST_KUBECONFIG"
 TEST_IMAGE = "SHUNTER_TEST_KUBERNETES_IMAGE"
@@ -43,6 +45,16 @@ class KubernetesStand:
     simulator: Simulator | None = None
     cluster: KubernetesCluster | None = None
     """With a real one of the tests' own."""
+
+    @classmethod
+    @asynccontextmanager
+    async def admins(cls, cluster: KubernetesCluster, namespace: str) -> AsyncIterator[KubernetesStand]:
+        """Have an admin look at a namespace of a cluster of the tests' own."""
+        admin = Cluster(KubernetesSettings(kubeconfig=cluster.kubeconfig))
+        try:
+            yield cls(cluster.kubeconfig, namespace, cluster.image, admin, cluster=cluster)
+        finally:
+            await admin.close()
 
     def wanted(self, **more: Any) -> KubernetesSettings:
         """Return settings that lead to it, with short patience."""
@@ -129,5 +141,20 @@ async def real_cluster(stack: AsyncExitStack, folder: Path, rights: Path = RBAC)
     namespace = f"shunter-test-{uuid4().hex[:6]}"
     admin = Cluster(KubernetesSettings(kubeconfig=kubeconfig))
     stack.push_async_callback(admin.close)
-    account = await open_account(stack, admin, kubeconfig, rights, namespace, folder)
+    stack.push_async_callback(close_account, admin, rights, namespace)
+    account = await open_account(admin, kubeconfig, rights, namespace, folder)
     return KubernetesStand(account, namespace, image, admin, cluster=node)
+
+
+def account_on(cluster: KubernetesCluster, folder: Path, rights: Path = RBAC) -> tuple[Path, str]:
+    """Return the kubeconfig of a service account with the rights of a manifest, and its namespace.
+
+    For who is outside of any event loop; both go with the cluster.
+    """
+    namespace = f"shunter-test-{uuid4().hex[:6]}"
+
+    async def make() -> Path:
+        async with KubernetesStand.admins(cluster, namespace) as stand:
+            return await open_account(stand.admin, cluster.kubeconfig, rights, namespace, folder)
+
+    return asyncio.run(make()), namespace
