@@ -11,6 +11,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 from tests.support.kubernetes_sim.beside import simulator_beside
 from tests.support.kubernetes_sim.simulator import Simulator
+from tests.support.secrecy import check_secrets
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,12 @@ def test_a_job_runs_in_a_pod(site: ClusterSite, cluster: Simulator) -> None:
     assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
     assert (site.log(ended), site.log(ended, "stderr")) == (b"here\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
+    _nothing_is_left(cluster)
+
+
+def test_no_secret_of_a_pod_or_of_ours_gets_out(site: ClusterSite, cluster: Simulator) -> None:
+    (ours,) = cluster.api.tokens
+    check_secrets(site, ours)
     _nothing_is_left(cluster)
 
 

@@ -85,7 +85,9 @@ class Starter:
         except ValidationError as error:
             raise _invalid(error) from error
         if order.nodes > 1:
-            raise RefusedError("this backend runs a job on one node")
+            raise InvalidError.of(
+                "resources.nodes", "a native job on Kubernetes is one pod on one node: ask for nodes: 1"
+            )
         labels = await self._gpu_labels() if order.gpus and order.gpu_model else []
         place = placing(self._settings, options, order, labels)
         return Manifests(self._names, order, options, place, self._pilot(order.launch.file))
