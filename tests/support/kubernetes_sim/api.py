@@ -82,6 +82,8 @@ class Api:
         """`verb plural` of all requests."""
         self.refuses: Callable[[str, Obj], str] = lambda _plural, _item: ""
         """What a rule of the site says against an object, if anything."""
+        self.minor = 36
+        """Which Kubernetes it is: 1.minor."""
         self.has_kueue = False
         self.lost_pages = 0
         """How many next pages of lists will have been forgotten when they are asked for."""
@@ -90,6 +92,8 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
+        if request.path == "/version":
+            return web.json_response({"major": "1", "minor": str(self.minor), "gitVersion": f"v1.{self.minor}.0"})
         try:
             target = _target(request.path, _GROUPS | ({_KUEUE} if self.has_kueue else set()))
             verb = _verb(request, target)

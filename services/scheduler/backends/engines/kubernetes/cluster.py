@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import orjson
+import structlog
 import yaml
 from pydantic import BaseModel, ValidationError
 
@@ -20,8 +22,9 @@ from contracts.errors import UnavailableError
 from .errors import AnswerError, unavailable
 from .kinds import Kind
 from .names import FIELD_MANAGER
-from .records import Page, Record, Status
+from .records import Page, Record, Said, Status
 from .settings import KubernetesSettings
+from .versions import Release
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient, Configuration
@@ -30,6 +33,8 @@ __all__ = ["Cluster", "Happening"]
 
 if find_spec("kubernetes_asyncio") is None:
     raise ImportError("No module named 'kubernetes_asyncio'")
+
+_log = structlog.get_logger(__name__)
 
 R = TypeVar("R", bound=Record)
 M = TypeVar("M", bound=BaseModel)
@@ -42,6 +47,8 @@ _JSON: Final = "application/json"
 _DELETE: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
 _WATCHED: Final = 300
 """Seconds after which the server ends a watch, so that servers behind one address share them."""
+_BELIEVED: Final = 600.0
+"""Seconds for which a cluster is believed to be of the same release."""
 _SILENT: Final = 120.0
 """Seconds without a word, not even a bookmark, after which a watch is taken for dead."""
 
@@ -56,6 +63,7 @@ class Cluster:
         self._retired: list[ApiClient] = []
         self._read = 0.0
         self._opening = asyncio.Lock()
+        self._release: tuple[Release, float] | None = None
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -63,6 +71,15 @@ class Cluster:
         self._client = None
         for client in clients:
             await client.close()
+
+    async def release(self) -> Release:
+        """Return which Kubernetes it is; it is asked again now and then, as clusters are upgraded."""
+        if self._release is None or monotonic() - self._release[1] > _BELIEVED:
+            found = Release.of(_parsed(Said, await self._ask("GET", "/version")))
+            for lack in found.lacks if self._release is None or self._release[0] != found else ():
+                _log.warning("cluster.lacks", what=lack)
+            self._release = found, monotonic()
+        return self._release[0]
 
     async def create(self, kind: Kind, namespace: str | None, manifest: Mapping[str, Any], model: type[M]) -> M:
         """Make an object that is not there; 409 if it is."""
