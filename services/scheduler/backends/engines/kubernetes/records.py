@@ -23,6 +23,7 @@ __all__ = [
     "Quota",
     "Record",
     "Review",
+    "Said",
     "Status",
     "Taint",
     "Terminated",
@@ -272,6 +273,12 @@ class Review(_Read):
     """Whether we have a right."""
 
     status: _Answer = _Answer()
+
+
+class Said(_Read):
+    """What `/version` says: `v1.36.0`, or with more behind it as distributors like."""
+
+    git_version: str
 
 
 class _ListMeta(_Read):
