@@ -13,10 +13,10 @@ import pytest_asyncio
 from contracts.errors import UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import Engine, Native, NativeState, Order
-from services.scheduler.backends.engines.kubernetes.batches import Starter
 from services.scheduler.backends.engines.kubernetes.indexed import names_of
 from services.scheduler.backends.engines.kubernetes.kinds import JOBS
 from services.scheduler.backends.engines.kubernetes.records import Job
+from services.scheduler.backends.engines.kubernetes.starting import Starter
 from tests.support.engine_stand import Trial
 from tests.support.kubernetes_stand import KubernetesStand, real_cluster, simulated_cluster
 

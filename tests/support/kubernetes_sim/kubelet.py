@@ -166,7 +166,7 @@ class Kubelet:
 
     def _files(self, pod: Obj, volume: Obj, inside: str) -> dict[str, str]:
         """Return what lies in a volume, or the one file of it that is mounted."""
-        namespace, files = pod["metadata"]["namespace"], {}
+        namespace, files = pod["metadata"]["namespace"], dict[str, str]()
         for kind, plural, name, held in (
             ("configMap", "configmaps", "name", "binaryData"),
             ("secret", "secrets", "secretName", "data"),
