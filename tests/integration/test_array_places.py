@@ -12,18 +12,21 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from contracts.backends import BackendView, DrainBackend, ResumeBackend
+from contracts.envelope import Context
 from contracts.ranges import Ranges
 from contracts.states import Reason, WorkloadState
 from contracts.tasks import TaskState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
+from services.scheduler.arrays import places
 from services.scheduler.pilots.delivery import Delivery
 from services.scheduler.placing.settings import PlacementSettings
 from services.scheduler.settings import BackendSettings
 from tests.support.cluster_pilots import FakePilots
 from tests.support.engines import WORLDS, World
 from tests.support.runner import FakeRunner
-from tests.support.scheduler import User, run_scheduler, scheduler_settings
+from tests.support.scheduler import ADMIN, User, run_scheduler, scheduler_settings
 
 S = WorkloadState
 
@@ -229,3 +232,60 @@ async def test_more_tasks_do_not_go_to_a_backend_that_went_away(
 async def _trouble(user: User) -> str:
     [hpc] = [one for one in await user.backends() if one.backend == "hpc"]
     return hpc.detail
+
+
+async def test_nothing_more_goes_to_a_backend_that_is_drained(
+    site: Site, world: World, bus: Bus, pilots: FakePilots, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_DRAINED", 0.2)
+    pilots.decide_task = lambda _task, _index: None
+    async with site() as user:
+        job = await user.submit(array={"count": 6, "max_running": 2})
+        pinned = await user.submit(array={"count": 4, "max_running": 2}, placement={"backend": "hpc"})
+        for one in (job, pinned):
+            await user.until_counts(one.id, running=2)
+        await _order(bus, DrainBackend(principal=ADMIN, backend="hpc", message="a new roof"))
+        pilots.decide_task = lambda _task, _index: 0
+        for one in list(pilots.running.values()):
+            await pilots.finish(one)
+        ended = await user.until(job.id)
+        assert (ended.state, ended.backend) == (S.SUCCEEDED, "local")
+        # What may go nowhere else waits; what ran there has ended as it should.
+        await user.until_counts(pinned.id, succeeded=2, pending=2)
+        assert len(world.started) == 4
+        await _order(bus, ResumeBackend(principal=ADMIN, backend="hpc"))
+        assert (await user.until(pinned.id)).state is S.SUCCEEDED
+    assert len(pilots.tasks) == 6
+    assert _runs(runner) == dict.fromkeys(range(2, 6), 1)
+
+
+async def _order(bus: Bus, command: DrainBackend | ResumeBackend) -> None:
+    await bus.order(command, Context.start("user:root"), wait=10, answer=BackendView)
+
+
+async def test_a_lost_table_knows_where_each_task_is(
+    site: Site, world: World, pilots: FakePilots, runner: FakeRunner, tmp_path: Path
+) -> None:
+    world.begins_at_once = False
+    pilots.decide_task = lambda _task, _index: None
+    async with site(patience=1.0) as user:
+        job = await user.submit(array={"count": 6})
+        await _until(lambda: len(world.alive) == 6)
+        for name in world.alive[:2]:
+            world.begin_with(name)
+        before = await user.until_counts(job.id, running=2, succeeded=4)
+        tasks = await user.tasks(job.id)
+    database = tmp_path / "db" / "scheduler.db"
+    if not database.exists():
+        pytest.skip("the table is lost by its file")
+    for path in database.parent.glob("scheduler.db*"):
+        path.unlink()
+    async with site(patience=1.0) as user:
+        await user.until(job.id, S.RUNNING)
+        after = await user.get(job.id)
+        assert (after.tasks, after.backend, await user.tasks(job.id)) == (before.tasks, "local", tasks)
+        for one in list(pilots.running.values()):
+            await pilots.finish(one)
+        assert (await user.until(job.id)).state is S.SUCCEEDED
+    assert _runs(pilots, runner) == dict.fromkeys(range(6), 1)
+    assert sorted(world.started.values()) == [1] * 6
