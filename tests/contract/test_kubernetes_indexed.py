@@ -14,7 +14,7 @@ from contracts.errors import UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import Engine, Native, NativeState, Order
 from services.scheduler.backends.engines.kubernetes.indexed import names_of
-from services.scheduler.backends.engines.kubernetes.kinds import JOBS
+from services.scheduler.backends.engines.kubernetes.kinds import JOBS, QUOTAS
 from services.scheduler.backends.engines.kubernetes.records import Job
 from services.scheduler.backends.engines.kubernetes.starting import Starter
 from tests.support.engine_stand import Trial
@@ -31,13 +31,14 @@ async def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[KubernetesStand]:
     async with AsyncExitStack() as stack:
+        folder = tmp_path_factory.mktemp("cluster")
         if request.param == "real":
             found = await real_cluster(stack)
             if not (await found.admin.release()).has("backoffLimitPerIndex"):
                 pytest.skip("the cluster is too old for indexed Jobs whose indices fail one by one (before 1.29)")
             yield found
         else:
-            yield await simulated_cluster(stack, tmp_path_factory.mktemp("cluster"))
+            yield await simulated_cluster(stack, folder)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -98,6 +99,17 @@ async def test_one_is_stopped_and_the_others_run_on(trial: Trial) -> None:
     assert other
     await engine.stop([a, b, c])
     await trial.until(engine, [a, b, c], None)
+
+
+async def test_one_that_has_no_pod_yet_ends_when_it_gets_one(cluster: KubernetesStand, trial: Trial) -> None:
+    engine = await trial.engine()
+    quota = await cluster.limit(requests_cpu="100m")
+    natives = await _start(engine, _orders(trial))
+    await engine.stop(natives[:1])
+    await trial.until(engine, natives, NativeState.WAITING)
+    await cluster.admin.delete(QUOTAS, cluster.namespace, quota)
+    await trial.until(engine, natives[:1], None)
+    await trial.until(engine, natives[1:], NativeState.RUNNING)
 
 
 async def test_they_are_removed_one_by_one_and_nothing_is_left(cluster: KubernetesStand, trial: Trial) -> None:

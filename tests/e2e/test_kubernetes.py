@@ -52,6 +52,18 @@ def test_no_secret_of_a_pod_or_of_ours_gets_out(site: ClusterSite, cluster: Simu
     _nothing_is_left(cluster)
 
 
+def test_the_tasks_of_an_array_share_jobs(site: ClusterSite, cluster: Simulator) -> None:
+    before = cluster.api.asked.count("create jobs")
+    argv = ("sh", "-c", "echo task $0 >number-$0", "{index}")
+    job = site.submit(*argv, array={"count": 12}, outputs=[{"path": "number-{index}"}])
+    ended = site.ended(job)
+    assert (ended["state"], ended["tasks"]["succeeded"]) == ("succeeded", 12), ended
+    assert [site.file(f"jobs/{job}/outputs/number-{index}") for index in (0, 11)] == [b"task 0\n", b"task 11\n"]
+    # What waits at the same time goes together; the first may have gone before the others came.
+    assert cluster.api.asked.count("create jobs") - before < 12
+    _nothing_is_left(cluster)
+
+
 def test_a_cancel_ends_the_pod(site: ClusterSite, cluster: Simulator) -> None:
     job = site.submit("sleep", "600")
     site.until(job, "running")

@@ -242,8 +242,8 @@ async def test_nothing_more_goes_to_a_backend_that_is_drained(
     async with site() as user:
         job = await user.submit(array={"count": 6, "max_running": 2})
         pinned = await user.submit(array={"count": 4, "max_running": 2}, placement={"backend": "hpc"})
-        for one in (job, pinned):
-            await user.until_counts(one.id, running=2)
+        for name in (job.id, pinned.id):
+            await user.until_counts(name, running=2)
         await _order(bus, DrainBackend(principal=ADMIN, backend="hpc", message="a new roof"))
         pilots.decide_task = lambda _task, _index: 0
         for one in list(pilots.running.values()):

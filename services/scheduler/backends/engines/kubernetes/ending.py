@@ -25,20 +25,30 @@ class Endings:
         self._cluster = cluster
         self._names = names
         self._view = view
+        self._doomed: defaultdict[str, set[str]] = defaultdict(set)
+        """Indices of Jobs (their uids) that are to end: some had no pod yet when that was said."""
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Have native jobs end; each is there until its pods are gone."""
         whole, shared = await self._sorted(natives)
         acts = [self._delete(name, address, "Foreground") for name, address in whole]
         for uid, indices in shared.items():
-            job = await self._view.find(uid)
-            if job is None:
-                continue  # all of it is gone
-            if self._view.live(job) <= indices:
-                acts.append(self._delete(job.metadata.name, Address(job.metadata.namespace, uid), "Foreground"))
-            else:
-                acts += [self._end_pods(job, index) for index in sorted(indices)]
-        await asyncio.gather(*acts)
+            self._doomed[uid] |= indices
+        await asyncio.gather(*acts, *(self._pursue(uid) for uid in shared))
+
+    async def pursue(self) -> None:
+        """End the pods that were made since for what was to end."""
+        await asyncio.gather(*(self._pursue(uid) for uid in list(self._doomed)))
+
+    async def _pursue(self, uid: str) -> None:
+        job, indices = await self._view.find(uid), self._doomed[uid]
+        left = self._view.live(job) if job is not None else set()
+        if job is None or job.metadata.deletion_timestamp or not left & indices:
+            del self._doomed[uid]
+        elif left <= indices:
+            await self._delete(job.metadata.name, Address(job.metadata.namespace, uid), "Foreground")
+        else:
+            await asyncio.gather(*(self._end_pods(job, index) for index in sorted(left & indices)))
 
     async def remove(self, natives: Collection[Native]) -> None:
         """Delete Jobs at once, and what was made for them; one that is shared goes with the last of those it was."""
@@ -65,9 +75,11 @@ class Endings:
         return whole, shared
 
     async def _end_pods(self, job: Job, index: str) -> None:
-        """Have the pods of one index go; it is not tried again. One that has none yet is asked for again later."""
+        """Have the pods of one index go; it is not tried again."""
         with translated():
             for pod in self._view.pods(job, index):
+                if pod.metadata.deletion_timestamp:
+                    continue
                 exactly = {"preconditions": {"uid": pod.metadata.uid}}
                 await self._cluster.delete(PODS, job.metadata.namespace, pod.metadata.name, **exactly)
 

@@ -62,6 +62,7 @@ class KubernetesEngine(Engine):
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (all are shown)
         """Say how all stand, from what was heard."""
         seen = await self._view.look()
+        await self._endings.pursue()
         await self._starter.settle(seen.keys())
         return seen
 

@@ -140,10 +140,9 @@ class View:
         return self._jobs.get(self._by_uid.get(uid, ""))
 
     def live(self, job: Job) -> set[str]:
-        """Return the indices of a Job that have not ended."""
-        name = job.metadata.name
-        shares = zip(self._shown.get(name, ()), (index for index, _ in shares_of(job)), strict=False)
-        return {index for one, index in shares if one in self._seen and self._seen[one].state is not NativeState.ENDED}
+        """Return the indices of a Job that have not ended, and were not removed."""
+        alive = {index for index, share in shares_of(job) if not share.status.conditions}
+        return alive - self._hidden.get(job.metadata.uid, set())
 
     def pods(self, job: Job, index: str) -> list[Pod]:
         """Return the pods of one index of a Job."""
