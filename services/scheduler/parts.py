@@ -100,7 +100,7 @@ class Parts:
         self.explainer = Explainer(
             unit=unit, dispatcher=self.dispatcher, backends=backends, limits=section.limits, weigh=self.previewer.weigh
         )
-        self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets)
+        self.desk = ArrayDesk(unit=unit, backends=backends, tickets=self.tickets, placer=self.placer)
         self.natives = NativeParts(frame, backends, self.desk, self.tickets)
         self.watch = RunWatch(unit=unit, bus=frame.bus, backends=backends, desk=self.desk, settings=section.watch)
         self.probes = Probes(unit=unit, backends=backends, sink=self.sink, namespace=section.temporal.namespace)
@@ -132,5 +132,6 @@ class Parts:
         self.hooks.connect(frame)
         frame.doctor.add("applications", self.shelf.findings)
         frame.doctor.add("backends", self.roster.findings)
+        frame.doctor.add("pilots", self.pilots.probes.pilots)
         for probe in (self.probes.runners, self.probes.attempts, self.probes.workflows, self.natives.probes.natives):
             frame.doctor.add(probe.__name__, probe)

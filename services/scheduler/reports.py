@@ -14,6 +14,7 @@ from services.chassis.errors import translated
 from services.chassis.unit import UnitOfWork, Work
 
 from .arrays.reports import take_bundle_report
+from .arrays.store import backend_of as backend_of_bundle
 from .backends.base import NativeJob
 from .backends.registry import Backends
 from .context import workload_context
@@ -90,7 +91,9 @@ class ReportService:
         """Have the backend know that an attempt's last word was read; says whether it will tell its end itself."""
         last = report.steps[-1]
         name = journey.row["backend"]
-        if journey.row["tasks"] is None and journey.row["attempt"] != report.attempt:
+        if journey.row["tasks"] is not None:
+            name = await backend_of_bundle(work.connection, report.workload_id, report.attempt) or name
+        elif journey.row["attempt"] != report.attempt:
             name = await backend_of(work.connection, report.workload_id, report.attempt)
         backend = self._backends.get(name or "")
         if last.step is not StepName.DONE or backend is None:
@@ -113,8 +116,9 @@ class ReportService:
         """End an attempt that still runs although its workload has ended or gone on to another attempt."""
         log.warning("report.stray", workload=report.workload_id, attempt=report.attempt, runner=report.runner)
         async with self._unit.looking_up() as connection:
-            name = await backend_of(connection, report.workload_id, report.attempt)
-            row = None if name else await find(connection, report.workload_id)
+            row = await find(connection, report.workload_id)
+            known = backend_of_bundle if row is not None and row["tasks"] is not None else backend_of
+            name = await known(connection, report.workload_id, report.attempt)
         name = name or (row["backend"] if row else None)
         backend = self._backends.get(name) if name else None
         for candidate in [backend] if backend else [self._backends.require(name) for name in self._backends.names]:

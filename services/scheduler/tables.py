@@ -241,9 +241,13 @@ arrays = Table(
     Column("position", Integer, nullable=False),
     Column("bundle", Integer, nullable=False),
     Column("withdrawn", Text, nullable=False),
+    Column("tried", Text, nullable=False, server_default=""),
+    Column("refused", Text, nullable=False, server_default=""),
 )
 """What is kept once for an array. Tasks before `position` were handed out and have rows; `bundle` is the last one's
-number; `withdrawn` are tasks that were canceled before their turn. `items_of` is the array whose items are ours too."""
+number; `withdrawn` are tasks that were canceled before their turn. `items_of` is the array whose items are ours too.
+`tried` and `refused` are backends, joined by commas: those that did not begin with its tasks in time, and those that
+will never run them."""
 
 bundles = Table(
     "bundles",
@@ -257,8 +261,11 @@ bundles = Table(
     Column("ended", Boolean, nullable=False, server_default=false()),
     Column("seen_at", Moment, nullable=False),
     Column("allocation", JSON(none_as_null=True)),
+    Column("leaving", Boolean, nullable=False, server_default=false()),
+    Column("handed_at", Moment),
 )
-"""Tasks that were handed to a backend together. `share` is how many of them may run at once."""
+"""Tasks that were handed to a backend together. `share` is how many of them may run at once; one that is `leaving` is
+taken back, so that its tasks go elsewhere; `handed_at` is when it was handed over, or asked to leave."""
 
 _open = bundles.c.ended.is_(False)
 Index("ix_bundles_open", bundles.c.workload_id, sqlite_where=_open, postgresql_where=_open)

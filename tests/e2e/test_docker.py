@@ -10,6 +10,7 @@ import pytest
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 from tests.support.docker_engine import Dockerd, dockerd_or_skip, needs_docker
 from tests.support.docker_images import BUSYBOX, PYTHON
+from tests.support.secrecy import check_secrets
 
 pytestmark = needs_docker
 
@@ -58,6 +59,10 @@ def test_a_job_runs_in_a_container(site: ClusterSite) -> None:
     assert (site.log(ended), site.log(ended, "stderr")) == (b"65534\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     assert ended["usage"]["wall_seconds"] > 0.05
+
+
+def test_no_secret_of_a_container_gets_out(site: ClusterSite) -> None:
+    check_secrets(site)
 
 
 def test_an_application_finds_its_files_where_it_was_written_for(site: ClusterSite) -> None:

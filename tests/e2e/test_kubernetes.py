@@ -11,6 +11,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 from tests.support.kubernetes_sim.beside import simulator_beside
 from tests.support.kubernetes_sim.simulator import Simulator
+from tests.support.secrecy import check_secrets
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,24 @@ def test_a_job_runs_in_a_pod(site: ClusterSite, cluster: Simulator) -> None:
     assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
     assert (site.log(ended), site.log(ended, "stderr")) == (b"here\n", b"there\n")
     assert site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
+    _nothing_is_left(cluster)
+
+
+def test_no_secret_of_a_pod_or_of_ours_gets_out(site: ClusterSite, cluster: Simulator) -> None:
+    (ours,) = cluster.api.tokens
+    check_secrets(site, ours)
+    _nothing_is_left(cluster)
+
+
+def test_the_tasks_of_an_array_share_jobs(site: ClusterSite, cluster: Simulator) -> None:
+    before = cluster.api.asked.count("create jobs")
+    argv = ("sh", "-c", "echo task $0 >number-$0", "{index}")
+    job = site.submit(*argv, array={"count": 12}, outputs=[{"path": "number-{index}"}])
+    ended = site.ended(job)
+    assert (ended["state"], ended["tasks"]["succeeded"]) == ("succeeded", 12), ended
+    assert [site.file(f"jobs/{job}/outputs/number-{index}") for index in (0, 11)] == [b"task 0\n", b"task 11\n"]
+    # What waits at the same time goes together; the first may have gone before the others came.
+    assert cluster.api.asked.count("create jobs") - before < 12
     _nothing_is_left(cluster)
 
 

@@ -37,6 +37,7 @@ from services.scheduler.natives.words import JobState
 from services.scheduler.pilots.callout import Callout
 from services.scheduler.pilots.desk import PilotDesk
 from services.scheduler.pilots.issuer import Issuer, seed_of
+from services.scheduler.pilots.probing import PilotProbes
 from tests.support.clusters import Rig, open_rig, task
 from tests.support.servers import run_nats
 
@@ -224,3 +225,36 @@ async def test_what_is_to_end_is_told(site: Site) -> None:
     await site.rig.finish(one, Reason.EXITED)
     orders = await site.next(name, number=0)
     assert (orders.end, orders.over) == ([], False)
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_the_doctor_knows_a_nats_that_does_not_ask_who_pilots_are(tmp_path: Path, *, is_asked: bool) -> None:
+    issuer = Issuer(seed_of(SecretStr(""), _KEY))
+    async with (
+        run_nats(tmp_path, issuer=issuer.public if is_asked else "") as settings,
+        open_rig(tmp_path, settings) as rig,
+    ):
+        desk = PilotDesk(unit=rig.unit, tickets=Tickets(_KEY, PilotTicket), terms_of=lambda _: PilotTerms())
+        await Callout(issuer=issuer, account="$G", lives=60, admit=desk.admit).start(rig.frame.bus.connection)
+
+        def probes(*clusters: str) -> PilotProbes:
+            return PilotProbes(nats=settings, desk=desk, clusters=lambda: [*clusters], issuer=lambda: issuer.public)
+
+        found = await probes("hpc", "lab").pilots()
+        assert await probes().pilots() == []  # who has no cluster needs none
+    if is_asked:
+        assert found == []
+        return
+    [one] = found
+    assert (one.code, one.evidence[1]) == ("pilots-not-asked-about", "backends: hpc, lab")
+    assert f"issuer: {issuer.public}" in one.remedy
+
+
+async def test_the_doctor_knows_a_nats_that_lets_pilots_in_but_not_by_our_word(tmp_path: Path) -> None:
+    ours, other = (Issuer(seed_of(SecretStr(""), SecretStr(letter * 40))) for letter in "ab")
+    async with run_nats(tmp_path, issuer=other.public) as settings, open_rig(tmp_path, settings) as rig:
+        desk = PilotDesk(unit=rig.unit, tickets=Tickets(_KEY, PilotTicket), terms_of=lambda _: PilotTerms())
+        await Callout(issuer=ours, account="$G", lives=60, admit=desk.admit).start(rig.frame.bus.connection)
+        probes = PilotProbes(nats=settings, desk=desk, clusters=lambda: ["hpc"], issuer=lambda: ours.public)
+        [one] = await probes.pilots()
+    assert one.what.startswith("NATS lets no pilot in")

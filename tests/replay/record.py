@@ -14,6 +14,8 @@ from temporalio.client import WorkflowHistory
 
 from contracts.states import Reason, WorkloadState
 from services.chassis.bus import Bus
+from services.scheduler.placing.settings import PlacementSettings
+from services.scheduler.settings import BackendSettings, SchedulerSettings
 from services.scheduler.temporal import connect
 from tests.support.calls import live_long
 from tests.support.runner import FakeRunner, Outcome
@@ -90,6 +92,11 @@ async def _is_an_array_of_which_some_are_canceled(user: User, runner: FakeRunner
     return job.id
 
 
+async def _is_an_array_that_goes_to_another_backend(user: User, _runner: FakeRunner) -> str:
+    place = {"backends": ["second", "local"], "patience": 1.0}
+    return (await user.submit(array={"count": 8}, placement=place)).id
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _succeeds,
     _fails_and_is_retried,
@@ -100,6 +107,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _is_lost_and_runs_again,
     _is_an_array_of_which_tasks_fail,
     _is_an_array_of_which_some_are_canceled,
+    _is_an_array_that_goes_to_another_backend,
 )
 
 
@@ -114,14 +122,26 @@ def _write(name: str, history: WorkflowHistory) -> None:
     (HISTORIES / f"{name}.json").write_text(_without_machine(json.dumps(written, indent=1)) + "\n")
 
 
+def _with_second(settings: SchedulerSettings) -> SchedulerSettings:
+    """Return settings with a second backend, to which only those go that name it."""
+    policy = {"default": {"order": "ordered", "backends": ["local"]}}
+    changes = {
+        "backends": [BackendSettings(), BackendSettings(name="second")],
+        "placement": PlacementSettings.model_validate(policy),
+    }
+    return settings.model_copy(update={"scheduler": settings.scheduler.model_copy(update=changes)})
+
+
 async def main(release: str, only: str = "") -> None:
     """Run every scenario whose name holds *only* on real servers and write its history."""
     folder = Path(tempfile.mkdtemp())
     async with run_nats(folder) as nats, run_temporal(folder) as temporal:
-        settings = scheduler_settings(folder, nats, temporal, every=0.1, silence=0.5)
+        settings = _with_second(scheduler_settings(folder, nats, temporal, every=0.1, silence=5))
         bus, runner = Bus(nats, "record"), FakeRunner(nats)
+        busy = FakeRunner(nats, backend="second", takes=False)
         await bus.connect()
         await runner.start()
+        await busy.start()
         async with run_scheduler(settings):
             await asyncio.sleep(1)
             client = await connect(settings.scheduler.temporal)
@@ -131,10 +151,11 @@ async def main(release: str, only: str = "") -> None:
                 await client.get_workflow_handle(job).result()
                 history = await client.get_workflow_handle(job).fetch_history()
                 _write(f"{release}-{scenario.__name__.strip('_').replace('_', '-')}", history)
-            _, _, histories = await live_long(client)
+            histories = [] if only else (await live_long(client))[2]
             for number, history in enumerate(histories, 1):
                 _write(f"{release}-goes-on-in-a-fresh-history-{number}", history)
         await runner.stop()
+        await busy.stop()
         await bus.stop()
 
 

@@ -54,6 +54,8 @@ class World:
     stops_at_once: bool = True
     begins_at_once: bool = True
     cpus: float = 64
+    takes: int | None = None
+    """How many native jobs it takes in all, before it refuses what more comes; none are as many as come."""
 
     def put(self, name: str, **values: Any) -> None:
         """Let a native job stand otherwise than it did."""
@@ -63,11 +65,15 @@ class World:
         """Let a native job end."""
         self.put(name, state=NativeState.ENDED, ending=ending, exit_code=exit_code, reason=reason)
 
+    def begin_with(self, name: str) -> None:
+        """Let one begin."""
+        self.put(name, state=NativeState.RUNNING, reason="", node="m1")
+
     def begin(self) -> None:
         """Let all begin that wait, and all that come."""
         self.begins_at_once = True
         for name in self.alive:
-            self.put(name, state=NativeState.RUNNING, reason="", node="m1")
+            self.begin_with(name)
 
     def forget(self, name: str) -> None:
         """Let the cluster know nothing of a native job any more."""
@@ -132,6 +138,10 @@ class MemoryEngine(Engine):
             return Started(error=RefusedError("there is no partition 'none'"))
         if order.cpus > self.world.cpus:
             return Started(error=RefusedError(f"{order.cpus:g} cores are more than there are"))
+        if order.name not in self.world.seen and self.world.takes is not None:
+            if self.world.takes == 0:
+                return Started(error=RefusedError("the quota is used up"))
+            self.world.takes -= 1
         if order.name not in self.world.seen:
             begins = self.world.begins_at_once
             state = NativeState.RUNNING if begins else NativeState.WAITING

@@ -44,7 +44,9 @@ def _binaries() -> Path:
 def _why_not() -> str:
     missing = [name for name in _PARTS if not (_binaries() / name).is_file()]
     if missing:
-        return f"no {', '.join(missing)} in {_binaries()} (`make kubernetes` builds them; {BINARIES} says where they are)"
+        return (
+            f"no {', '.join(missing)} in {_binaries()} (`make kubernetes` builds them; {BINARIES} says where they are)"
+        )
     return "" if shutil.which("unshare") and os.geteuid() == 0 else "only root can run a node here"
 
 
@@ -156,9 +158,15 @@ class KubernetesCluster:
         words += ["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]
         words += [f"--tls-cert-file={keys.cert_of('api')}", f"--tls-private-key-file={keys.key_of('api')}"]
         words += [f"--client-ca-file={keys.ca}", "--authorization-mode=Node,RBAC", "--anonymous-auth=false"]
-        words += [f"--service-account-key-file={keys.folder / 'accounts.pub'}", f"--service-account-issuer={self.server}"]
+        words += [
+            f"--service-account-key-file={keys.folder / 'accounts.pub'}",
+            f"--service-account-issuer={self.server}",
+        ]
         words += [f"--service-account-signing-key-file={keys.key_of('accounts')}"]
-        words += [f"--kubelet-client-certificate={keys.cert_of('admin')}", f"--kubelet-client-key={keys.key_of('admin')}"]
+        words += [
+            f"--kubelet-client-certificate={keys.cert_of('admin')}",
+            f"--kubelet-client-key={keys.key_of('admin')}",
+        ]
         words += [f"--cert-dir={self.folder / 'api'}", "--service-cluster-ip-range=10.199.0.0/24"]
         return [*words, "--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s"]
 
@@ -167,7 +175,12 @@ class KubernetesCluster:
         words = [f"--kubeconfig={keys.kubeconfig('controllers', self.server)}", "--leader-elect=false", "--port=0"]
         words += [f"--service-account-private-key-file={keys.key_of('accounts')}", f"--root-ca-file={keys.ca}"]
         words += ["--use-service-account-credentials=true", f"--secure-port={self.ports['controllers']}"]
-        words += ["--bind-address=127.0.0.1", f"--cert-dir={self.folder / 'controllers'}", "--kube-api-qps=500", "--kube-api-burst=500"]
+        words += [
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={self.folder / 'controllers'}",
+            "--kube-api-qps=500",
+            "--kube-api-burst=500",
+        ]
         # A node that is silent is soon told of.
         return [*words, "--node-monitor-period=1s", "--node-monitor-grace-period=8s", "--concurrent-gc-syncs=5"]
 

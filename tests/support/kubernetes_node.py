@@ -121,7 +121,11 @@ class KubernetesNode:
             "healthzPort": self.health,
             "tlsCertFile": str(self.certificate),
             "tlsPrivateKeyFile": str(self.key),
-            "authentication": {"x509": {"clientCAFile": str(self.ca)}, "anonymous": {"enabled": False}, "webhook": {"enabled": False}},
+            "authentication": {
+                "x509": {"clientCAFile": str(self.ca)},
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": False},
+            },
             "authorization": {"mode": "AlwaysAllow"},
             # Containers are in the control group of the test's engine.
             "cgroupDriver": "cgroupfs",

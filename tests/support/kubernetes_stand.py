@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from services.scheduler.backends.engines.kubernetes.cluster import Cluster
 from services.scheduler.backends.engines.kubernetes.engine import KubernetesEngine
 from services.scheduler.backends.engines.kubernetes.kinds import PODS, QUOTAS, SECRETS, Kind

@@ -159,6 +159,14 @@ class FakeRunner:
             headers={"Nats-Msg-Id": f"{run}-r{self._numbers[run]}"},
         )
 
+    async def finish(self, task: RunTask) -> None:
+        """Let what still runs of a bundle end as it should."""
+        assert task.bundle is not None
+        self.running.pop(run_name(task.workload_id, task.attempt))
+        facts = [task_fact(task.bundle, index, 0) for index in Ranges.parse(task.bundle.indices)]
+        done = Step(step=StepName.DONE, at=now(), reason=Reason.EXITED)
+        await self.report(task, Step(step=StepName.TASKS, at=now(), tasks=facts), done)
+
     async def _end_bundle(self, task: RunTask, bundle: RunBundle, tasks: str | None) -> None:
         """End what still runs of a bundle, or only some of it; then nothing else runs in these tests."""
         for_ever = [index for index in Ranges.parse(bundle.indices) if self.decide_task(task, index) is None]

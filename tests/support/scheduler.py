@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from contracts.backends import BackendView, ListBackends
 from contracts.commands import (
     CancelWorkload,
     Command,
@@ -135,6 +136,11 @@ class User:
         """Hold a job that waits."""
         answer: Workload = await self.order(HoldWorkload(workload_id=job, principal=self._principal))
         return answer
+
+    async def backends(self) -> list[BackendView]:
+        """Look at the backends."""
+        views: list[BackendView] = await self._bus.ask(ListBackends(principal=self._principal))
+        return views
 
     async def explain(self, job: str) -> Explanation:
         """Ask why a job is where it is."""

@@ -11,7 +11,7 @@ from services.scheduler.backends.engines.base import NativeState
 from services.scheduler.backends.engines.kubernetes.records import Job, Node, Pod, Quota, quantity
 from services.scheduler.backends.engines.kubernetes.room import counted
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
-from services.scheduler.backends.engines.kubernetes.states import Held, Patience, departed, is_impatient, stand
+from services.scheduler.backends.engines.kubernetes.states import Held, Patience, is_impatient, stand
 
 _PATIENCE = Patience(stuck=60.0, grace=30.0, silent=120.0)
 _GONE = "2026-01-01T00:00:00Z"

@@ -1,4 +1,4 @@
-"""What a release of Kubernetes knows, what it is told, and how the end of a pod is read on one that does not say why."""
+"""What a release of Kubernetes knows and is told, and how the end of a pod is read where it is not said why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_release_is_read_as_distributors_write_it(word: str, minor: int) -> No
 
 @pytest.mark.parametrize("word", ["v1.18.9", "v0.0.0-master+$Format:%H$", "v2.0.0"])
 def test_what_is_too_old_or_unknown_is_said_so(word: str) -> None:
-    with pytest.raises(UnavailableError, match="works with 1.19 and newer"):
+    with pytest.raises(UnavailableError, match=r"works with 1\.19 and newer"):
         Release.of(Said.model_validate({"gitVersion": word}))
 
 
@@ -56,19 +56,20 @@ def test_a_pod_is_of_its_job_by_the_labels_of_any_release(prefix: str) -> None:
 _GONE = {"name": "p", "uid": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"}
 
 
+def _ended(**state: dict[str, object]) -> dict[str, object]:
+    return {"phase": "Failed", "containerStatuses": [{"state": state}]}
+
+
 @pytest.mark.parametrize(
     ("status", "ending", "code"),
     [
         ({"phase": "Running"}, Reason.INTERRUPTED, None),
-        ({"phase": "Failed", "containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]},
-         Reason.INTERRUPTED, None),
-        ({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]},
-         Reason.INTERRUPTED, 137),
-        ({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]},
-         Reason.MEMORY, 137),
+        (_ended(waiting={"reason": "ContainerCreating"}), Reason.INTERRUPTED, None),
+        (_ended(terminated={"exitCode": 137, "reason": "Error"}), Reason.INTERRUPTED, 137),
+        (_ended(terminated={"exitCode": 137, "reason": "OOMKilled"}), Reason.MEMORY, 137),
         ({"phase": "Failed", "reason": "Evicted", "message": "short of memory"}, Reason.INTERRUPTED, None),
     ],
-)  # fmt: skip
+)
 def test_a_pod_that_was_replaced_is_the_end_of_the_attempt(
     status: dict[str, object], ending: Reason, code: int | None
 ) -> None:

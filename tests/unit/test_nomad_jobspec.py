@@ -110,8 +110,9 @@ def test_a_datacenter_that_is_not_open_is_refused_with_those_that_are() -> None:
 
 
 def test_several_nodes_at_once_are_refused() -> None:
-    with pytest.raises(InvalidError, match="several nodes"):
+    with pytest.raises(InvalidError, match="ask for nodes: 1") as caught:
         _built({"nodes": 2})
+    assert caught.value.errors[0].field == "resources.nodes"
 
 
 def test_nothing_that_nomad_would_fill_in_comes_from_a_user_or_into_the_environment() -> None:

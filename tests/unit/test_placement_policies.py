@@ -114,7 +114,12 @@ def test_a_price_is_that_of_the_whole_walltime() -> None:
     [
         ({"resources": {"cpus": 9}}, "own", "resources.cpus", "9 asked, 'own' has 8"),
         ({"resources": {"cpus": 3, "processes": 3}}, "own", "resources.cpus", "start together or not at all"),
-        ({"resources": {"nodes": 2, "processes": 2}}, "own", "resources.nodes", "start together there, or none"),
+        (
+            {"resources": {"nodes": 2, "processes": 2}},
+            "own",
+            "resources.nodes",
+            "ask for nodes: 1 and as many processes as fit there",
+        ),
         ({"resources": {"memory": "32GiB"}}, "own", "resources.memory", "'own' has"),
         ({"resources": {"gpus": {"count": 1}}}, "own", "resources.gpus.count", "1 asked, 'own' has 0"),
         # Two nodes of 32: each holds half of the processes.

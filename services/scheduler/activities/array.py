@@ -24,7 +24,7 @@ class ArrayActivities(ArrayCalls):
     async def hand_out_tasks(self, workload_id: str) -> ArrayStanding:
         """Hand out as many tasks as may go now."""
         found = await self._desk.hand_out(workload_id)
-        return ArrayStanding(over=found.over, pause=found.pause)
+        return ArrayStanding(over=found.over, pause=found.pause, backend=found.backend)
 
     @activity.defn
     @translated_for_temporal

@@ -32,9 +32,9 @@ def array_of(row: Any) -> ArraySpec:
     return ArraySpec.model_validate(row["spec"]["array"], extra="ignore")
 
 
-def room_for(array: ArraySpec, tasks: Ranges, taken: list[int | None], portions: Portions) -> Room:
-    """Return what may be handed out while bundles with these shares are under way."""
-    free = max(0, portions.window - len(taken))
+def room_for(array: ArraySpec, tasks: Ranges, taken: list[int | None], portions: Portions, elsewhere: int = 0) -> Room:
+    """Return what may be handed out while bundles with these shares are under way, some of them on other backends."""
+    free = max(0, portions.window - len(taken) + elsewhere)
     size = min(max(1, -(-len(tasks) // portions.window)), portions.largest)
     if array.max_running is None:
         return Room((size,) * free, (None,) * free)

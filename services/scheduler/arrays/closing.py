@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.holdings import Usage
 from contracts.model import now
+from contracts.ranges import Ranges
 from contracts.states import Reason
-from contracts.tasks import TaskFact, TaskState
+from contracts.tasks import TaskFact, TaskGroup, TaskState
 from services.scheduler.records import Record
 
 from . import store
 from .tally import Tally
 from .verdicts import Retrying, Standing, Verdict, judge
 
-__all__ = ["close_bundle", "write_facts", "write_told"]
+__all__ = ["Told", "close_bundle", "put_back", "write_facts", "write_told"]
 
 Judge = Callable[[Record, TaskFact], Verdict]
 Changed = tuple[Record, TaskState, TaskFact]
@@ -27,12 +28,38 @@ Changed = tuple[Record, TaskState, TaskFact]
 
 _BEFORE = {TaskState.QUEUED.value, TaskState.RUNNING.value}
 
+_NOTHING_DONE = frozenset({TaskState.CANCELED, TaskState.LOST, TaskState.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is to be told of tasks."""
+
+    facts: list[TaskFact] = field(default_factory=list)
+    groups: list[TaskGroup] = field(default_factory=list)
+
+    def plus(self, other: Told) -> Told:
+        """Return both together."""
+        return Told([*self.facts, *other.facts], [*self.groups, *other.groups])
+
 
 async def write_facts(
-    connection: AsyncConnection, row: Record, tasks: Sequence[Record], facts: Sequence[TaskFact], tally: Tally
-) -> list[TaskFact]:
-    """Write what *facts* change of *tasks*, count it, and return the facts as they are to be told, without repeats."""
+    connection: AsyncConnection,
+    row: Record,
+    tasks: Sequence[Record],
+    facts: Sequence[TaskFact],
+    tally: Tally,
+    *,
+    leaving: bool = False,
+) -> Told:
+    """Write what *facts* change of *tasks*, count it, and return what is to be told, without repeats.
+
+    Of a bundle that is *leaving* its backend the tasks that were not begun wait as if they had never been there.
+    """
     retrying = _retrying(row)
+    returned = _unbegun(row, tasks, facts) if leaving else []
+    groups = await put_back(connection, returned)
+    tally.move(TaskState.QUEUED, TaskState.PENDING, len(returned))
 
     def verdict(task: Record, fact: TaskFact) -> Verdict:
         canceling = task["canceling"] or row["cancel_requested"]
@@ -42,7 +69,23 @@ async def write_facts(
     for _, old, fresh in changes:
         tally.move(old, fresh.new_state)
     await _save(connection, changes)
-    return [fresh for _, _, fresh in changes]
+    return Told([fresh for _, _, fresh in changes], groups)
+
+
+async def put_back(connection: AsyncConnection, tasks: Sequence[Record]) -> list[TaskGroup]:
+    """Have tasks wait that were handed out and never begun: that was no attempt. Returns what is to be told."""
+    for task in tasks:
+        task.update(state=TaskState.PENDING.value, attempt=task["attempt"] - 1, not_before=None)
+    await store.change_tasks(connection, list(tasks))
+    indices = Ranges.of(task["index"] for task in tasks)
+    return [TaskGroup(indices=str(indices), state=TaskState.PENDING)] if indices.runs else []
+
+
+def _unbegun(row: Record, tasks: Sequence[Record], facts: Sequence[TaskFact]) -> list[Record]:
+    """Return the tasks that are said to have ended although nothing of them was begun; nobody wants them ended."""
+    said = {(fact.index, fact.attempt): fact for fact in facts if fact.state in _NOTHING_DONE and not fact.started_at}
+    queued = [task for task in tasks if task["state"] == TaskState.QUEUED.value and not task["canceling"]]
+    return [] if row["cancel_requested"] else [one for one in queued if (one["index"], one["attempt"]) in said]
 
 
 async def write_told(
@@ -84,11 +127,11 @@ async def _save(connection: AsyncConnection, changes: Sequence[Changed]) -> None
 
 async def close_bundle(
     connection: AsyncConnection, row: Record, bundle: Any, tally: Tally, *, reason: Reason, message: str
-) -> list[TaskFact]:
+) -> Told:
     """Close a bundle; what its runner told no end of has ended as *reason* says. Returns what is to be told of that."""
     left = await store.tasks_in_hand(connection, row["id"], bundle["bundle"])
     facts = [_silent_end(task, bundle, reason, message) for task in left]
-    told = await write_facts(connection, row, left, facts, tally)
+    told = await write_facts(connection, row, left, facts, tally, leaving=bundle["leaving"])
     await store.change_bundle(connection, row["id"], bundle["bundle"], ended=True, seen_at=now())
     return told
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from contracts.errors import InternalError
+import structlog
+
+from contracts.errors import InternalError, RefusedError, UnavailableError
 from contracts.holdings import Allocation
 from contracts.model import now
 from contracts.ranges import Ranges
@@ -19,6 +21,7 @@ from services.scheduler.backends.base import Cancelled, NativeJob, Portions
 from services.scheduler.backends.registry import Backends
 from services.scheduler.context import workload_context
 from services.scheduler.journey import Journey
+from services.scheduler.placing.placer import Placer
 from services.scheduler.records import Record
 from services.scheduler.store import find, open_journey
 from services.scheduler.tasks import make_task
@@ -29,9 +32,15 @@ from .closing import close_bundle
 from .handing import make_bundle, withdraw
 from .keeping import Keeping
 from .packing import Packing
+from .places import Places
 from .tally import Tally
 
 __all__ = ["ArrayDesk", "Ended", "Standing"]
+
+_AT_ONCE = 0.05
+"""Seconds after which is looked again, where something happened meanwhile that nobody else tells."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Standing:
     """Nothing is under way, and nothing will be handed out any more."""
     pause: float | None = None
     """Seconds until another task may be handed out, if nothing else happens before."""
+    backend: str | None = None
+    """Where its tasks go at present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,45 +67,67 @@ class Ended:
 class ArrayDesk:
     """What the workflow of an array, or whoever gives it room, has done."""
 
-    def __init__(self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket]) -> None:
+    def __init__(
+        self, *, unit: UnitOfWork, backends: Backends, tickets: Tickets[RunTicket], placer: Placer | None = None
+    ) -> None:
         self._unit = unit
         self._backends = backends
+        self._places = Places(unit=unit, backends=backends, placer=placer or Placer(backends))
         self._packing = Packing(keeping=Keeping(), tickets=tickets)
 
     # --- out ----------------------------------------------------------------------------------------------------
 
     async def hand_out(self, workload_id: str) -> Standing:
         """Hand out as many tasks as may go now."""
+        outlook = await self._places.look(workload_id)
+        for bundle in outlook.leaving:
+            await self._take_back(workload_id, bundle)
         async with self._unit.begin(workload_context(workload_id)) as work:
             journey = await _open(work, workload_id)
-            if not journey.row["cancel_requested"]:
+            if outlook.takes and not journey.row["cancel_requested"]:
                 backend = self._backends.require(journey.row["backend"])
                 await _make_bundles(work, journey, backend.portions(make_task(journey.row, ticket="")))
                 await journey.save()
             row = dict(journey.row)
-        await self._send(row)
+        pauses = [await self._send(row), outlook.pause]
         async with self._unit.reading() as connection:
             under_way = await store.open_bundles(connection, workload_id)
             due = None if row["cancel_requested"] else await store.next_due(connection, workload_id)
         pending = 0 if row["cancel_requested"] else row["tasks"]["pending"]
-        return Standing(over=not under_way and not pending, pause=None if due is None else _seconds_until(due))
+        if any(bundle["allocation"] is None for bundle in under_way):
+            pauses.append(outlook.patience)
+        pauses.append(None if due is None else _seconds_until(due))
+        pause = min((one for one in pauses if one is not None), default=None)
+        return Standing(over=not under_way and not pending, pause=pause, backend=row["backend"])
 
-    async def _send(self, row: Record) -> None:
+    async def _send(self, row: Record) -> float | None:
+        """Hand bundles over; returns after how many seconds to look again, if some were refused."""
         async with self._unit.reading() as connection:
             unsent = [bundle for bundle in await store.open_bundles(connection, row["id"]) if not bundle["sent"]]
             messages = [await self._packing.task(connection, row, bundle) for bundle in unsent]
+        refused: dict[int, str] = {}
         for bundle, message in zip(unsent, messages, strict=True):
-            await self._backends.require(bundle["backend"]).submit(message)
+            try:
+                await self._backends.require(bundle["backend"]).submit(message)
+            except RefusedError as refusal:
+                refused[bundle["bundle"]] = refusal.detail
         if unsent:
+            moment = now()
+            values = {"sent": True, "seen_at": moment, "handed_at": moment}
             async with self._unit.begin(workload_context(row["id"])) as work:
                 for bundle in unsent:
-                    await store.change_bundle(work.connection, row["id"], bundle["bundle"], sent=True, seen_at=now())
+                    await store.change_bundle(work.connection, row["id"], bundle["bundle"], **values)
+        for number, why in refused.items():
+            await self.close(row["id"], number, Reason.REFUSED, why)
+        return _AT_ONCE if refused else None
 
-    async def message(self, row: Record, number: int) -> RunTask | None:
-        """Return once more what a backend was told of a bundle; None if that is over."""
+    async def message(self, row: Record, number: int, backend: str) -> RunTask | None:
+        """Return once more what a backend was told of a bundle; None if that is over, or another one has it."""
         async with self._unit.reading() as connection:
             bundle = await store.find_bundle(connection, row["id"], number)
-            return None if bundle is None else await self._packing.task(connection, row, bundle)
+            if bundle is None or bundle["backend"] != backend:
+                return None
+            return await self._packing.task(connection, row, bundle)
 
     # --- back ---------------------------------------------------------------------------------------------------
 
@@ -115,18 +148,35 @@ class ArrayDesk:
         if await backend.cancel(job, tasks) is Cancelled.GONE:
             await self.close(workload_id, bundle["bundle"], Reason.CANCELED, "taken back before a runner had it")
 
+    async def _take_back(self, workload_id: str, bundle: Any) -> None:
+        """Have a bundle end that was not begun; its tasks go elsewhere only when it is seen gone."""
+        number = bundle["bundle"]
+        try:
+            backend = self._backends.require(bundle["backend"])
+            outcome = await backend.take_back(NativeJob(workload_id, number, run_name(workload_id, number)))
+        except UnavailableError as error:  # it is asked again
+            log.warning("array.not_taken_back", workload=workload_id, bundle=number, detail=error.detail)
+            return
+        if outcome is Cancelled.GONE:
+            await self.close(workload_id, number, Reason.CANCELED, f"{backend.name} did not begin with it")
+        elif outcome is None:
+            async with self._unit.begin(workload_context(workload_id)) as work:
+                await store.change_bundle(work.connection, workload_id, number, leaving=False)
+
     async def close(self, workload_id: str, bundle: int, reason: Reason, message: str) -> bool:
         """Close a bundle of which no report will come; its tasks wait for another, unless they are to end."""
+        if reason is Reason.REFUSED:
+            await self._places.turn_away(workload_id, bundle)
         async with self._unit.begin(workload_context(workload_id)) as work:
             journey = await _open(work, workload_id)
             found = await store.find_bundle(work.connection, workload_id, bundle)
             if found is None or journey.state.is_terminal:
                 return False
             tally = Tally(work, journey)
-            facts = await close_bundle(work.connection, journey.row, found, tally, reason=reason, message=message)
-            if facts:
+            told = await close_bundle(work.connection, journey.row, found, tally, reason=reason, message=message)
+            if told.facts or told.groups:
                 room = Allocation.model_validate(found["allocation"]) if found["allocation"] else None
-                tally.tell(facts=facts, bundle=bundle, allocation=room)
+                tally.tell(facts=told.facts, groups=told.groups, bundle=bundle, allocation=room)
             await journey.save()
             return True
 
@@ -152,7 +202,7 @@ async def _open(work: Work, workload_id: str) -> Journey:
 
 
 def _seconds_until(moment: datetime) -> float:
-    return max(0.05, (moment - now()).total_seconds())
+    return max(_AT_ONCE, (moment - now()).total_seconds())
 
 
 async def _make_bundles(work: Work, journey: Journey, portions: Portions) -> None:
@@ -163,7 +213,8 @@ async def _make_bundles(work: Work, journey: Journey, portions: Portions) -> Non
     spec, kept = array_of(row), await store.find_array(connection, row["id"])
     numbers = spec.tasks
     under_way = await store.open_bundles(connection, row["id"])
-    room = room_for(spec, numbers, [bundle["share"] for bundle in under_way], portions)
+    elsewhere = sum(1 for bundle in under_way if bundle["backend"] != row["backend"])
+    room = room_for(spec, numbers, [bundle["share"] for bundle in under_way], portions, elsewhere)
     due = await store.due_tasks(connection, row["id"], now(), room.tasks)
     withdrawn = Ranges.parse(kept["withdrawn"]) if kept["withdrawn"] else Ranges(())
     position, fresh = _fresh(numbers, kept["position"], withdrawn, room.tasks - len(due))

@@ -36,6 +36,8 @@ async def make_bundle(
             "share": share,
             "sent": False,
             "ended": False,
+            "leaving": False,
+            "handed_at": None,
             "seen_at": now(),
             "allocation": None,
         },

@@ -43,6 +43,8 @@ def array_row(
         "position": 0,
         "bundle": 0,
         "withdrawn": "",
+        "tried": "",
+        "refused": "",
     }
 
 

@@ -17,6 +17,7 @@ from services.scheduler.tables import arrays, bundles, tasks
 __all__ = [
     "add_bundle",
     "add_tasks",
+    "backend_of",
     "change_array",
     "change_bundle",
     "change_tasks",
@@ -60,6 +61,13 @@ async def find_bundle(connection: AsyncConnection, workload_id: str, bundle: int
         bundles.c.workload_id == workload_id, bundles.c.bundle == bundle, bundles.c.ended.is_(False)
     )
     return (await connection.execute(statement)).mappings().first()
+
+
+async def backend_of(connection: AsyncConnection, workload_id: str, bundle: int) -> str | None:
+    """Return where a bundle was handed to, whether it has ended or not."""
+    statement = select(bundles.c.backend).where(bundles.c.workload_id == workload_id, bundles.c.bundle == bundle)
+    found: str | None = (await connection.execute(statement)).scalar_one_or_none()
+    return found
 
 
 async def add_bundle(connection: AsyncConnection, row: Record) -> None:
@@ -111,7 +119,9 @@ async def due_tasks(connection: AsyncConnection, workload_id: str, at: datetime 
 async def next_due(connection: AsyncConnection, workload_id: str) -> datetime | None:
     """Return when the first of the tasks that wait for another attempt may begin."""
     statement = select(tasks.c.not_before).where(
-        tasks.c.workload_id == workload_id, tasks.c.state == TaskState.PENDING.value
+        tasks.c.workload_id == workload_id,
+        tasks.c.state == TaskState.PENDING.value,
+        tasks.c.not_before.is_not(None),  # the others go as soon as there is room
     )
     found: datetime | None = (
         await connection.execute(statement.order_by(tasks.c.not_before).limit(1))

@@ -201,6 +201,8 @@ _SILENT = {Reason.CANCELED.value, Reason.LOST.value, Reason.REFUSED.value}
 async def _why(connection: AsyncConnection, job: NativeJob) -> Reason:
     """Say why an attempt is to be ended: somebody wished it, or it ran too long."""
     row = await find_workload(connection, job.workload_id)
+    if row is not None and row["tasks"] is not None:
+        return Reason.CANCELED  # its pilot watches over how long the tasks of a bundle run
     wished = row is None or row["cancel_requested"] or row["attempt"] != job.attempt or row["started_at"] is None
     return Reason.CANCELED if wished else Reason.WALLTIME
 

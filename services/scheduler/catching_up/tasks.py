@@ -17,7 +17,7 @@ from contracts.tasks import TaskGroup, TaskState
 from services.chassis.unit import Work
 from services.scheduler.arrays import store
 from services.scheduler.arrays.bundling import array_of, room_for
-from services.scheduler.arrays.closing import write_told
+from services.scheduler.arrays.closing import put_back, write_told
 from services.scheduler.arrays.handing import make_bundle, withdraw
 from services.scheduler.backends.base import Portions
 from services.scheduler.records import Record
@@ -45,6 +45,10 @@ async def move(work: Work, event: WorkloadTasksMoved) -> None:
     if handed_out:
         await _hand_out(work, row, handed_out, event)
     for group in event.groups:
+        if group.state is TaskState.PENDING:
+            wanted = Ranges.parse(group.indices)
+            in_hand = await store.tasks_in_hand(work.connection, row["id"], event.bundle)
+            await put_back(work.connection, [task for task in in_hand if task["index"] in wanted])
         if group.state is TaskState.CANCELED:
             await withdraw(work.connection, row, Ranges.parse(group.indices), event.at)
     if event.canceling:
@@ -85,7 +89,7 @@ async def _hand_out(work: Work, row: Record, groups: Sequence[TaskGroup], event:
         if part:
             await make_bundle(connection, row, number, share, part)
         # Handed over or not: what no runner knows of is found out, and nothing is handed over twice.
-        await store.change_bundle(connection, row["id"], number, sent=True, seen_at=event.at)
+        await store.change_bundle(connection, row["id"], number, sent=True, seen_at=event.at, handed_at=event.at)
     await store.change_array(connection, row["id"], position=position, bundle=number)
 
 

@@ -48,7 +48,7 @@ class Adopter:
         async with self._cluster.unit.looking_up() as connection:
             row = await find_workload(connection, named.workload_id)
             known = await store.find(connection, named.workload_id, named.attempt)
-        if row is None or row["backend"] != self._cluster.name or row["state"] not in _UNDER_WAY or known is not None:
+        if row is None or row["state"] not in _UNDER_WAY or known is not None:
             return False
         task = await self._task(row, named)
         if task is None:
@@ -59,8 +59,8 @@ class Adopter:
 
     async def _task(self, row: Record, named: Named) -> RunTask | None:
         if row["tasks"] is not None:
-            return await self._desk.message(row, named.attempt)
-        if row["attempt"] != named.attempt:
+            return await self._desk.message(row, named.attempt, self._cluster.name)
+        if row["attempt"] != named.attempt or row["backend"] != self._cluster.name:
             return None
         return make_task(row, ticket=self._tickets.issue(ticket_of(row, named.attempt)))
 

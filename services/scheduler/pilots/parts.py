@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from contracts.pilots import PilotTerms, PilotTicket
@@ -20,6 +21,7 @@ from .delivery import Delivery
 from .desk import PilotDesk
 from .issuer import Issuer, seed_of
 from .launching import PilotLauncher
+from .probing import PilotProbes
 from .telling import Telling
 
 __all__ = ["PilotParts"]
@@ -52,19 +54,28 @@ class PilotParts:
             ca=section.ca_file.read_text() if section.ca_file else "",
         )
         self._settings = settings
+        self.probes = PilotProbes(
+            nats=settings.nats,
+            desk=self.desk,
+            clusters=lambda: [one.name for one in self._clusters()],
+            issuer=lambda: self._issuer.public,
+        )
         self._telling = Telling(unit=frame.unit, bus=frame.bus, clusters=self._clusters)
 
     async def run(self) -> None:
         """Answer NATS and tell pilots until cancelled."""
-        seed = seed_of(self._section.seed, self._settings.ticket_key)
         callout = Callout(
-            issuer=Issuer(seed),
+            issuer=self._issuer,
             account=self._section.account,
             lives=self._section.credentials,
             admit=self.desk.admit,
         )
         await callout.start(self._frame.bus.connection)
         await self._telling.run()
+
+    @cached_property
+    def _issuer(self) -> Issuer:
+        return Issuer(seed_of(self._section.seed, self._settings.ticket_key))
 
     async def _archive(self) -> Archive:
         return await asyncio.to_thread(write_archive, self._folder)

@@ -39,8 +39,7 @@ def _by_kind(spec: JobSpec, standing: Standing) -> Iterator[InvalidError]:
     if spec.image and spec.application is None and Capability.IMAGES not in able:
         yield InvalidError.of("image", f"the backend {name!r} runs no containers")
     if spec.resources.nodes > 1 and Capability.MULTI_NODE not in able:
-        message = f"the backend {name!r} has one node: all processes start together there, or none does"
-        yield InvalidError.of("resources.nodes", message)
+        yield InvalidError.of("resources.nodes", _told_of_nodes(standing))
     if spec.placement.environment and not spec.placement.named and Capability.ENVIRONMENTS not in able:
         yield InvalidError.of("placement.environment", f"the machines of the backend {name!r} are all alike")
     if spec.array and Capability.ARRAYS not in able:
@@ -131,6 +130,17 @@ def _by_size(spec: JobSpec, standing: Standing, room: Capacity) -> Iterator[Inva
     model = wanted.gpus.model
     if wanted.total_gpus and model and not any(model.lower() in known.lower() for known in models):
         yield InvalidError.of("resources.gpus.model", f"{name!r} has {', '.join(models) or 'none'}")
+
+
+def _told_of_nodes(standing: Standing) -> str:
+    """Say that a gang is no more than one node there, and what is right instead."""
+    name, room = standing.backend.name, standing.capacity
+    most = f" (there are {room.largest_cpus:g} cores on the largest)" if room and room.largest_cpus else ""
+    return (
+        f"a job runs on one node of the backend {name!r}, where all its processes start together or none does: "
+        f"ask for nodes: 1 and as many processes as fit there{most}, or for a backend that `shunter backends` "
+        f"shows as {Capability.MULTI_NODE.value}"
+    )
 
 
 def _told(each: float, together: int, name: str, largest: float) -> str:

@@ -38,12 +38,16 @@ class ArrayCourse:
         if recall is not None and recall.tasks:
             self._recalls.append(recall)
 
-    async def run(self, is_canceled: Callable[[], bool], continue_anew: Callable[[], None]) -> ArrayEnd:
+    async def run(
+        self, is_canceled: Callable[[], bool], continue_anew: Callable[[], None], goes_to: Callable[[str], None]
+    ) -> ArrayEnd:
         """Hand out tasks until all have ended."""
         while True:
             seen, canceled = self._news, is_canceled()
             await self._recall(canceled=canceled)
             standing = await self._hand_out()
+            if standing.backend is not None:
+                goes_to(standing.backend)
             if standing.over:
                 return await self._conclude()
             if workflow.info().is_continue_as_new_suggested() and not self._recalls:

@@ -202,10 +202,16 @@ class JobWorkflow:
 
     async def _see_array_through(self) -> JobResult:
         """Have the tasks of an array run; there is one attempt of the whole, and as many of each task as it needs."""
-        end = await self._array.run(lambda: self._cancellation is not None, self._continue_anew)
+        end = await self._array.run(lambda: self._cancellation is not None, self._continue_anew, self._note_place)
         canceled = self._cancellation if end.state is WorkloadState.CANCELED else None
         message = "; ".join(filter(None, (canceled.message if canceled else "", end.message)))
         return await self._end(end.state, end.reason, message)
+
+    def _note_place(self, backend: str) -> None:
+        """Note where the tasks go now. Only activities that know it say so: older histories have nothing of it."""
+        if self._place and backend != self._place:
+            workflow.upsert_search_attributes([BACKEND.value_set(backend)])
+        self._place = backend
 
     # --- steps --------------------------------------------------------------------------------------------------
 

@@ -181,6 +181,8 @@ class ArrayStanding(Model):
     over: bool
     pause: float | None = None
     """Seconds until another task may be handed out, if nothing else happens before."""
+    backend: str | None = None
+    """Where its tasks go at present, which may be another one than before."""
 
 
 class ArrayEnd(Model):

@@ -37,7 +37,13 @@ _REASONS: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired",
     422: "Invalid", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable",
 }  # fmt: skip
-_SINCE: Final = {"ttlSecondsAfterFinished": 21, "suspend": 22, "podFailurePolicy": 26, "podReplacementPolicy": 29}
+_SINCE: Final = {
+    "ttlSecondsAfterFinished": 21,
+    "suspend": 22,
+    "podFailurePolicy": 26,
+    "podReplacementPolicy": 29,
+    "backoffLimitPerIndex": 29,
+}
 _EVICTION: Final = 22
 _BOOKMARKS: Final = 0.5
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from services.scheduler.backends.engines.kubernetes.records import quantity
 
+from . import indexed
 from .store import Obj, Store, stamp
 
 __all__ = ["Controllers", "condition", "disrupt", "set_condition"]
@@ -76,8 +77,10 @@ class Controllers:
                 self._store.touch("jobs", job)
         elif self._store.minor < _TELLS:
             self._replace(job, pods)
+        elif indexed.is_indexed(job):
+            self._step_indexed(job, pods)
         elif not pods and not job["status"].get("begun"):
-            self._make_pod(job)
+            self._make_pod(job, job["spec"]["template"])
         elif not pods:
             self._end(job, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
         else:
@@ -91,7 +94,19 @@ class Controllers:
         if len(alive) < len(pods):
             self._judge(job, pods)
         else:
-            self._make_pod(job)
+            self._make_pod(job, job["spec"]["template"])
+
+    def _step_indexed(self, job: Obj, pods: list[Obj]) -> None:
+        if indexed.judge(job, pods):
+            self._store.touch("jobs", job)
+        if found := indexed.verdict(job):
+            kind, reason, message = found
+            set_condition(job, kind, "True", reason, message)
+            self._store.touch("jobs", job)
+        else:
+            for index in indexed.missing(job, pods):
+                self._make_pod(job, job["spec"]["template"], index)
+        self._count(pods)
 
     def _judge(self, job: Obj, pods: list[Obj]) -> None:
         for pod in pods:
@@ -121,9 +136,9 @@ class Controllers:
                 finalizers.remove(_TRACKING)
                 self._store.touch("pods", pod)
 
-    def _make_pod(self, job: Obj) -> None:
+    def _make_pod(self, job: Obj, made_from: Obj, index: int | None = None) -> None:
         namespace, name, uid = (job["metadata"][key] for key in ("namespace", "name", "uid"))
-        template = deepcopy(job["spec"]["template"])
+        template = deepcopy(made_from)
         full = self._over_quota(namespace, template["spec"])
         if full:
             self._note(job, f'Error creating: pods "{name}-" is forbidden: {full}')
@@ -141,7 +156,7 @@ class Controllers:
                 {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "blockOwnerDeletion": True}
             ],
         }
-        spec = template["spec"]
+        spec = template["spec"] if index is None else indexed.dress(template, meta, index)
         self._store.add("pods", {
             "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": {"phase": "Pending"},
         })  # fmt: skip

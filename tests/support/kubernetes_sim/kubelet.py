@@ -72,6 +72,9 @@ class Kubelet:
             if self._store.get("secrets", namespace, name) is None:
                 return self._wait(pod, "CreateContainerConfigError", f'secret "{name}" not found')
         for volume in pod["spec"].get("volumes", []):
+            name = volume.get("secret", {}).get("secretName")
+            if name and self._store.get("secrets", namespace, name) is None:
+                return self._wait(pod, "ContainerCreating", "")
             name = volume.get("configMap", {}).get("name")
             if name and self._store.get("configmaps", namespace, name) is None:
                 return self._wait(pod, "ContainerCreating", "")
@@ -134,7 +137,7 @@ class Kubelet:
             secret = self._store.get("secrets", pod["metadata"]["namespace"], source["secretRef"]["name"])
             assert secret is not None
             environment |= {key: b64decode(value).decode() for key, value in secret["data"].items()}
-        environment |= {item["name"]: item["value"] for item in container.get("env", [])}
+        environment |= _given(pod, container)
         command = [_placed(word, places) for word in container["command"]]
         with output.open("wb") as file:
             return await asyncio.create_subprocess_exec(
@@ -153,14 +156,26 @@ class Kubelet:
         for mount in container.get("volumeMounts", []):
             folder = self._folder / pod["metadata"]["uid"] / "volumes" / mount["name"]
             folder.mkdir(parents=True, exist_ok=True)
-            places[mount["mountPath"]] = str(folder)
-            source = volumes[mount["name"]].get("configMap")
-            if source:
-                found = self._store.get("configmaps", pod["metadata"]["namespace"], source["name"])
-                assert found is not None
-                for name, content in found["binaryData"].items():
-                    (folder / name).write_bytes(b64decode(content))
+            inside = mount.get("subPathExpr", "")
+            for name, value in _given(pod, container).items():
+                inside = inside.replace(f"$({name})", value)
+            places[mount["mountPath"]] = str(folder / inside)
+            for name, content in self._files(pod, volumes[mount["name"]], inside).items():
+                (folder / name).write_bytes(b64decode(content))
         return places
+
+    def _files(self, pod: Obj, volume: Obj, inside: str) -> dict[str, str]:
+        """Return what lies in a volume, or the one file of it that is mounted."""
+        namespace, files = pod["metadata"]["namespace"], dict[str, str]()
+        for kind, plural, name, held in (
+            ("configMap", "configmaps", "name", "binaryData"),
+            ("secret", "secrets", "secretName", "data"),
+        ):
+            if source := volume.get(kind):
+                found = self._store.get(plural, namespace, source[name])
+                assert found is not None
+                files |= found[held]
+        return {name: content for name, content in files.items() if inside in {"", name}}
 
     def _end(self, pod: Obj, code: int, reason: str, output: Path) -> None:
         status = pod["status"]
@@ -190,6 +205,16 @@ class Kubelet:
         if "sim/node" in finalizers:
             pod["metadata"]["finalizers"] = [item for item in finalizers if item != "sim/node"]
             self._store.touch("pods", pod)
+
+
+def _given(pod: Obj, container: Obj) -> dict[str, str]:
+    """Return the environment that a container says itself, with what it takes from its pod's annotations."""
+    given = {}
+    for item in container.get("env", []):
+        path = item.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
+        key = path.removeprefix("metadata.annotations['").removesuffix("']")
+        given[item["name"]] = pod["metadata"]["annotations"][key] if path else item["value"]
+    return given
 
 
 def _status(pod: Obj, state: Obj) -> Obj:

@@ -41,6 +41,11 @@ class Manifests:
     """What it does not know is left out."""
 
     @property
+    def name(self) -> str:
+        """Return the name of the Job and of its Secret."""
+        return self.order.name
+
+    @property
     def namespace(self) -> str:
         """Return where all of them are."""
         return self.names.namespace(self.order.project)

@@ -33,19 +33,21 @@ def job_of(labels: Mapping[str, str]) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a native job is: `namespace/uid` is its native id."""
+    """Where a native job is: `namespace/uid` is its native id, with `/index` behind it if it shares a Job."""
 
     namespace: str
     uid: str
+    index: str = ""
 
     @classmethod
     def of(cls, native: Native) -> Address | None:
         """Read a native id; none if it was not known."""
-        namespace, _, uid = native.native_id.partition("/")
-        return cls(namespace, uid) if uid else None
+        namespace, _, rest = native.native_id.partition("/")
+        uid, _, index = rest.partition("/")
+        return cls(namespace, uid, index) if uid else None
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.uid}"
+        return "/".join(filter(None, (self.namespace, self.uid, self.index)))
 
 
 @dataclass(frozen=True, slots=True)

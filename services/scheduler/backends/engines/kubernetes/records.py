@@ -70,6 +70,7 @@ class Meta(_Read):
     uid: str = ""
     resource_version: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     deletion_timestamp: datetime | None = None
 
 
@@ -95,10 +96,14 @@ class Condition(_Read):
 
 class _JobSpec(_Read):
     suspend: bool = False
+    completion_mode: str = "NonIndexed"
 
 
 class _JobStatus(_Read):
     conditions: list[Condition] = []
+    completed_indexes: str = ""
+    """Such as `0-2,5`; likewise below."""
+    failed_indexes: str = ""
 
 
 class Job(Record):

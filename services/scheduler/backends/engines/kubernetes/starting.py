@@ -16,6 +16,7 @@ from services.scheduler.backends.engines.base import Order
 
 from .cluster import Cluster
 from .errors import AnswerError, said, translated
+from .indexed import Indexed
 from .kinds import CONFIG_MAPS, JOBS, NAMESPACES, QUOTAS, SECRETS, Kind
 from .manifests import Manifests, config_map, namespace_of, owned
 from .names import Names
@@ -49,21 +50,20 @@ class Starter:
         """Where the secrets are of Jobs that may or may not have been made, and since when."""
         self._settling = asyncio.Lock()
 
-    async def start(self, order: Order) -> Job:
-        """Start one, or find it started. An error leaves nothing behind, unless nobody knows what came of it."""
-        made = await self._prepared(order)
+    async def start(self, made: Manifests | Indexed) -> Job:
+        """Start one Job, or find it started. An error leaves nothing behind, unless nobody knows what came of it."""
         await self._lay_pilot(made)
         async with self._settling:
-            self._doubtful.pop(order.name, None)
+            self._doubtful.pop(made.name, None)
         secret = made.secret()
         await self._make("patch", SECRETS, made.namespace, lambda: self._cluster.apply(SECRETS, made.namespace, secret))
         try:
             job = await self._make_job(made)
         except RefusedError:
-            await self._cluster.delete(SECRETS, made.namespace, order.name)
+            await self._cluster.delete(SECRETS, made.namespace, made.name)
             raise
         except ShunterError:
-            self._doubtful[order.name] = (made.namespace, monotonic())
+            self._doubtful[made.name] = (made.namespace, monotonic())
             raise
         await self._bequeath(secret, job)
         return job
@@ -79,13 +79,16 @@ class Starter:
                         with translated():
                             await self._cluster.delete(SECRETS, namespace, name)
 
-    async def _prepared(self, order: Order) -> Manifests:
+    async def prepared(self, order: Order) -> Manifests:
+        """Return what is to be made for an order; raises `RefusedError` for what no cluster of this sort runs."""
         try:
             options = KubernetesOptions.model_validate(dict(order.options))
         except ValidationError as error:
             raise _invalid(error) from error
         if order.nodes > 1:
-            raise RefusedError("this backend runs a job on one node")
+            raise InvalidError.of(
+                "resources.nodes", "a native job on Kubernetes is one pod on one node: ask for nodes: 1"
+            )
         with translated():
             release = await self._cluster.release()
         if (options.queue or self._settings.queue) and not release.has("suspend"):
@@ -103,7 +106,7 @@ class Starter:
             known = self._pilots[file] = (changed, read_pilot(file))
         return known[1]
 
-    async def _lay_pilot(self, made: Manifests) -> None:
+    async def _lay_pilot(self, made: Manifests | Indexed) -> None:
         if made.pilot is None:
             return
         namespace, place = made.namespace, (made.namespace, made.pilot.name)
@@ -115,17 +118,17 @@ class Starter:
                 )
                 self._laid[place] = monotonic()
 
-    async def _make_job(self, made: Manifests) -> Job:
+    async def _make_job(self, made: Manifests | Indexed) -> Job:
         try:
             return await self._make(
                 "create", JOBS, made.namespace, lambda: self._cluster.create(JOBS, made.namespace, made.job(), Job)
             )
         except _ThereError:
-            found = await self._cluster.get(JOBS, made.namespace, made.order.name, Job)
+            found = await self._cluster.get(JOBS, made.namespace, made.name, Job)
         if not self._names.labels.items() <= found.metadata.labels.items():
-            raise ConflictError(f"a Job {made.order.name!r} of somebody else's is there")
+            raise ConflictError(f"a Job {made.name!r} of somebody else's is there")
         if found.metadata.deletion_timestamp:
-            raise UnavailableError(f"the Job {made.order.name!r} is being deleted", retry_after=2.0)
+            raise UnavailableError(f"the Job {made.name!r} is being deleted", retry_after=2.0)
         return found
 
     async def _bequeath(self, secret: dict[str, object], job: Job) -> None:

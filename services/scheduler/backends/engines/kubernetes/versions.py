@@ -31,9 +31,14 @@ _NEEDS: Final = (
     Needs(
         "podFailurePolicy",
         26,
-        "it does not say why a pod was taken away: drained, preempted or deleted by somebody is all told as interrupted",
+        "it does not say why a pod was taken away: drained, preempted or deleted is all told as interrupted",
     ),
-    Needs("podReplacementPolicy", 29, "a pod that is taken away is made anew before it has ended; the new one gets no work"),
+    Needs("backoffLimitPerIndex", 29, "each task of an array is a Job of its own, not an index of one"),
+    Needs(
+        "podReplacementPolicy",
+        29,
+        "a pod that is taken away is made anew before it has ended; the new one gets no work",
+    ),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -14,6 +14,7 @@ from services.scheduler.backends.engines.base import NativeState, Seen
 
 from .cluster import Cluster
 from .errors import translated
+from .indexed import index_of, names_of, shares_of
 from .kinds import JOBS, PODS
 from .mirror import Mirror
 from .names import QUEUE_LABEL, Address, Names, job_of
@@ -65,13 +66,21 @@ class View:
         self._jobs: dict[str, Job] = {}
         self._pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
         self._deleted: dict[str, tuple[Job, float]] = {}
-        self._departed: dict[str, Pod] = {}
-        """The last pod of a Job, as it was when it went."""
+        self._departed: defaultdict[str, dict[str, Pod]] = defaultdict(dict)
+        """The last pod of each index of a Job, as it was when it went."""
         self._dismissed: set[str] = set()
         self._dirty: set[str] = set()
         self._impatient: set[str] = set()
         self._silent: dict[str, float] = {}
         self._since: dict[str, dict[str, float]] = {}
+        self._shown: dict[str, list[str]] = {}
+        """The native jobs that a Job is, by its name."""
+        self._by_uid: dict[str, str] = {}
+        """The names of Jobs."""
+        self._leaders: dict[str, str] = {}
+        """The Job of a native job that shares it, by name."""
+        self._hidden: defaultdict[str, set[str]] = defaultdict(set)
+        """Indices of a Job (its uid) that were removed, while others of it are there."""
         self._seen: dict[str, Seen] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -119,8 +128,42 @@ class View:
     async def address(self, name: str) -> Address | None:
         """Return where a Job is."""
         await self._job_mirror.fresh(self._settings.timeout)
-        job = self._job(name)
-        return Address(job.metadata.namespace, job.metadata.uid) if job else None
+        job = self._job(self._leaders.get(name, name))
+        if job is None or name not in (names := names_of(job)):
+            return None
+        index = str(names.index(name)) if job.spec.completion_mode == "Indexed" else ""
+        return Address(job.metadata.namespace, job.metadata.uid, index)
+
+    def native_id(self, name: str) -> str:
+        """Return the native id of one that shares a Job of which was heard; empty if there is none."""
+        job = self._jobs.get(self._leaders.get(name, ""))
+        if job is None or name not in (names := names_of(job)):
+            return ""
+        return str(Address(job.metadata.namespace, job.metadata.uid, str(names.index(name))))
+
+    # --- Jobs that are shared -------------------------------------------------------------------------------------
+
+    async def find(self, uid: str) -> Job | None:
+        """Return a Job, if it is there."""
+        await self._job_mirror.fresh(self._settings.timeout)
+        return self._jobs.get(self._by_uid.get(uid, ""))
+
+    def live(self, job: Job) -> set[str]:
+        """Return the indices of a Job that have not ended, and were not removed."""
+        alive = {index for index, share in shares_of(job) if not share.status.conditions}
+        return alive - self._hidden.get(job.metadata.uid, set())
+
+    def pods(self, job: Job, index: str) -> list[Pod]:
+        """Return the pods of one index of a Job."""
+        pods = _of(job, self._pods.get(job.metadata.name, {}).values())
+        return [pod for pod in pods if index_of(pod) == index]
+
+    def hide(self, job: Job, indices: Collection[str]) -> bool:
+        """Show some indices of a Job no longer; says whether none is left."""
+        hidden = self._hidden[job.metadata.uid]
+        hidden |= set(indices)
+        self._dirty.add(job.metadata.name)
+        return len(hidden) >= len(names_of(job))
 
     def count(self, state: NativeState) -> int:
         """Return how many stand so."""
@@ -134,8 +177,13 @@ class View:
         self._dirty.add(name)
         if not gone:
             self._jobs[name] = job
+            self._by_uid[uid] = name
             self._deleted.pop(name, None)
+            if job.spec.completion_mode == "Indexed":
+                self._leaders |= dict.fromkeys(names_of(job), name)
             return
+        self._by_uid.pop(uid, None)
+        self._hidden.pop(uid, None)
         if name in self._jobs and self._jobs[name].metadata.uid == uid:
             del self._jobs[name]
         if uid in self._dismissed:
@@ -155,41 +203,52 @@ class View:
         if not pods:
             del self._pods[name]
         if name in self._jobs:
-            self._departed[name] = pod
+            self._departed[name][index_of(pod)] = pod
 
     def _work_out(self, name: str) -> None:
         job = self._job(name)
         self._impatient.discard(name)
+        before = self._shown.pop(name, [])
+        for one in before:
+            self._seen.pop(one, None)
         if job is None:
-            self._seen.pop(name, None)
             self._silent.pop(name, None)
             self._departed.pop(name, None)
+            for one in before:
+                self._leaders.pop(one, None)
             return
         pods = _of(job, self._pods.get(name, {}).values())
         if is_impatient(pods):
             self._impatient.add(name)
-        told = pods or _of(job, self._departed_of(name))
-        seen = self._stand(name, job, told)
-        if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
-            seen = _taken_away(job)
-        if seen.state is NativeState.WAITING and not told:
+        hidden, is_silent = self._hidden.get(job.metadata.uid, ()), False
+        for index, share in shares_of(job):
+            mine = [pod for pod in pods if index_of(pod) == index] if index else pods
+            last = self._departed.get(name, {}).get(index)
+            told = mine or _of(job, [last] if last else [])
+            seen = self._stand(name, share, mine, told, job)
+            is_silent = is_silent or (seen.state is NativeState.WAITING and not told)
+            self._shown.setdefault(name, []).append(share.metadata.name)
+            if index not in hidden:
+                self._seen[share.metadata.name] = seen
+        if is_silent:
             self._silent.setdefault(name, self._clock())
         else:
             self._silent.pop(name, None)
-        self._seen[name] = seen
 
-    def _stand(self, name: str, job: Job, told: list[Pod]) -> Seen:
-        is_plain = self._release.tells_disruptions or job.metadata.deletion_timestamp or name in self._deleted
-        taken = Reason.CANCELED if is_plain else Reason.INTERRUPTED
-        seen = stand(job, told, self._note(job), self._held, self._patience, taken=taken)
-        if is_plain or seen.state is NativeState.ENDED:
+    def _stand(self, name: str, share: Job, pods: Collection[Pod], told: Sequence[Pod], job: Job) -> Seen:
+        """Say how one native job stands, of which there are *pods*, and *told* is what was last heard."""
+        tells, is_there = self._release.tells_disruptions, name not in self._deleted
+        # By whom a pod was taken away is known where the cluster says so, or its Job was taken away as well.
+        is_clear = tells or not is_there or job.metadata.deletion_timestamp
+        taken = Reason.CANCELED if is_clear else Reason.INTERRUPTED
+        seen = stand(share, told, self._note(job), self._held, self._patience, taken=taken)
+        if seen.state is NativeState.ENDED or (is_clear and (is_there or _are_alive(pods))):
             return seen
+        if not is_there:
+            return _taken_away(share)
         # It has made another pod for one that was taken away, and would for ever; that one gets no work.
-        gone = _of(job, self._departed_of(name)) or [pod for pod in told if _is_taken_away(pod)]
+        gone = _of(job, self._departed.get(name, {}).values()) or [pod for pod in told if _is_taken_away(pod)]
         return departed(job, gone[0], taken) if gone else seen
-
-    def _departed_of(self, name: str) -> list[Pod]:
-        return [self._departed[name]] if name in self._departed else []
 
     def _note(self, job: Job) -> str:
         queue = job.metadata.labels.get(QUEUE_LABEL)

@@ -103,7 +103,9 @@ def _tame(word: str) -> str:
 def dressed(job: Job, order: Order, options: NomadOptions, settings: NomadSettings, terms: Terms) -> Job:
     """Return the template's *job* with everything that must be so, whatever the template says."""
     if order.nodes > 1:
-        raise InvalidError.of("resources.nodes", "Nomad starts no job on several nodes at once")
+        raise InvalidError.of(
+            "resources.nodes", "a native job on Nomad is one allocation on one node: ask for nodes: 1"
+        )
     group, task = main_task(job)
     job |= {
         "ID": order.name,
