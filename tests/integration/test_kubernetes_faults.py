@@ -16,10 +16,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from contracts.errors import RefusedError, ShunterError, UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import Engine, Native, NativeState
-from services.scheduler.backends.engines.kubernetes.cluster import Cluster
 from services.scheduler.backends.engines.kubernetes.kinds import JOBS
 from services.scheduler.backends.engines.kubernetes.records import Record
-from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
 from tests.support.engine_stand import Trial
 from tests.support.kubernetes_sim.rights import Right
 from tests.support.kubernetes_sim.simulator import Simulator
@@ -376,27 +374,3 @@ def test_the_manifests_are_good() -> None:
     for manifest in (RBAC, RBAC_PROJECTS):
         documents = list(yaml.safe_load_all(manifest.read_text()))
         assert [faults_of(document) for document in documents] == [[]] * len(documents)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (None, "kubeconfig cannot be read: No such file"),
-        ("users: [{token: hunter2", "no credentials for the cluster: ParserError"),
-        ("{}", "no credentials for the cluster: Invalid kube-config"),
-    ],
-)
-async def test_credentials_that_are_none_are_told_of_without_their_content(
-    tmp_path: Path, content: str | None, reason: str
-) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    if content is not None:
-        kubeconfig.write_text(content)
-    with pytest.raises(UnavailableError, match=reason) as caught:
-        await Cluster(KubernetesSettings(kubeconfig=kubeconfig)).list(JOBS, Record)
-    assert "hunter2" not in caught.value.detail
-
-
-async def test_who_is_no_pod_needs_a_kubeconfig() -> None:
-    with pytest.raises(UnavailableError, match="Service host/port is not set"):
-        await Cluster(KubernetesSettings()).list(JOBS, Record)

@@ -23,6 +23,9 @@ __all__ = ["KubernetesSite", "kubernetes_site"]
 
 T = TypeVar("T")
 
+_OPTIONS = ("--demo", "--no-restart", "--wait", "300")
+"""Two clusters start on one machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSite:
@@ -93,7 +96,7 @@ def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -
             "kubernetes": {**given, **settings},
         }
         outside = {"SHUNTER_STORAGE__S3__PUBLIC_ENDPOINT": f"http://{doors.at('s3')}"}
-        with cluster_site(folder / "stack", backend, environment=outside) as site:
+        with cluster_site(folder / "stack", backend, *_OPTIONS, environment=outside) as site:
             for name in ("nats", "s3"):
                 port = urlsplit(site.stack.ready["parts"][name]["url"]).port
                 assert port is not None
