@@ -130,7 +130,7 @@ class KubernetesCluster:
         """Say whether the node takes pods."""
         with self.client() as client:
             answer = client.get(f"/api/v1/nodes/{self.node.name}")
-        found = answer.json() if answer.status_code == 200 else {"spec": {"taints": ["none yet"]}}
+        found: dict[str, Any] = answer.json()
         ready = {item["type"]: item["status"] for item in found.get("status", {}).get("conditions", [])}
         return ready.get("Ready") == "True" and not found["spec"].get("taints")
 
