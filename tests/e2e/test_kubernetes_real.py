@@ -69,7 +69,7 @@ def test_an_image_that_is_not_there_is_told(real: KubernetesSite) -> None:
 
 
 def test_two_jobs_with_gpus_have_one_each(real: KubernetesSite) -> None:
-    asked = {"resources": {"gpus": 1, "gpu_model": "a100", "cpus": 0.2}}
+    asked = {"resources": {"gpus": {"count": 1, "model": "a100"}, "cpus": 0.2}}
     jobs = [real.site.submit("sleep", "3", **asked) for _ in range(3)]
     real.site.until(jobs[0], "running", "finishing", "succeeded", seconds=_PATIENCE)
     # There are two.

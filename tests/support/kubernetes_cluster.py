@@ -181,8 +181,8 @@ class KubernetesCluster:
             "--kube-api-qps=500",
             "--kube-api-burst=500",
         ]
-        # A node that is silent is soon told of.
-        return [*words, "--node-monitor-period=1s", "--node-monitor-grace-period=8s", "--concurrent-gc-syncs=5"]
+        # A node that is silent is told of sooner than usual; this machine may be busy.
+        return [*words, "--node-monitor-period=1s", "--node-monitor-grace-period=20s", "--concurrent-gc-syncs=5"]
 
     def _scheduler(self) -> list[str]:
         words = [f"--kubeconfig={self.authority.kubeconfig('scheduler', self.server)}", "--leader-elect=false"]

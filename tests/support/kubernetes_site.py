@@ -87,7 +87,7 @@ def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -
             "namespace": namespace,
             "image": cluster.image,
             "grace": 5,
-            "lost_after": 5,
+            "lost_after": 15,
             "image_patience": 5,
         }
         backend = {
