@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install engines demo test test-containers lint check bench up lock clean
+.PHONY: help install engines kubernetes demo test test-containers lint check bench up lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 ISSUER := deploy/local/oidc
 ENGINES := deploy/engines
 RAY := .venv-ray
+KUBERNETES := .kubernetes
 DATA ?= .shunter
 PORT ?= 8800
 # The first Python on the path that is new enough.
@@ -42,6 +43,11 @@ $(ISSUER)/node_modules/.installed: $(STAMP) $(ISSUER)/package.json $(ISSUER)/pac
 engines: $(RAY)/.installed ## Install the engines of clusters that tests and benchmarks start (Debian's as root; Ray into .venv-ray)
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "==> no root or no apt-get: what Debian has is left as it is"; \
 	elif [ -f $(ENGINES)/apt.txt ]; then $(ENGINES)/debian.sh $(ENGINES)/apt.txt; fi
+
+kubernetes: $(KUBERNETES)/bin/kubelet ## Build a real Kubernetes for tests from Debian's source (as root; ten minutes, not in CI)
+
+$(KUBERNETES)/bin/kubelet:
+	@$(ENGINES)/kubernetes.sh $(KUBERNETES)
 
 # Ray is in no lock of ours: nothing of Shunter imports it. Without it everything works but what tests Ray itself.
 $(RAY)/.installed: requirements-ray.lock

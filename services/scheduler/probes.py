@@ -149,6 +149,15 @@ def _of_backend(standing: Standing) -> Iterable[Finding]:
             cause="its runners are down, or cut off from NATS",
             remedy="shunter service runner --data <data>   (on a node of that backend)",
         )
+    for lack in standing.capacity.lacks if standing.capacity else ():
+        yield Finding(
+            code="backend-lacks",
+            severity=Severity.NOTE,
+            part=name,
+            what=f"{name} works, but {lack}",
+            cause="it is older than what Shunter makes the most of",
+            remedy="upgrade it when it suits; nothing needs to be changed in Shunter",
+        )
     for runner, seconds in standing.capacity.clocks_off if standing.capacity else ():
         yield Finding(
             code="clock-off",

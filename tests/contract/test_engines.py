@@ -67,8 +67,8 @@ async def _kubernetes(stack: AsyncExitStack, folder: Path) -> EngineStand:
     return (await simulated_cluster(stack, folder)).stand()
 
 
-async def _real_kubernetes(stack: AsyncExitStack, _folder: Path) -> EngineStand:
-    return (await real_cluster(stack)).stand()
+async def _real_kubernetes(stack: AsyncExitStack, folder: Path) -> EngineStand:
+    return (await real_cluster(stack, folder)).stand()
 
 
 async def _nomad(stack: AsyncExitStack, folder: Path) -> EngineStand:

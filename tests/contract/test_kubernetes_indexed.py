@@ -33,7 +33,7 @@ async def cluster(
     async with AsyncExitStack() as stack:
         folder = tmp_path_factory.mktemp("cluster")
         if request.param == "real":
-            found = await real_cluster(stack)
+            found = await real_cluster(stack, folder)
             if not (await found.admin.release()).has("backoffLimitPerIndex"):
                 pytest.skip("the cluster is too old for indexed Jobs whose indices fail one by one (before 1.29)")
             yield found
@@ -172,7 +172,7 @@ async def test_a_call_of_which_no_answer_came_doubles_none(cluster: KubernetesSt
 async def test_an_older_cluster_gets_a_job_for_each(cluster: KubernetesStand, tmp_path: Path) -> None:
     if cluster.simulator is None:
         pytest.skip("a real one is of one release")
-    cluster.simulator.api.minor = 28
+    cluster.simulator.store.minor = 28
     try:
         async with Trial.on(cluster.stand(), tmp_path) as trial:
             engine = await trial.engine()
@@ -180,4 +180,4 @@ async def test_an_older_cluster_gets_a_job_for_each(cluster: KubernetesStand, tm
             assert sorted(await _jobs(cluster, trial)) == [[native.name] for native in natives]
             await trial.until(engine, natives, NativeState.ENDED)
     finally:
-        cluster.simulator.api.minor = 36
+        cluster.simulator.store.minor = 36

@@ -84,6 +84,7 @@ def cluster_site(
     *options: str,
     scheduler: Mapping[str, Any] | None = None,
     others: Mapping[str, Mapping[str, Any]] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ClusterSite]:
     """Run a stack whose second backend is *backend*: its `kind`, and what lies under that name; others by their names.
 
@@ -92,8 +93,8 @@ def cluster_site(
     clusters = {**({BACKEND: backend} if backend else {}), **(others or {})}
     backends = [{"name": "local", "kind": "local"}, *({"name": name, **found} for name, found in clusters.items())]
     said = {"BACKENDS": backends, **{name.upper(): value for name, value in (scheduler or {}).items()}}
-    environment = {f"SHUNTER_SCHEDULER__{name}": json.dumps(value) for name, value in said.items()}
+    given = {f"SHUNTER_SCHEDULER__{name}": json.dumps(value) for name, value in said.items()} | dict(environment or {})
     # Engines of tests are offered as a site's own package offers one.
-    environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), str(ENTRIES)])
-    with run_stack(folder, *options, environment=environment) as stack:
+    given["PYTHONPATH"] = os.pathsep.join([str(_ROOT), str(ENTRIES)])
+    with run_stack(folder, *options, environment=given) as stack:
         yield ClusterSite(stack)

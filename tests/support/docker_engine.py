@@ -29,6 +29,15 @@ _STOPPED_WITHIN = 20.0
 _ISOLATED = ("--bridge=none", "--iptables=false", "--ip-masq=false", "--ip-forward=false")
 """Changes nothing on the machine: containers have no network, or the machine's own."""
 
+_RUNC = """#!/bin/sh
+last=
+for word; do
+    [ "$last" != --bundle ] || sed -i 's/"oomScoreAdj":-[0-9]*/"oomScoreAdj":0/' "$word/config.json"
+    last=$word
+done
+exec runc "$@"
+"""
+
 
 class EngineAbsentError(RuntimeError):
     """No engine can run here; the text says why."""
@@ -69,6 +78,12 @@ class Dockerd:
     def url(self) -> str:
         """Return what `DOCKER_HOST` would be."""
         return f"unix://{self.socket}"
+
+    @property
+    def address(self) -> str:
+        """Return where containers on the bridge reach this machine; it has one with `networks`."""
+        number = int(self.word[:4], 16)
+        return f"10.{200 + number % 50}.{number // 50 % 250}.1"
 
     @property
     def log(self) -> str:
@@ -158,7 +173,17 @@ path = "{folder}/opt"
             words += [f"--bridge={self._bridge}", *_ISOLATED[1:]]
         else:
             words += _ISOLATED
-        return ["dockerd", *words, *self.options]
+        return ["dockerd", *words, *self._runtime(), *self.options]
+
+    def _runtime(self) -> list[str]:
+        """Return what has containers started by a runc that asks for no more than this machine gives.
+
+        A kubelet wants its containers to be killed last when memory is short, which not every root may have.
+        """
+        script = self.folder / "runc"
+        script.write_text(_RUNC)
+        script.chmod(0o755)
+        return [f"--add-runtime=modest={script}", "--default-runtime=modest"]
 
     @property
     def _bridge(self) -> str:
@@ -168,10 +193,8 @@ path = "{folder}/opt"
         """Make a bridge of its own, with a network that no other test has. Ports are published by a process."""
         if Path("/sys/class/net", self._bridge).exists():
             return
-        number = int(self.word[:4], 16)
         _call("ip", "link", "add", self._bridge, "type", "bridge", check=True)
-        address = f"10.{200 + number % 50}.{number // 50 % 250}.1/24"
-        _call("ip", "address", "add", address, "dev", self._bridge, check=True)
+        _call("ip", "address", "add", f"{self.address}/24", "dev", self._bridge, check=True)
         _call("ip", "link", "set", self._bridge, "up", check=True)
 
     def _answers(self) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "SCIENCE",
     "find_busybox",
     "import_image",
+    "make_busybox_tar",
     "make_images",
     "make_python_tar",
     "make_science_image",

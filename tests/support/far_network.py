@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["FarNetwork", "forwarding", "forwarding_there", "open_far_network"]
+__all__ = ["FarNetwork", "forwarding", "forwarding_there", "lead", "open_far_network"]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -73,16 +73,21 @@ async def forwarding(listen: str, port: int, host: str, target: int) -> AsyncIte
     """Lead connections to a port of one address to a port of another; gives the port that is listened on."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            there, back = await asyncio.open_connection(host, target)
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        writer.close()
+        await lead(reader, writer, host, target)
 
     server = await asyncio.start_server(take, listen, port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, target: int) -> None:
+    """Lead one connection on."""
+    with suppress(OSError):
+        there, back = await asyncio.open_connection(host, target)
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+    writer.close()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

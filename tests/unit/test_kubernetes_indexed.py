@@ -18,7 +18,8 @@ from services.scheduler.backends.engines.kubernetes.pilot_file import PilotFile
 from services.scheduler.backends.engines.kubernetes.placing import placing
 from services.scheduler.backends.engines.kubernetes.records import Job
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesOptions, KubernetesSettings
-from services.scheduler.backends.engines.kubernetes.states import stand
+from services.scheduler.backends.engines.kubernetes.states import Patience, stand
+from services.scheduler.backends.engines.kubernetes.versions import CURRENT
 from tests.support.kubernetes_sim.documents import faults_of
 
 
@@ -31,7 +32,9 @@ def _made(name: str, settings: dict[str, Any] | None = None, **values: Any) -> M
         **{"name": name, "owner": "ada", "project": "lab", "title": "A", "launch": launch, **figures, **values}
     )
     options = KubernetesOptions.model_validate(dict(order.options))
-    return Manifests(names, order, options, placing(names.settings, options, order, []), PilotFile(b"the pilot"))
+    return Manifests(
+        names, order, options, placing(names.settings, options, order, []), PilotFile(b"the pilot"), CURRENT
+    )
 
 
 def _names(groups: list[list[Manifests]]) -> list[list[str]]:
@@ -99,7 +102,7 @@ def _read(job: dict[str, Any], **status: Any) -> Job:
 )
 def test_each_index_is_read_as_a_job_of_its_own(status: dict[str, Any], states: str) -> None:
     job = _read(Indexed([_made(name) for name in "abc"]).job(), **status)
-    found = [stand(share, [], "", lambda _uid, _word: 0.0, 1.0, 1.0) for _, share in shares_of(job)]
+    found = [stand(share, [], "", lambda _uid, _word: 0.0, Patience(1.0, 1.0, 1.0)) for _, share in shares_of(job)]
     assert [one.name for one in found] == ["a", "b", "c"]
     for index, (one, state) in enumerate(zip(found, states, strict=True)):
         assert Address.of(Native(one.name, one.native_id)) == Address("shunter", "u-1", str(index))

@@ -17,6 +17,7 @@ from services.scheduler.backends.engines.kubernetes.pilot_file import PilotFile,
 from services.scheduler.backends.engines.kubernetes.placing import placing
 from services.scheduler.backends.engines.kubernetes.records import Job, Meta
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesOptions, KubernetesSettings
+from services.scheduler.backends.engines.kubernetes.versions import CURRENT
 from tests.support.kubernetes_sim.documents import faults_of
 
 _PILOT = PilotFile(b"the pilot")
@@ -51,7 +52,7 @@ def _made(
 ) -> Manifests:
     names = _names(**settings)
     chosen = KubernetesOptions.model_validate(options or {})
-    return Manifests(names, order, chosen, placing(names.settings, chosen, order, _LABELS), pilot)
+    return Manifests(names, order, chosen, placing(names.settings, chosen, order, _LABELS), pilot, CURRENT)
 
 
 def _pod(made: Manifests) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from services.scheduler.backends.engines.base import NativeState
 from services.scheduler.backends.engines.kubernetes.records import Job, Node, Pod, Quota, quantity
 from services.scheduler.backends.engines.kubernetes.room import counted
 from services.scheduler.backends.engines.kubernetes.settings import KubernetesSettings
-from services.scheduler.backends.engines.kubernetes.states import Held, is_impatient, stand
+from services.scheduler.backends.engines.kubernetes.states import Held, Patience, is_impatient, stand
 
+_PATIENCE = Patience(stuck=60.0, grace=30.0, silent=120.0)
 _GONE = "2026-01-01T00:00:00Z"
 _BACKOFF = ("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
 _POLICY = ("Failed", "PodFailurePolicy", "Pod a/b has condition DisruptionTarget matching FailJob rule at index 0")
@@ -69,7 +70,7 @@ _UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedu
     ],
 )  # fmt: skip
 def test_what_has_not_ended(job: Job, pods: list[Pod], state: NativeState, reason: str) -> None:
-    found = stand(job, pods, "", lambda _uid, _word: 1.0, 60.0, 30.0)
+    found = stand(job, pods, "", lambda _uid, _word: 1.0, _PATIENCE)
     assert (found.state, found.reason, found.ending) == (state, reason, None)
 
 
@@ -102,7 +103,7 @@ def test_what_has_not_ended(job: Job, pods: list[Pod], state: NativeState, reaso
     ],
 )
 def test_how_it_ended(job: Job, pods: list[Pod], ending: Reason | None, code: int | None) -> None:
-    found = stand(job, pods, "", lambda _uid, _word: 0.0, 60.0, 30.0)
+    found = stand(job, pods, "", lambda _uid, _word: 0.0, _PATIENCE)
     assert (found.state, found.ending, found.exit_code) == (NativeState.ENDED, ending, code)
     assert found.reason
 
@@ -117,14 +118,14 @@ def _aged(seconds: float) -> Held:
 def test_patience_ends(word: str) -> None:
     pods = [_pod("Pending", state=_wait(word))]
     assert is_impatient(pods)
-    states = [stand(_job(), pods, "", _aged(age), 60.0, 30.0).ending for age in (59.0, 60.0)]
+    states = [stand(_job(), pods, "", _aged(age), _PATIENCE).ending for age in (59.0, 60.0)]
     assert states == [None, Reason.REFUSED]
 
 
 def test_a_lost_node_is_waited_for_as_long_as_its_pod_may_take_to_end() -> None:
     pods = [_pod("Running", deleted=True, condition=_disrupted("DeletionByTaintManager"))]
     assert is_impatient(pods)
-    states = [stand(_job(), pods, "", _aged(age), 60.0, 30.0).ending for age in (30.0, 31.0)]
+    states = [stand(_job(), pods, "", _aged(age), _PATIENCE).ending for age in (30.0, 31.0)]
     assert states == [None, Reason.LOST]
 
 

@@ -99,6 +99,8 @@ class Capacity:
     largest_gpus: int = 0
     clocks_off: tuple[tuple[str, float], ...] = ()
     """Runners and the seconds by which their clock differs from ours, where that is much."""
+    lacks: tuple[str, ...] = ()
+    """What others of its kind can do and this one cannot, each a sentence for an operator."""
 
 
 class Backend(ABC):

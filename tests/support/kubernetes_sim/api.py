@@ -19,6 +19,7 @@ from .store import Obj, Store, stamp
 __all__ = ["Api", "RefusalError"]
 
 _GROUPS: Final = {"", "batch", "authorization.k8s.io"}
+_VERSION: Final = "/version"
 _KUEUE: Final = "kueue.x-k8s.io"
 _KINDS: Final = {
     "configmaps": "ConfigMap",
@@ -36,6 +37,14 @@ _REASONS: Final = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired",
     422: "Invalid", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable",
 }  # fmt: skip
+_SINCE: Final = {
+    "ttlSecondsAfterFinished": 21,
+    "suspend": 22,
+    "podFailurePolicy": 26,
+    "podReplacementPolicy": 29,
+    "backoffLimitPerIndex": 29,
+}
+_EVICTION: Final = 22
 _BOOKMARKS: Final = 0.5
 
 
@@ -82,8 +91,6 @@ class Api:
         """`verb plural` of all requests."""
         self.refuses: Callable[[str, Obj], str] = lambda _plural, _item: ""
         """What a rule of the site says against an object, if anything."""
-        self.minor = 36
-        """Which Kubernetes it is: 1.minor."""
         self.has_kueue = False
         self.lost_pages = 0
         """How many next pages of lists will have been forgotten when they are asked for."""
@@ -92,8 +99,6 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""
-        if request.path == "/version":
-            return web.json_response({"major": "1", "minor": str(self.minor), "gitVersion": f"v1.{self.minor}.0"})
         try:
             target = _target(request.path, _GROUPS | ({_KUEUE} if self.has_kueue else set()))
             verb = _verb(request, target)
@@ -129,8 +134,12 @@ class Api:
     async def _answer(self, request: web.Request, verb: str, target: _Target) -> tuple[int, Obj]:
         if verb == "list":
             return 200, self._list(request, target)
+        if target.plural == _VERSION:
+            return 200, {"major": "1", "minor": str(self.store.minor), "gitVersion": f"v1.{self.store.minor}.0"}
         body: Obj = json.loads(await request.text() or "{}")
         if target.sub == "eviction":
+            if body["apiVersion"] != f"policy/{'v1' if self.store.minor >= _EVICTION else 'v1beta1'}":
+                raise RefusalError(400, f'no kind "Eviction" is registered for version "{body["apiVersion"]}"')
             disrupt(self.store, self._found(target), "EvictionByEvictionAPI", "Eviction API: evicting")
             return 201, {"kind": "Status", "status": "Success"}
         if verb == "create":
@@ -183,6 +192,9 @@ class Api:
         told = self.refuses(target.plural, item)
         if told:
             raise RefusalError(403, f'admission webhook "rules.example.org" denied the request: {told}')
+        if target.plural == "jobs":
+            # What it does not know is dropped, and nobody is told.
+            item["spec"] = {key: value for key, value in item["spec"].items() if self.store.minor >= _SINCE.get(key, 0)}
         return self.store.add(target.plural, item)
 
     def _count(self, target: _Target) -> None:
@@ -288,6 +300,8 @@ def _forbidden(verb: str, target: _Target) -> str:
 
 
 def _target(path: str, groups: set[str]) -> _Target:
+    if path == _VERSION:
+        return _Target("", _VERSION, "", _VERSION, "")
     parts = path.strip("/").split("/")
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1], parts[3:])
     namespace = ""

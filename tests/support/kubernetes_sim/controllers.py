@@ -16,6 +16,9 @@ from .store import Obj, Store, stamp
 __all__ = ["Controllers", "condition", "disrupt", "set_condition"]
 
 _TRACKING: Final = "batch.kubernetes.io/job-tracking"
+_TELLS: Final = 26
+"""Since this release it says why pods are taken away, and counts those that are."""
+_PREFIXED: Final = 27
 _UNREACHABLE: Final = "node.kubernetes.io/unreachable"
 
 
@@ -38,7 +41,8 @@ def set_condition(item: Obj, kind: str, status: str, reason: str = "", message: 
 
 def disrupt(store: Store, pod: Obj, reason: str, message: str) -> None:
     """Have a pod go, and say why."""
-    set_condition(pod, "DisruptionTarget", "True", reason, message)
+    if store.minor >= _TELLS:
+        set_condition(pod, "DisruptionTarget", "True", reason, message)
     pod["metadata"].setdefault("finalizers", []).append("sim/node")
     store.delete("pods", pod, pod["spec"].get("terminationGracePeriodSeconds", 30))
 
@@ -71,6 +75,8 @@ class Controllers:
         elif job["spec"].get("suspend"):
             if set_condition(job, "Suspended", "True", "JobSuspended", "Job suspended"):
                 self._store.touch("jobs", job)
+        elif self._store.minor < _TELLS:
+            self._replace(job, pods)
         elif indexed.is_indexed(job):
             self._step_indexed(job, pods)
         elif not pods and not job["status"].get("begun"):
@@ -79,6 +85,16 @@ class Controllers:
             self._end(job, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
         else:
             self._judge(job, pods)
+
+    def _replace(self, job: Obj, pods: list[Obj]) -> None:
+        """Do as was done of old: what was taken away is made anew at once, whatever became of it."""
+        alive = [pod for pod in pods if pod["status"]["phase"] in {"Pending", "Running"}]
+        if any(not pod["metadata"].get("deletionTimestamp") for pod in alive):
+            return
+        if len(alive) < len(pods):
+            self._judge(job, pods)
+        else:
+            self._make_pod(job, job["spec"]["template"])
 
     def _step_indexed(self, job: Obj, pods: list[Obj]) -> None:
         if indexed.judge(job, pods):
@@ -127,13 +143,15 @@ class Controllers:
         if full:
             self._note(job, f'Error creating: pods "{name}-" is forbidden: {full}')
             return
-        labels = {"batch.kubernetes.io/job-name": name, "batch.kubernetes.io/controller-uid": uid}
+        told = {"job-name": name, "controller-uid": uid}
+        prefixed = {f"batch.kubernetes.io/{key}": value for key, value in told.items()}
+        labels = told | (prefixed if self._store.minor >= _PREFIXED else {})
         meta = {
             "name": f"{name}-{uuid4().hex[:5]}",
             "namespace": namespace,
             "labels": template["metadata"].get("labels", {}) | labels,
             "annotations": template["metadata"].get("annotations", {}),
-            "finalizers": [_TRACKING],
+            "finalizers": [_TRACKING] if self._store.minor >= _TELLS else [],
             "ownerReferences": [
                 {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "blockOwnerDeletion": True}
             ],

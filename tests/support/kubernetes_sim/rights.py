@@ -61,7 +61,7 @@ def _rules(rules: list[dict[str, Any]], namespace: str) -> set[Right]:
     return {
         Right(verb, group, plural, namespace)
         for rule in rules
-        for group in rule["apiGroups"]
-        for plural in rule["resources"]
+        for group in rule.get("apiGroups", [""])
+        for plural in [*rule.get("resources", []), *rule.get("nonResourceURLs", [])]
         for verb in rule["verbs"]
     }

@@ -51,8 +51,7 @@ class Simulator:
 
     def pods_of(self, job: str) -> list[Obj]:
         """Return the pods of a Job."""
-        label = "batch.kubernetes.io/job-name"
-        return [pod for pod in self.store.of("pods") if pod["metadata"]["labels"].get(label) == job]
+        return [pod for pod in self.store.of("pods") if pod["metadata"]["labels"].get("job-name") == job]
 
     def evict(self, job: str, reason: str = "EvictionByEvictionAPI") -> None:
         """Push the pods of a Job out."""
@@ -96,10 +95,14 @@ def _node(name: str, gpus: int, labels: dict[str, str]) -> Obj:
 
 @asynccontextmanager
 async def run_simulator(
-    folder: Path, *, rights: Rights | None = None, namespaces: tuple[str, ...] = ("default", "shunter")
+    folder: Path,
+    *,
+    rights: Rights | None = None,
+    namespaces: tuple[str, ...] = ("default", "shunter"),
+    minor: int = 36,
 ) -> AsyncIterator[Simulator]:
-    """Run a cluster of two nodes, one with two GPUs."""
-    store = Store()
+    """Run a cluster of two nodes, one with two GPUs, of the release `1.minor`."""
+    store = Store(minor)
     given = rights or Rights()
     api = Api(store, given, {"first-token"}, ADMIN)
     images = {IMAGE}

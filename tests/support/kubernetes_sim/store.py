@@ -27,7 +27,9 @@ def stamp(after: float = 0.0) -> str:
 class Store:
     """All objects. Whoever changes one says so by `touch`."""
 
-    def __init__(self, remembered: int = 10_000) -> None:
+    def __init__(self, minor: int = 36, remembered: int = 10_000) -> None:
+        self.minor = minor
+        """The release, `1.minor`, as which the whole cluster behaves."""
         self.objects: dict[Key, Obj] = {}
         self.version = 1000
         self.history: deque[Happened] = deque(maxlen=remembered)

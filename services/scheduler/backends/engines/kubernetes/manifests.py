@@ -16,6 +16,7 @@ from .pilot_file import PilotFile
 from .placing import Placing
 from .records import Job
 from .settings import KubernetesOptions
+from .versions import Release
 
 __all__ = ["Manifests", "config_map", "namespace_of", "owned"]
 
@@ -36,6 +37,8 @@ class Manifests:
     placing: Placing
     pilot: PilotFile | None
     """None if the job fetches it itself."""
+    release: Release
+    """What it does not know is left out."""
 
     @property
     def name(self) -> str:
@@ -59,7 +62,7 @@ class Manifests:
                 "labels": self.names.labels | ({QUEUE_LABEL: queue} if queue else {}),
                 "annotations": self._annotations(),
             },
-            "spec": {
+            "spec": self.release.known({
                 "backoffLimit": 0,
                 "completions": 1,
                 "parallelism": 1,
@@ -77,8 +80,8 @@ class Manifests:
                     "metadata": {"labels": self.names.labels, "annotations": self._annotations()},
                     "spec": self._pod(),
                 },
-            },
-        }
+            }),
+        }  # fmt: skip
 
     def secret(self) -> Manifest:
         """Return what holds the environment of this one native job."""

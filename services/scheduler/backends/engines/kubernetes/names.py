@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -11,15 +12,23 @@ from services.scheduler.backends.engines.base import EngineMeans, Native
 
 from .settings import KubernetesSettings
 
-__all__ = ["FIELD_MANAGER", "JOB_LABEL", "QUEUE_LABEL", "UID_LABEL", "Address", "Names"]
+__all__ = ["FIELD_MANAGER", "QUEUE_LABEL", "Address", "Names", "job_of"]
 
 FIELD_MANAGER: Final = "shunter"
-JOB_LABEL: Final = "batch.kubernetes.io/job-name"
-"""The Job controller puts it on the pods of a Job."""
-UID_LABEL: Final = "batch.kubernetes.io/controller-uid"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
 _LONGEST = 63
+_PREFIXES: Final = ("batch.kubernetes.io/", "")
+"""Of what the Job controller puts on the pods of a Job; before 1.27 there was none."""
+
+
+def job_of(labels: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name and the uid of the Job that a pod is of."""
+    found = [
+        next((labels[prefix + word] for prefix in _PREFIXES if prefix + word in labels), "")
+        for word in ("job-name", "controller-uid")
+    ]
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True)

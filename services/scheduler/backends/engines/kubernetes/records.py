@@ -175,6 +175,11 @@ class Pod(Record):
         return next((item for item in self.status.conditions if item.type == kind), None)
 
     @property
+    def has_ended(self) -> bool:
+        """Say whether nothing of it runs any more."""
+        return self.status.phase in {"Succeeded", "Failed"}
+
+    @property
     def terminated(self) -> Terminated | None:
         """Return how its container ended."""
         return next((item.state.terminated for item in self.status.container_statuses if item.state.terminated), None)

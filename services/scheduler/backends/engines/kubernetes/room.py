@@ -52,8 +52,10 @@ class Room:
                 nodes, _ = await self._cluster.list(NODES, Node)
                 pods, _ = await self._cluster.list(PODS, Pod, fields=_PLACED)
                 quotas = await self._quotas()
+                release = await self._cluster.release()
             labels = [node.metadata.labels.get(settings.gpu_label, "") for node in nodes]
-            self._heard = _Heard(monotonic(), counted(settings, nodes, pods, quotas), [word for word in labels if word])
+            room = replace(counted(settings, nodes, pods, quotas), lacks=release.lacks)
+            self._heard = _Heard(monotonic(), room, [word for word in labels if word])
         return self._heard
 
     async def _quotas(self) -> list[Quota]:

@@ -89,9 +89,13 @@ class Starter:
             raise InvalidError.of(
                 "resources.nodes", "a native job on Kubernetes is one pod on one node: ask for nodes: 1"
             )
+        with translated():
+            release = await self._cluster.release()
+        if (options.queue or self._settings.queue) and not release.has("suspend"):
+            raise RefusedError(f"Kubernetes {release} has no Jobs that wait in a queue of Kueue")
         labels = await self._gpu_labels() if order.gpus and order.gpu_model else []
         place = placing(self._settings, options, order, labels)
-        return Manifests(self._names, order, options, place, self._pilot(order.launch.file))
+        return Manifests(self._names, order, options, place, self._pilot(order.launch.file), release)
 
     def _pilot(self, file: Path) -> PilotFile | None:
         if self._settings.pilot == "fetch":

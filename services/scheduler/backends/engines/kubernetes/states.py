@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
 from .names import Address
-from .records import Job, Pod, Terminated
+from .records import Condition, Job, Pod, Terminated
 
-__all__ = ["Held", "is_impatient", "stand"]
+__all__ = ["Held", "Patience", "departed", "is_impatient", "stand"]
 
 Held = Callable[[str, str], float]
 """For how many seconds a pod (its uid) has been seen in a state (a word), by our clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things are waited for, in seconds."""
+
+    stuck: float
+    """A container that cannot be made."""
+    grace: float
+    """A pod that is ended, from whose node nothing is to be expected."""
+    silent: float
+    """A node that says nothing, beside that."""
+
 
 _IMAGE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"})
 _NEVER: Final = frozenset({"InvalidImageName"})
@@ -35,30 +49,44 @@ _NOT_RUN: Final = frozenset({"StartError", "ContainerCannotRun"})
 
 def is_impatient(pods: Sequence[Pod]) -> bool:
     """Say whether time alone may change how it stands."""
-    return any(_stuck(pod) or _left(pod) for pod in pods)
+    return any(_stuck(pod) or pod.metadata.deletion_timestamp for pod in pods)
 
 
-def stand(job: Job, pods: Sequence[Pod], note: str, held: Held, patience: float, grace: float) -> Seen:
-    """Say how a native job stands. *note* is what the cluster noted of it beside its own state."""
+def stand(
+    job: Job, pods: Sequence[Pod], note: str, held: Held, patience: Patience, *, taken: Reason = Reason.CANCELED
+) -> Seen:
+    """Say how a native job stands. *note* is what the cluster noted of it beside its own state.
+
+    *taken* is what it means that a pod is taken away and nothing says why.
+    """
     if job.condition("Complete"):
         return _seen(job, pods, NativeState.ENDED, "completed", exit_code=0)
     failed = job.condition("Failed")
     if failed:
-        return _failed(job, pods, failed.reason, failed.message)
+        return _failed(job, pods, failed, taken)
     for pod in pods:
-        if _left(pod) and held(pod.metadata.uid, "left") > grace:
+        if pod.metadata.deletion_timestamp and _is_given_up(pod, held, patience):
             return _seen(job, pods, NativeState.ENDED, f"node {pod.spec.node_name} is lost", Reason.LOST)
         word = _stuck(pod)
-        if word and (word in _NEVER or held(pod.metadata.uid, "stuck") >= patience):
+        if word and (word in _NEVER or held(pod.metadata.uid, "stuck") >= patience.stuck):
             return _seen(job, pods, NativeState.ENDED, _waiting(pod), Reason.REFUSED)
     return _live(job, pods, note)
+
+
+def departed(job: Job, pod: Pod, taken: Reason) -> Seen:
+    """Say how a native job ended whose pod is no more, on a cluster whose Jobs only make another one then."""
+    ending, reason = _ending(pod, taken)
+    code = pod.terminated.exit_code if pod.terminated else None
+    if ending is None and code is None:
+        ending, reason = taken, "its pod was taken away"
+    return _seen(job, [pod], NativeState.ENDED, reason, ending, code)
 
 
 def _live(job: Job, pods: Sequence[Pod], note: str) -> Seen:
     for pod in pods:
         if pod.status.phase == "Running":
             return _seen(job, [pod], NativeState.RUNNING, "")
-        if pod.status.phase in {"Succeeded", "Failed"}:
+        if pod.has_ended:
             # The Job controller has not counted it yet.
             return _seen(job, [pod], NativeState.RUNNING, "ending")
     if job.metadata.deletion_timestamp:
@@ -69,10 +97,11 @@ def _live(job: Job, pods: Sequence[Pod], note: str) -> Seen:
     return _seen(job, pods, NativeState.WAITING, reason)
 
 
-def _failed(job: Job, pods: Sequence[Pod], word: str, message: str) -> Seen:
+def _failed(job: Job, pods: Sequence[Pod], failed: Condition, taken: Reason) -> Seen:
+    word, message = failed.reason, failed.message
     told = f"{word}: {message}" if message else word
     for pod in pods:
-        ending, reason = _ending(pod)
+        ending, reason = _ending(pod, taken)
         if ending or pod.terminated:
             code = pod.terminated.exit_code if pod.terminated else None
             return _seen(job, [pod], NativeState.ENDED, reason or told, ending, code)
@@ -81,11 +110,11 @@ def _failed(job: Job, pods: Sequence[Pod], word: str, message: str) -> Seen:
     if "DisruptionTarget" in message:
         # The pod itself is gone already, and with it by what it was disrupted.
         return _seen(job, pods, NativeState.ENDED, told, Reason.INTERRUPTED)
-    ending = Reason.CANCELED if any(pod.metadata.deletion_timestamp for pod in pods) else Reason.LOST
+    ending = taken if any(pod.metadata.deletion_timestamp for pod in pods) else Reason.LOST
     return _seen(job, pods, NativeState.ENDED, told, ending)
 
 
-def _ending(pod: Pod) -> tuple[Reason | None, str]:
+def _ending(pod: Pod, taken: Reason) -> tuple[Reason | None, str]:
     """Return why a pod ended that was not let end by itself, and its words."""
     disrupted = pod.condition("DisruptionTarget")
     if disrupted and disrupted.holds:
@@ -100,17 +129,17 @@ def _ending(pod: Pod) -> tuple[Reason | None, str]:
     if status.reason in _INTERRUPTED:
         return Reason.INTERRUPTED, told
     if end is None:
-        return (Reason.CANCELED, "its pod was deleted") if pod.metadata.deletion_timestamp else (None, told)
-    return _container_ending(pod, end)
+        return (taken, "its pod was deleted") if pod.metadata.deletion_timestamp else (None, told)
+    return _container_ending(pod, end, taken)
 
 
-def _container_ending(pod: Pod, end: Terminated) -> tuple[Reason | None, str]:
+def _container_ending(pod: Pod, end: Terminated, taken: Reason) -> tuple[Reason | None, str]:
     told = f"exit code {end.exit_code}" + (f": {end.message.strip()}" if end.message else "")
     if end.reason == "OOMKilled":
         return Reason.MEMORY, "OOMKilled: it used more memory than its limit"
     if end.reason in _NOT_RUN:
         return Reason.REFUSED, f"{end.reason}: {end.message}"
-    return (Reason.CANCELED, told) if pod.metadata.deletion_timestamp else (None, told)
+    return (taken, told) if pod.metadata.deletion_timestamp else (None, told)
 
 
 def _stuck(pod: Pod) -> str:
@@ -119,10 +148,11 @@ def _stuck(pod: Pod) -> str:
     return waiting.reason if waiting and waiting.reason in _STUCK and pod.status.phase == "Pending" else ""
 
 
-def _left(pod: Pod) -> bool:
-    """Say whether it is to go because its node is gone, which the node itself cannot confirm."""
+def _is_given_up(pod: Pod, held: Held, patience: Patience) -> bool:
+    """Say whether a pod that is to go has been waited for long enough: its node is known to be gone, or silent."""
     disrupted = pod.condition("DisruptionTarget")
-    return bool(pod.metadata.deletion_timestamp and disrupted and disrupted.holds and disrupted.reason in _NODE_LOST)
+    is_lost = disrupted and disrupted.holds and disrupted.reason in _NODE_LOST
+    return held(pod.metadata.uid, "left") > patience.grace + (0.0 if is_lost else patience.silent)
 
 
 def _waiting(pod: Pod) -> str:

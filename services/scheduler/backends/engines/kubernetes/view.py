@@ -13,13 +13,15 @@ from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
 from .cluster import Cluster
+from .errors import translated
 from .indexed import index_of, names_of, shares_of
 from .kinds import JOBS, PODS
 from .mirror import Mirror
-from .names import JOB_LABEL, QUEUE_LABEL, UID_LABEL, Address, Names
+from .names import QUEUE_LABEL, Address, Names, job_of
 from .notes import Notes
 from .records import Job, Pod
-from .states import is_impatient, stand
+from .states import Patience, departed, is_impatient, stand
+from .versions import CURRENT
 
 __all__ = ["View"]
 
@@ -34,7 +36,12 @@ class View:
     """Follows our Jobs and their pods."""
 
     def __init__(self, cluster: Cluster, names: Names, clock: Callable[[], float] = monotonic) -> None:
+        self._cluster = cluster
+        self._release = CURRENT
         self._settings = names.settings
+        self._patience = Patience(
+            stuck=self._settings.image_patience, grace=self._settings.grace, silent=self._settings.lost_after
+        )
         self._clock = clock
         scope = names.watched
         self._notes = Notes(cluster, scope)
@@ -92,6 +99,8 @@ class View:
         """Say how all stand. What was deleted by others is told of for a while, or until it is dismissed."""
         await self._job_mirror.fresh(self._settings.timeout)
         await self._pod_mirror.fresh(self._settings.timeout)
+        with translated():
+            self._release = await self._cluster.release()
         await self._ask_why()
         for name in [name for name, (_, at) in self._deleted.items() if self._clock() - at > _REMEMBERED]:
             self._forget(name)
@@ -183,7 +192,7 @@ class View:
             self._deleted[name] = (job, self._clock())
 
     def _pod_changed(self, pod: Pod, gone: bool) -> None:
-        name, uid = pod.metadata.labels.get(JOB_LABEL, ""), pod.metadata.uid
+        (name, _), uid = job_of(pod.metadata.labels), pod.metadata.uid
         self._dirty.add(name)
         if not gone:
             self._pods[name][uid] = pod
@@ -214,8 +223,8 @@ class View:
         hidden, is_silent = self._hidden.get(job.metadata.uid, ()), False
         for index, share in shares_of(job):
             mine = [pod for pod in pods if index_of(pod) == index] if index else pods
-            departed = self._departed.get(name, {}).get(index)
-            told = mine or _of(job, [departed] if departed else [])
+            last = self._departed.get(name, {}).get(index)
+            told = mine or _of(job, [last] if last else [])
             seen = self._stand(name, share, mine, told, job)
             is_silent = is_silent or (seen.state is NativeState.WAITING and not told)
             self._shown.setdefault(name, []).append(share.metadata.name)
@@ -228,11 +237,18 @@ class View:
 
     def _stand(self, name: str, share: Job, pods: Collection[Pod], told: Sequence[Pod], job: Job) -> Seen:
         """Say how one native job stands, of which there are *pods*, and *told* is what was last heard."""
-        settings = self._settings
-        seen = stand(share, told, self._note(job), self._held, settings.image_patience, settings.grace)
-        if name in self._deleted and seen.state is not NativeState.ENDED and not _are_alive(pods):
+        tells, is_there = self._release.tells_disruptions, name not in self._deleted
+        # By whom a pod was taken away is known where the cluster says so, or its Job was taken away as well.
+        is_clear = tells or not is_there or job.metadata.deletion_timestamp
+        taken = Reason.CANCELED if is_clear else Reason.INTERRUPTED
+        seen = stand(share, told, self._note(job), self._held, self._patience, taken=taken)
+        if seen.state is NativeState.ENDED or (is_clear and (is_there or _are_alive(pods))):
+            return seen
+        if not is_there:
             return _taken_away(share)
-        return seen
+        # It has made another pod for one that was taken away, and would for ever; that one gets no work.
+        gone = _of(job, self._departed.get(name, {}).values()) or [pod for pod in told if _is_taken_away(pod)]
+        return departed(job, gone[0], taken) if gone else seen
 
     def _note(self, job: Job) -> str:
         queue = job.metadata.labels.get(QUEUE_LABEL)
@@ -251,11 +267,15 @@ class View:
 
 
 def _of(job: Job, pods: Iterable[Pod]) -> list[Pod]:
-    return [pod for pod in pods if pod.metadata.labels.get(UID_LABEL) == job.metadata.uid]
+    return [pod for pod in pods if job_of(pod.metadata.labels)[1] == job.metadata.uid]
 
 
 def _are_alive(pods: Collection[Pod]) -> bool:
-    return any(pod.status.phase not in {"Succeeded", "Failed"} for pod in pods)
+    return any(not pod.has_ended for pod in pods)
+
+
+def _is_taken_away(pod: Pod) -> bool:
+    return bool(pod.metadata.deletion_timestamp and pod.has_ended)
 
 
 def _taken_away(job: Job) -> Seen:

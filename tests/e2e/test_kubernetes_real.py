@@ -1,0 +1,98 @@
+"""Jobs on a real Kubernetes through the whole stack: real pods, with a network of their own. See `make kubernetes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import sleep
+
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from tests.support.cluster_site import BACKEND
+from tests.support.kubernetes_cluster import kubernetes_or_skip
+from tests.support.kubernetes_site import KubernetesSite, kubernetes_site
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesSite]:
+    with kubernetes_or_skip() as cluster, kubernetes_site(cluster, tmp_path_factory.mktemp("real")) as found:
+        yield found
+
+
+@retry(stop=stop_after_delay(90), wait=wait_fixed(0.5), reraise=True)
+def _nothing_is_left(real: KubernetesSite) -> None:
+    assert real.left() == []
+
+
+def test_a_job_runs_in_a_pod(real: KubernetesSite) -> None:
+    real.site.put("kubernetes/words", b"one two three\n")
+    ended = real.site.run(
+        *("sh", "-c", "wc -w <words >count; id -u; echo there >&2"),
+        inputs=[{"source": "kubernetes/words"}],
+        outputs=[{"path": "count"}],
+    )
+    assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
+    assert (real.site.log(ended), real.site.log(ended, "stderr")) == (b"65532\n", b"there\n")
+    assert real.site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
+    _nothing_is_left(real)
+
+
+def test_a_cancel_ends_the_pod(real: KubernetesSite) -> None:
+    job = real.site.submit("sleep", "600")
+    real.site.until(job, "running")
+    real.site.cancel(job)
+    assert real.site.ended(job)["state"] == "canceled"
+    _nothing_is_left(real)
+
+
+def test_who_is_pushed_out_runs_again(real: KubernetesSite) -> None:
+    job = real.site.submit("sh", "-c", "sleep 4; echo done", retries={"max": 1, "backoff": 0.1})
+    real.site.until(job, "running")
+    real.evict()
+    ended = real.site.ended(job, 120)
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 2), ended
+    assert real.site.log(ended) == b"done\n"
+    _nothing_is_left(real)
+
+
+def test_an_image_that_is_not_there_is_told(real: KubernetesSite) -> None:
+    ended = real.site.run("true", image="shunter-test/none-such:1", seconds=120)
+    assert ended["state"] == "failed", ended
+    assert "ImagePull" in str(ended), ended
+    _nothing_is_left(real)
+
+
+def test_two_jobs_with_gpus_have_one_each(real: KubernetesSite) -> None:
+    asked = {"resources": {"gpus": 1, "gpu_model": "a100", "cpus": 0.2}}
+    jobs = [real.site.submit("sleep", "3", **asked) for _ in range(3)]
+    real.site.until(jobs[0], "running", "finishing", "succeeded")
+    # There are two.
+    assert len([pod for pod in real.pods() if pod.status.phase == "Running"]) <= 2
+    assert {real.site.ended(job, 120)["state"] for job in jobs} == {"succeeded"}
+    _nothing_is_left(real)
+
+
+def test_an_api_server_that_is_killed_costs_no_job(real: KubernetesSite) -> None:
+    small = {"resources": {"cpus": 0.05, "memory": "64MiB"}}
+    jobs = [real.site.submit("sh", "-c", f"sleep {place % 4}; echo {place}", **small) for place in range(20)]
+    real.site.until(jobs[0], "running", "finishing", "succeeded")
+    real.cluster.kill("kube-apiserver")
+    sleep(5)
+    real.cluster.start_api()
+    ended = [real.site.ended(job, 240) for job in jobs]
+    assert {(one["state"], one["attempt"]) for one in ended} == {("succeeded", 1)}
+    assert [real.site.log(one) for one in ended] == [f"{place}\n".encode() for place in range(20)]
+    _nothing_is_left(real)
+
+
+def test_a_node_that_falls_silent_gives_its_job_to_another_attempt(real: KubernetesSite) -> None:
+    job = real.site.submit("sh", "-c", 'test "$SHUNTER_ATTEMPT" != 1 || sleep 600', retries={"max": 2, "backoff": 0.1})
+    real.site.until(job, "running")
+    real.cluster.node.kill()
+    found = real.site.until(job, "queued", "submitting", seconds=120)
+    assert found["attempt"] == 2, found
+    real.cluster.node.start()
+    assert real.site.ended(job, 180)["state"] == "succeeded"
+    _nothing_is_left(real)
