@@ -27,6 +27,15 @@ def _fact(state: TaskState, reason: Reason = Reason.EXITED) -> TaskFact:
     return TaskFact(index=1, state=state, reason=reason)
 
 
+def test_what_runs_on_another_backend_takes_no_place_but_counts_as_running() -> None:
+    tasks = Ranges.first(100)
+    assert room_for(ArraySpec(count=100), tasks, [None] * 16, LOCAL).tasks == 0
+    assert room_for(ArraySpec(count=100), tasks, [None] * 16, LOCAL, 16).sizes == (7,) * 16
+    narrow = ArraySpec(count=100, max_running=3)
+    assert room_for(narrow, tasks, [1, 1, 1], LOCAL, 3).tasks == 0
+    assert room_for(narrow, tasks, [1, 1], LOCAL, 2).shares == (1,)
+
+
 @pytest.mark.parametrize(
     ("fact", "task", "expected"),
     [

@@ -60,12 +60,13 @@ class Places:
 
     async def look(self, workload_id: str) -> Outlook:
         """Move the array if its backend is no place for it any more, and note which bundles are to leave theirs."""
+        names = self._backends.names
+        if len(names) < 2 and not self._backends.retired and all(map(self._backends.takes_work, names)):
+            return Outlook()  # there is nothing to decide
         async with self._unit.reading() as connection:
             row = await find(connection, workload_id)
             if row is None or row["cancel_requested"] or WorkloadState(row["state"]).is_terminal:
                 return Outlook()
-            if len(self._backends.names) < 2 and self._backends.takes_work(row["backend"]):
-                return Outlook()  # there is nothing to decide
             kept = await store.find_array(connection, workload_id)
             bundles = await store.open_bundles(connection, workload_id)
         case = _Case(row, kept, bundles)

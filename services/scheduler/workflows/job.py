@@ -6,14 +6,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 
 with workflow.unsafe.imports_passed_through():
     from contracts.states import Reason, WorkloadState
 
     from .array import ArrayCourse
     from .calls import JobCalls
-    from .rules import PATIENTLY, backoff_before
+    from .rules import BACKEND, PATIENTLY, STATE, backoff_before
     from .words import (
         AttemptEnd,
         AttemptRef,
@@ -30,9 +29,6 @@ with workflow.unsafe.imports_passed_through():
     )
 
 __all__ = ["BACKEND", "STATE", "JobWorkflow"]
-
-STATE = SearchAttributeKey.for_keyword("State")
-BACKEND = SearchAttributeKey.for_keyword("Backend")
 
 _CANCEL_AGAIN = timedelta(seconds=20)
 """The pause after which a backend that promised to end an attempt is asked again."""

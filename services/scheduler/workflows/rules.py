@@ -1,13 +1,16 @@
-"""By which rules workflows have their steps done."""
+"""By which rules workflows have their steps done, and what they tell Temporal of themselves."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from temporalio.common import RetryPolicy
+from temporalio.common import RetryPolicy, SearchAttributeKey
 
-__all__ = ["PATIENTLY", "backoff_before"]
+__all__ = ["BACKEND", "PATIENTLY", "STATE", "backoff_before"]
+
+STATE = SearchAttributeKey.for_keyword("State")
+BACKEND = SearchAttributeKey.for_keyword("Backend")
 
 PATIENTLY: dict[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=30),
