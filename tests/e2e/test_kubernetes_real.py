@@ -91,12 +91,13 @@ def test_an_api_server_that_is_killed_costs_no_job(real: KubernetesSite) -> None
     _nothing_is_left(real)
 
 
-def test_a_node_that_falls_silent_gives_its_job_to_another_attempt(real: KubernetesSite) -> None:
-    job = real.site.submit("sh", "-c", 'test "$SHUNTER_ATTEMPT" != 1 || sleep 600', retries={"max": 2, "backoff": 0.1})
+def test_a_kubelet_that_is_killed_costs_no_job(real: KubernetesSite) -> None:
+    job = real.site.submit("sh", "-c", "sleep 10; echo done")
     real.site.until(job, "running", seconds=_PATIENCE)
     real.cluster.node.kill()
-    found = real.site.until(job, "queued", "submitting", seconds=_PATIENCE)
-    assert found["attempt"] == 2, found
+    # What runs there goes on, and says so itself; where all nodes are silent nothing is taken away from them.
+    ended = real.site.ended(job, _PATIENCE)
     real.cluster.node.start()
-    assert real.site.ended(job, _PATIENCE)["state"] == "succeeded"
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 1), ended
+    assert real.site.log(ended) == b"done\n"
     _nothing_is_left(real)
