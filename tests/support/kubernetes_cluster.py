@@ -131,6 +131,8 @@ class KubernetesCluster:
         with self.client() as client:
             answer = client.get(f"/api/v1/nodes/{self.node.name}")
         found: dict[str, Any] = answer.json()
+        if answer.status_code != httpx.codes.OK:
+            return False
         ready = {item["type"]: item["status"] for item in found.get("status", {}).get("conditions", [])}
         return ready.get("Ready") == "True" and not found["spec"].get("taints")
 
