@@ -315,6 +315,7 @@ def new_row(
         "awaited": False,
         "cause": None,
         "phase": "",
+        "tail": "",
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,

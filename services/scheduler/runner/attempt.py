@@ -323,4 +323,4 @@ class Attempt:
         while True:
             await asyncio.sleep(self._section.heartbeat)
             usage = self._meter.so_far() if self._meter else None
-            self._reports.say(Step(step=StepName.ALIVE, at=now(), usage=usage))
+            self._reports.say(Step(step=StepName.ALIVE, at=now(), usage=usage, tail=self._live.news()))

@@ -80,6 +80,7 @@ class Finishing:
             reason=last.reason,
             message=last.message,
             usage=usage,
+            tail=self._live.news(),
             outputs=outputs,
             logs=logs,
         )

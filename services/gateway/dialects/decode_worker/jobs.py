@@ -19,7 +19,7 @@ __all__ = ["file_id", "folder_for", "job_of", "steps_of", "target_of"]
 
 _MEGABYTE = 2**20
 _GLOB = frozenset("*?[")
-_MOST_OF_DETAILS = 10_000
+_MOST_OF_DETAILS = 2000
 
 _UNKNOWN_CODE = 1
 """Workers say that a program failed, and not with which code."""
@@ -123,9 +123,9 @@ def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list
                 _step(StepName.DONE, JobStates.QUEUED, reason=Reason.INTERRUPTED, message="its worker gave it back")
             ]
         case JobStates.PULLED | JobStates.PREPROCESSING:
-            return [_step(StepName.ALIVE, status)]
+            return [_step(StepName.ALIVE, status, tail=_end_of(details))]
         case JobStates.RUNNING:
-            return [running, _step(StepName.ALIVE, "" if is_ending else status)]
+            return [running, _step(StepName.ALIVE, "" if is_ending else status, tail=_end_of(details))]
         case JobStates.POSTPROCESSING:
             return [running, _step(StepName.EXITED, status)]
         case JobStates.FINISHED:
@@ -135,7 +135,7 @@ def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list
 
 
 def _failure(details: str | None, *, is_last: bool) -> Step:
-    message = (details or "").strip()[-_MOST_OF_DETAILS:]
+    message = _end_of(details).strip()
     name, reason = (StepName.DONE, Reason.EXITED) if is_last else (StepName.EXITED, None)
     return _step(name, JobStates.ERROR, reason=reason, message=message, exit_code=_UNKNOWN_CODE)
 
@@ -147,5 +147,10 @@ def _step(
     reason: Reason | None = None,
     message: str = "",
     exit_code: int | None = None,
+    tail: str = "",
 ) -> Step:
-    return Step(step=name, at=now(), phase=phase, reason=reason, message=message, exit_code=exit_code)
+    return Step(step=name, at=now(), phase=phase, reason=reason, message=message, exit_code=exit_code, tail=tail)
+
+
+def _end_of(details: str | None) -> str:
+    return (details or "")[-_MOST_OF_DETAILS:]
