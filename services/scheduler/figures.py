@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from contracts.holdings import TAIL
 from contracts.model import now
 from contracts.runs import Step
+from contracts.tasks import TaskFact
 from contracts.workloads import Allocation, Usage
 
 __all__ = ["plausible"]
@@ -37,7 +38,21 @@ def plausible(step: Step) -> Step:
             "message": step.message[:_LONGEST],
             "tail": _UNPRINTED.sub("", step.tail)[-TAIL:],
             "usage": None if step.usage is None else _usage(step.usage),
+            "tasks": [_fact(fact) for fact in step.tasks],
             "allocation": None if step.allocation is None else _allocation(step.allocation),
+        }
+    )
+
+
+def _fact(fact: TaskFact) -> TaskFact:
+    code = fact.exit_code
+    return fact.model_copy(
+        update={
+            "message": fact.message[:_LONGEST],
+            "exit_code": code if code is None or -255 <= code <= 255 else None,
+            "started_at": fact.started_at and _moment(fact.started_at),
+            "finished_at": fact.finished_at and _moment(fact.finished_at),
+            "usage": None if fact.usage is None else _usage(fact.usage),
         }
     )
 

@@ -25,6 +25,7 @@ _SPAN = timedelta(hours=1)
 """How long a runner's URLs are good; it asks for new ones when they are not."""
 
 _PLAIN = "application/octet-stream"
+_LOGS = "logs/"
 
 
 class RunService:
@@ -63,8 +64,10 @@ class RunService:
             workload_id=run.workload_id,
         )
         # The runner is ours: what is small comes in one PUT, which saves two calls of the store for every short job.
-        return await self._uploads.begin(ticket, _SPAN, in_parts=query.size > part_size)
+        # Logs count and are never refused: they may be all that says why a job failed.
+        bounded = not query.path.startswith(_LOGS)
+        return await self._uploads.begin(ticket, _SPAN, in_parts=query.size > part_size, bounded=bounded)
 
 
 def _content_type(path: str) -> str:
-    return "text/plain" if path.startswith("logs/") else mimetypes.guess_type(path)[0] or _PLAIN
+    return "text/plain" if path.startswith(_LOGS) else mimetypes.guess_type(path)[0] or _PLAIN

@@ -126,7 +126,11 @@ class UploadService:
             async with self._unit.begin(_own_context()) as work:
                 await refuse_if_gone(work.connection, ticket.workload_id)
                 if bounded:
-                    await self._quotas.require(work.connection, ticket.owner, ticket.path, ticket.size, alone=True)
+                    # An attempt that brings a file a second time, because an URL was too old or the first one was
+                    # lost, has the room that it had.
+                    again = ticket.workload_id is not None
+                    place = (work.connection, ticket.owner, ticket.path, ticket.size)
+                    await self._quotas.require(*place, alone=True, again=again)
                 await open_upload(work.connection, opened, now() + span)
         except (ConflictError, OverQuotaError):
             # Its job is gone, or somebody else took the room since we looked: nothing of this may stay in the store.

@@ -175,6 +175,36 @@ async def test_a_silent_worker_is_fenced_off_and_another_one_brings_the_only_res
     assert told["meta"]["job_id"] == ended["number"]
 
 
+async def test_a_job_whose_results_have_no_room_ends_and_its_worker_is_told_to_stop(site: PullSite) -> None:
+    await site.limit("artifact/narrow", 10)
+    job = await site.submit(outputs=[{"path": "model", "to": "artifact/narrow", "required": False}])
+    number, _ = await _one(site)
+    await _say(site, number, "running")
+    await _say(site, number, "postprocessing")
+    assert (await _bring(site, number, "a.pt")).status_code == 201
+    refused = await _bring(site, number, "b.pt")
+    assert (refused.status_code, "there is no room" in refused.json()["detail"]) == (404, True)
+    assert await _say(site, number, "postprocessing") == 404
+    ended = await site.until(job)
+    assert (ended["state"], ended["reason"]) == ("failed", "staging")
+    assert ended["message"].startswith("quota: outputs/model/b.pt: the folder artifact/narrow/ may come to 10B")
+    assert [item["path"] for item in ended["outputs"]] == ["outputs/model/a.pt"]
+    assert await site.read("artifact/narrow/model/a.pt") == b"weights"
+
+
+async def test_the_first_word_of_a_failure_is_not_the_last(site: PullSite) -> None:
+    """The original says `error` with an empty text, brings what there is, and says `error` with the log."""
+    job = await site.submit(outputs=[{"path": "model", "to": "artifact/six", "required": False}])
+    number, _ = await _one(site)
+    await _say(site, number, "running", runtime_details="half way")
+    assert (await site.job(job))["tail"] == "half way"
+    assert await _say(site, number, "error", runtime_details="") == 204
+    assert (await _bring(site, number, "x.pt")).status_code == 201
+    assert await _say(site, number, "error", runtime_details="Logs:\nboom") == 204
+    ended = await site.until(job)
+    assert (ended["state"], ended["message"], len(ended["outputs"])) == ("failed", "Logs:\nboom", 1)
+
+
 async def test_the_queue_is_right_about_what_the_user_sees_whenever_either_is_asked(site: PullSite) -> None:
     """Defect 8: a ping changed the queue and then failed to tell the users' side."""
     job = await site.submit()

@@ -162,3 +162,44 @@ async def test_a_worker_that_comes_back_in_time_goes_on_with_what_runs(site: Pul
     finally:
         site.pull.lease = before
     assert (ended["state"], ended["attempt"], logs.content) == ("succeeded", 1, b"went\n")
+
+
+async def test_results_for_which_there_is_no_room_stay_away_as_a_whole(site: PullSite, tmp_path: Path) -> None:
+    await site.limit("output/narrow", 100)
+    before = await site.used()
+    async with _working(site, tmp_path / "work"):
+        job = await site.submit_any(
+            script="mkdir d; head -c 60 /dev/zero >d/fits; head -c 9000000 /dev/zero >d/large; echo all the same",
+            outputs=[{"path": "d", "to": "output/narrow"}],
+        )
+        ended = await site.until(job)
+    assert (ended["state"], ended["reason"], ended["exit_code"]) == ("failed", "staging", 0)
+    assert ended["message"].startswith("quota: outputs/d/large: the folder output/narrow/ may come to 100B")
+    assert ended["tail"] == "all the same\n"
+    assert await site.read("output/narrow/d/fits") == bytes(60)
+    assert (await site.ask("ada", "GET", "/v1/files/output/narrow/d/large")).status_code == 404
+    after = await site.used()
+    assert (after["size"] - before["size"], after["uploads"]["files"]) == (60 + len("all the same\n"), 0)
+
+
+async def test_tasks_of_an_array_are_taken_one_by_one_and_bring_their_own(site: PullSite, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        await site.keep(f"parts/{name}", f"part {name}\n".encode())
+    await site.keep("parts/all", b"all\n")
+    script = 'cat all "mine" | tee out/$SHUNTER_ARRAY_ITEM; [ "$SHUNTER_ARRAY_ITEM" != b ]'
+    async with _working(site, tmp_path / "work"):
+        job = await site.submit_any(
+            script=f"mkdir out; {script}",
+            array={"items": ["a", "b", "c"]},
+            inputs=[{"source": "parts/all"}, {"source": "parts/{item}", "path": "mine"}],
+            outputs=[{"path": "out"}],
+        )
+        ended = await site.until(job)
+        tasks = (await site.ask("ada", "GET", f"/v1/jobs/{job}/tasks")).json()["items"]
+        logs = await site.ask("ada", "GET", f"/v1/jobs/{job}/tasks/2/logs")
+    assert (ended["state"], ended["backend"]) == ("failed", "pull")
+    assert [(task["state"], task["exit_code"], task["attempt"]) for task in tasks] == [
+        *(("succeeded", 0, 1), ("failed", 1, 1), ("succeeded", 0, 1))
+    ]
+    assert await site.read(f"jobs/{job}/outputs/out/c") == logs.content == b"all\npart c\n"
+    assert await site.read(f"jobs/{job}/outputs/out/b") == b"all\npart b\n"

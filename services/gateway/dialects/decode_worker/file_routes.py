@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from contracts.errors import NotFoundError
+from contracts.errors import NotFoundError, OverQuotaError
 from contracts.spec import clean_path
 from services.gateway.dialects.decode.models import FileHTTPRequest
 from services.gateway.dialects.decode.requests import request_beside
@@ -21,7 +21,7 @@ from services.gateway.forms import FormFile
 from services.gateway.leases import Whose
 
 from .job_routes import JobId
-from .jobs import folder_for, target_of
+from .jobs import folder_for, refused_by_quota, target_of
 from .models import UploadType
 from .visits import Visit, Visiting
 
@@ -99,7 +99,13 @@ async def _keep(visit: Visit, job_id: int, path: str, to: str | None, file: Form
     digest = hashlib.sha256()
     async for piece in file.pieces():
         digest.update(piece)
-    await visit.leases.store(visit.whose(job_id), path, to, file.pieces(), file.size, digest.hexdigest())
+    whose = visit.whose(job_id)
+    try:
+        await visit.leases.store(whose, path, to, file.pieces(), file.size, digest.hexdigest())
+    except OverQuotaError as error:
+        # Its worker knows one way to be told to stop; what it was to stop for is told to whoever owns the job.
+        await visit.leases.report(whose, [refused_by_quota(f"quota: {path}: {error.detail}")])
+        raise NotFoundError(f"the job has ended: {error.detail}") from error
 
 
 def _path(base_path: str, name: str) -> str:

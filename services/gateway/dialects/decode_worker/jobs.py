@@ -15,7 +15,7 @@ from services.gateway.dialects.decode.states import JobStates
 
 from .models import AppSpecs, HandlerSpecs, HardwareSpecs, JobSpecs, MetaSpecs, UploadType
 
-__all__ = ["file_id", "folder_for", "job_of", "steps_of", "target_of"]
+__all__ = ["file_id", "folder_for", "job_of", "refused_by_quota", "steps_of", "target_of"]
 
 _MEGABYTE = 2**20
 _GLOB = frozenset("*?[")
@@ -114,7 +114,8 @@ def target_of(task: RunTask, place: int) -> str | None:
 def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list[Step]:
     """Return what a worker's word means. *is_ending*: its program has ended already.
 
-    The first `error` comes before what was printed goes home, the last one after it; `runtime_details` mark the last.
+    The first `error` comes before what was printed goes home, the last one after it. `runtime_details` that say
+    something mark the last: with the first, workers send what their engine has to say, which mostly is an empty text.
     """
     running = _step(StepName.RUNNING, JobStates.RUNNING)
     match status:
@@ -131,7 +132,12 @@ def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list
         case JobStates.FINISHED:
             return [running, _step(StepName.DONE, status, reason=Reason.EXITED, exit_code=0)]
         case JobStates.ERROR:
-            return [_failure(details, is_last=is_ending or details is not None)]
+            return [_failure(details, is_last=is_ending or bool(details))]
+
+
+def refused_by_quota(why: str) -> Step:
+    """Return the end of a job whose results its owner has no room for."""
+    return _step(StepName.DONE, JobStates.ERROR, reason=Reason.STAGING, message=why)
 
 
 def _failure(details: str | None, *, is_last: bool) -> Step:

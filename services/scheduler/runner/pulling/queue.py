@@ -50,6 +50,7 @@ class Sort:
             gpu_memory=smallest if room.gpus_free else 0,
             gpu_model=self._gpus[0].model if self._gpus and room.gpus_free else None,
             gpu_architecture=self._architecture if room.gpus_free else None,
+            arrays=True,
         )
 
 
