@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,8 +38,8 @@ class Sort:
         self._gpus = gpus
         self._architecture = architecture
 
-    def offer(self, room: RunnerCapacity) -> Offer | None:
-        """Return what is free; None if that is nothing."""
+    def offer(self, room: RunnerCapacity, *, images: bool) -> Offer | None:
+        """Return what is free; None if that is nothing. *images*: such can be run now."""
         if room.cpus_free < 1e-3 or room.memory_free <= 0 or room.waiting:
             return None
         smallest = min((gpu.memory for gpu in self._gpus), default=0)
@@ -50,6 +50,7 @@ class Sort:
             gpu_memory=smallest if room.gpus_free else 0,
             gpu_model=self._gpus[0].model if self._gpus and room.gpus_free else None,
             gpu_architecture=self._architecture if room.gpus_free else None,
+            images=images,
             arrays=True,
         )
 
@@ -66,6 +67,7 @@ class PullQueue(TaskQueue):
         sort: Sort,
         take: Callable[[RunTask], None],
         room: Callable[[], RunnerCapacity],
+        images: Callable[[], Awaitable[bool]],
     ) -> None:
         self._link = link
         self._gateway = gateway
@@ -73,6 +75,7 @@ class PullQueue(TaskQueue):
         self._sort = sort
         self._take = take
         self._room = room
+        self._images = images
         self._wanted = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -103,7 +106,7 @@ class PullQueue(TaskQueue):
     async def _run(self) -> None:
         while True:
             self._wanted.clear()
-            offer = self._sort.offer(self._room())
+            offer = self._sort.offer(self._room(), images=await self._images())
             if offer is None:
                 await self._wanted.wait()
                 continue
