@@ -1,4 +1,4 @@
-"""The worker of DECODE OpenCloud, played call by call, does our jobs: to the end, with its faults and in spite of ours."""
+"""The worker of DECODE OpenCloud, played call by call, does our jobs, whatever goes wrong on either side."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_it_does_a_job_from_the_first_call_to_the_last(site: PullSite, tmp
     job = await _wish(
         site,
         "f1",
-        'cat /files/data/deep/a.csv /files/config/param.yaml | sort > /files/model/x.pt; echo "$SEED" > /files/out/seed',
+        'cd /files; cat data/deep/a.csv config/param.yaml | sort > model/x.pt; echo "$SEED" > /files/out/seed',
         env={"SEED": "7"},
         inputs=[
             {"source": "data/f1", "path": "data", "folder": True},

@@ -1,4 +1,4 @@
-"""Our own worker where a container engine is at hand runs images; where there is none, it takes no job that needs one."""
+"""Our own worker where a container engine is at hand runs images; where there is none, it takes no such job."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The worker of DECODE OpenCloud as it speaks with the worker API: its calls, in its order, with its patience.
 
-What it does was learned by reading and running it (`seeds/decode.md`); the words are ours. Its container is a shell with
-the job's folder in the place of `/files`, and its login, which needs Cognito, is a token.
+What it does was learned by reading and running it (`seeds/decode.md`); the words are ours. Its container is a shell
+with the job's folder in the place of `/files`, and its login, which needs Cognito, is a token.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class JobFetcher:
         shutil.rmtree(place)
 
     def _follow(self, number: str, container: subprocess.Popen[bytes]) -> int:
-        """Say how its container is until it has ended; the end is said too, with what the engine has to say: nothing."""
+        """Say how its container is until it has ended; the end is said too, and the engine has nothing to add."""
         while True:
             code = container.poll()
             if code is None:
