@@ -27,7 +27,7 @@ from contracts.leases import (
 )
 from contracts.model import now
 from contracts.principals import Principal
-from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
+from contracts.queries import CheckRunRoom, DownloadRunInputs, OpenRunUpload, RunDownloads
 from contracts.ranges import Ranges
 from contracts.runs import FrozenInput, LogChunk, RunTask, Step, StepName, run_name
 from contracts.subjects import log_subject, work_subject
@@ -205,6 +205,10 @@ class LeaseService:
         kept = OutputFile(path=path, size=size, sha256=sha256, at=None if to is None else record.path)
         await self.report(whose, [Step(step=StepName.ALIVE, at=now(), outputs=[kept])])
         return record
+
+    async def check_room(self, loan: Loan, path: str, to: str | None, size: int) -> None:
+        """Refuse what its owner will never have room for, before it comes."""
+        await self._bus.ask(CheckRunRoom(ticket=loan.task.ticket, path=path, to=to, size=size))
 
     async def _open(self, loan: Loan, path: str, to: str | None, size: int, sha256: str) -> UploadPlan:
         question = OpenRunUpload(ticket=loan.task.ticket, path=path, to=to, size=size, sha256=sha256)

@@ -58,6 +58,15 @@ class Quotas:
         more = size - (there.size if there else 0)
         await self._compare(connection, owner, limits, more, upload, path if again else None)
 
+    async def largest(self, connection: AsyncConnection, owner: str, path: str, size: int) -> int | None:
+        """Return what a file can come to, however much is deleted before; refuses one of a larger *size*."""
+        limits = await self._limits(connection, owner, path)
+        for folder, quota in limits.items():
+            if size > quota:
+                held = await (content_of(connection, owner, folder) if folder else usage_of(connection, owner))
+                raise _full(folder, quota, held.size, 0, size)
+        return min(limits.values(), default=None)
+
     async def require_to_move(self, connection: AsyncConnection, owner: str, path: str, to: str, size: int) -> None:
         """Refuse bytes that come from elsewhere, where a quota counts the new place and not the old one."""
         old = await self._limits(connection, owner, path)

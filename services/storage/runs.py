@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from contracts.errors import NotFoundError
 from contracts.files import UploadPlan
-from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
+from contracts.queries import CheckRunRoom, DownloadRunInputs, OpenRunUpload, RunDownloads
 from contracts.runs import RunTicket
+from contracts.shelves import FolderRoom
 from services.chassis.tickets import Tickets
 
 from .keys import is_key_of, new_key, run_path
@@ -48,6 +49,11 @@ class RunService:
         span = timedelta(seconds=query.expires)
         urls = await self._objects.presign_gets([item.key for item in query.inputs], span)
         return RunDownloads(urls=dict(zip((item.target for item in query.inputs), urls, strict=True)))
+
+    async def check(self, query: CheckRunRoom) -> FolderRoom:
+        """Say what an output can come to."""
+        run = self._tickets.read(query.ticket, RUN_TICKET_AGE)
+        return await self._uploads.room(run.owner, run_path(run, query.path, query.to), query.size)
 
     async def open_upload(self, query: OpenRunUpload) -> UploadPlan:
         """Plan the upload of an output or a log."""

@@ -11,11 +11,13 @@ from contracts.commands import CompleteUpload
 from contracts.envelope import Context
 from contracts.errors import ConflictError, FieldError, InvalidError, NotFoundError, OverQuotaError
 from contracts.events import FileStored
+from contracts.file_queries import CheckRoom
 from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
 from contracts.ids import WorkloadId
 from contracts.model import Model, now
 from contracts.principals import Principal
 from contracts.queries import OpenUpload, ResumeUpload
+from contracts.shelves import FolderRoom
 from services.chassis.policy import Power
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
@@ -42,6 +44,9 @@ __all__ = ["TICKET_AGE", "UploadService", "UploadTicket", "event_of"]
 
 TICKET_AGE = timedelta(days=30).total_seconds()
 """Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
+
+_ANY = "any"
+"""The name of a file of which only the folder matters."""
 
 _NAMED = 100
 """Parts that are named in one refusal."""
@@ -108,6 +113,18 @@ class UploadService:
         # In parts even if it is one only: the URL of a part is worth nothing after the completion, while that of a
         # plain PUT could change the bytes of a finished file.
         return await self.begin(ticket, timedelta(seconds=query.expires), in_parts=same_as is None, bounded=True)
+
+    async def check(self, query: CheckRoom) -> FolderRoom:
+        """Say what a file in a folder can come to."""
+        path = f"{query.folder}/{_ANY}"
+        async with self._unit.reading() as connection:
+            owner = await owner_for(connection, query.principal, query.owner, path, Power.CONTROL)
+        return await self.room(owner, path, query.size)
+
+    async def room(self, owner: str, path: str, size: int) -> FolderRoom:
+        """Return what a file can come to, or refuse what can never be."""
+        async with self._unit.reading() as connection:
+            return FolderRoom(largest=await self._quotas.largest(connection, owner, path, size))
 
     async def _same(self, connection: AsyncConnection, owner: str, query: OpenUpload) -> str | None:
         """Return the object that makes bringing these bytes needless. No guest learns what the owner has."""

@@ -6,17 +6,19 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from contracts.errors import ForbiddenError, NotFoundError, OverQuotaError
 from contracts.file_commands import DropFolderRule, SetFolderRule
 from contracts.file_events import FolderRuled, FolderUnruled
-from contracts.file_queries import GetStorageUsage, ListFolderRules, ListOwners
+from contracts.file_queries import CheckRoom, GetStorageUsage, ListFolderRules, ListOwners
 from contracts.files import UploadPlan
 from contracts.ids import workload_id
 from contracts.principals import Principal, Role
-from contracts.queries import OpenRunUpload, OpenUpload
-from contracts.shelves import Amount, FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage
+from contracts.queries import CheckRunRoom, OpenRunUpload, OpenUpload
+from contracts.shelves import Amount, FolderRoom, FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage
+from contracts.transfers import FormUpload, OpenForm
 from services.storage.settings import StorageSettings
 from tests.support.storage import (
     ADMIN,
@@ -160,6 +162,24 @@ async def test_what_jobs_bring_home_is_counted_and_refused_where_there_is_no_roo
     with pytest.raises(OverQuotaError):
         await bring("outputs/c", 1)
     await bring("outputs/empty", 0)
+
+
+async def test_what_can_never_be_kept_is_not_taken_by_the_store_nor_by_us(ada: User) -> None:
+    await ada.rule("small", quota=100)
+    form: FormUpload = await ada.ask(OpenForm(principal=ada.principal, folder="small/in"))
+    assert form.most == 100
+    async with httpx.AsyncClient(trust_env=False) as http:
+        refused = await http.post(form.url, data=form.fields, files={"file": ("large", b"1" * 101)})
+        taken = await http.post(form.url, data=form.fields, files={"file": ("fits", b"1" * 100)})
+    assert (refused.is_client_error, taken.is_success) == (True, True)
+    room: FolderRoom = await ada.ask(CheckRoom(principal=ada.principal, folder="small/in", size=100))
+    assert room.largest == 100
+    with pytest.raises(OverQuotaError, match="small/"):
+        await ada.ask(CheckRoom(principal=ada.principal, folder="small/in", size=101))
+    ticket = run_ticket(ada.principal.subject, workload_id(), folders=["small/out"])
+    with pytest.raises(OverQuotaError, match="small/"):
+        await ada.ask(CheckRunRoom(ticket=ticket, path="outputs/a", to="small/out", size=101))
+    assert (await ada.ask(CheckRunRoom(ticket=ticket, path="outputs/a", size=101))).largest == QUOTA
 
 
 async def test_whoever_sees_everything_sees_what_everybody_has(ada: User) -> None:
