@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.fault_proxy import Mode, run_proxy
 from tests.support.pull_site import PullSite, run_pull_site
 from tests.support.pull_workers import lives, pid_of, until_gone, worker_process, working
+from tests.support.pulling import poll
 from tests.support.servers import S3
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -130,3 +132,25 @@ async def test_tasks_of_an_array_are_taken_one_by_one_and_bring_their_own(site: 
     ]
     assert await site.read(f"jobs/{job}/outputs/out/c") == logs.content == b"all\npart c\n"
     assert await site.read(f"jobs/{job}/outputs/out/b") == b"all\npart b\n"
+
+
+async def test_a_store_that_goes_away_while_results_come_costs_time_and_nothing_else(
+    tmp_path: Path, temporal: str, s3: S3
+) -> None:
+    with run_proxy() as proxy:
+        port = proxy.add("s3", int(s3.endpoint.rpartition(":")[2]))
+        far = S3(f"127.0.0.1:{port}", s3.access_key, s3.secret_key)
+        async with run_pull_site(tmp_path / "far", temporal, far) as site, working(site, tmp_path / "work"):
+            proxy.set("s3", Mode.SLOW, delay=0.02)
+            job = await site.submit_any(
+                script="head -c 21000000 /dev/zero >large; echo done", outputs=[{"path": "large", "to": "output/far"}]
+            )
+            await poll(site.used, lambda used: used["uploads"]["size"] == 21_000_000, seconds=40)
+            proxy.set("s3", Mode.CUT)
+            await site.until(job, "finishing")
+            proxy.heal()
+            ended = await site.until(job)
+            used = await site.used()
+            read = await site.read("output/far/large")
+    assert (ended["state"], ended["attempt"], read == bytes(21_000_000)) == ("succeeded", 1, True)
+    assert (used["size"], used["uploads"]["files"]) == (21_000_000 + len("done\n"), 0)

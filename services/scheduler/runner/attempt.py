@@ -16,6 +16,7 @@ from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 
 from .census import age_of, start_of
+from .disk import FULL, is_full
 from .environment import environment, in_image
 from .errors import NoBoxError
 from .finishing import Finishing
@@ -158,8 +159,10 @@ class Attempt:
             log.exception("run.failed", run=self.name)
             await kill_tree(self._census, self.name)
             await self._leave()
-            message = f"the runner failed: {type(error).__name__}: {error}"
-            return Step(step=StepName.DONE, at=now(), reason=Reason.INTERNAL, message=message)
+            reason, message = Reason.INTERNAL, f"the runner failed: {type(error).__name__}: {error}"
+            if isinstance(error, OSError) and is_full(self._folder.path):
+                reason, message = Reason.STAGING, FULL
+            return Step(step=StepName.DONE, at=now(), reason=reason, message=message)
 
     async def _start(self, allocation: Allocation) -> Step:
         began = now()

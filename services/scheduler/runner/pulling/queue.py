@@ -115,7 +115,7 @@ class PullQueue(TaskQueue):
                 self._link.note(up=True)
                 for lease in leases:
                     log.info("lease.taken", lease=lease.number, workload=lease.task.workload_id)
-                    self._take(self._link.hold(lease))
+                    await self._begin(self._link.hold(lease))
             except UnavailableError as error:
                 self._link.note(up=False)
                 log.info("gateway.away", detail=error.detail)
@@ -126,3 +126,12 @@ class PullQueue(TaskQueue):
             except Exception:
                 log.exception("queue.failed")
                 await asyncio.sleep(_AGAIN)
+
+    async def _begin(self, task: RunTask) -> None:
+        """Have the runner take a task; one that it has no room to keep goes to somebody else."""
+        try:
+            self._take(task)
+        except OSError as error:
+            log.warning("lease.given_back", workload=task.workload_id, error=str(error))
+            await self._link.give_back(task, f"the worker cannot keep it: {error.strerror}")
+            await asyncio.sleep(_REFUSED)
