@@ -70,7 +70,7 @@ class Containers:
         wanted = {"label": f"{WORKER}={self._worker}"}
         with suppress(ShunterError):
             for one in await self._link.call(lambda client: client.containers(all=True, filters=wanted)):
-                if one["Labels"][RUN] not in living:
+                if one["Labels"][RUN].partition("/")[0] not in living:  # a task of a bundle has its name and a number
                     await self._remove(one["Id"])
 
     async def close(self) -> None:
@@ -125,6 +125,8 @@ class Containers:
             worker=self._worker,
             section=self._section,
         )
+        if words is None:
+            folder.script.chmod(0o755)  # its folder is closed to others; the container sees this file alone
         boxed = Boxed(url=self._access.url, timeout=self._access.timeout, name=name_of(folder), config=dict(config))
         folder.write_box(boxed)
         argv = [sys.executable, "-m", "services.scheduler.runner.containers.main", str(folder.path)]
