@@ -104,7 +104,9 @@ class LeaseDesk:
         if row is None:
             return None
         if not await _waits(work, journey, row):
-            await store.change(work.connection, number, PullState.WAITING, state=PullState.ENDED.value)
+            # No report will come: whoever takes it back is told that it is gone.
+            values = {"state": PullState.ENDED.value, "ending": Reason.CANCELED.value}
+            await store.change(work.connection, number, PullState.WAITING, **values)
             return None
         assert journey is not None
         moment, token = now(), secrets.token_urlsafe(24) if command.keyed else ""
@@ -162,7 +164,7 @@ class LeaseDesk:
         async with self._unit.looking_up() as connection:
             row = await store.find(connection, query.number)
             job = await find_workload(connection, row["workload_id"]) if row else None
-            is_current = bool(row and job) and await _is_current(connection, job, row)
+            is_current = row is not None and job is not None and await _is_current(connection, job, row)
         settings = self._backends.get(row["backend"]) if row else None
         if row is None or job is None or settings is None:
             raise _nothing(query.number)
