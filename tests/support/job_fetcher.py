@@ -112,7 +112,7 @@ class JobFetcher:
                 printed = str((place.parent / f"{number}.log").read_bytes())
                 self._say(number, "error", f"Logs:\n{printed[-_TAIL:]}")
         except requests.HTTPError as error:
-            if error.response.status_code != requests.codes.not_found:
+            if error.response is None or error.response.status_code != requests.codes.not_found:
                 raise
             if container and container.poll() is None:
                 container.kill()

@@ -13,6 +13,8 @@ from .journal import RunFolder
 
 __all__ = ["environment", "in_image"]
 
+_OURS = ("SHUNTER_", "TRACEPARENT")
+
 
 def environment(
     task: RunTask, folder: RunFolder, allocation: Allocation, *, path: str, inherit: Sequence[str], has_gpus: bool
@@ -35,6 +37,5 @@ def environment(
 
 
 def in_image(task: RunTask, env: Mapping[str, str]) -> dict[str, str]:
-    """Return of an environment what also holds in an image, which has programs and folders of its own."""
-    ours = {"PATH", "TMPDIR", "CUDA_VISIBLE_DEVICES"} - task.env.keys()
-    return {name: value for name, value in env.items() if name not in ours}
+    """Return of an environment what the job gave and what we tell it: an image has programs and folders of its own."""
+    return {name: value for name, value in env.items() if name in task.env or name.startswith(_OURS)}
