@@ -200,7 +200,8 @@ async def _take(work: Work, journey: Journey, row: Record, command: ReportLease)
         values |= _noted(row, step)
     if row["of_array"]:
         await tasks.take(work, journey, row, steps)
-    await journey.save()
+    else:
+        await journey.save()
     await store.change(work.connection, number, PullState.LEASED, **values)
     await store.hear(work.connection, row["backend"], row["worker"], moment)
     gone = ending is not None and not row["token_hash"]

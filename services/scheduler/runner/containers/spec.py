@@ -25,11 +25,12 @@ WORKER, RUN = "shunter.worker", "shunter.run"
 
 _INSIDE = """
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
-("$@")
+exec 3>&2 2>/dev/null
+("$@" 2>&3 3>&-)
 exit $?
 """
 """The first process of the container. The kernel keeps from such a one the signals that it does not wait for: the
-program is a child of it, and hears them."""
+program is a child of it, and hears them. What this shell says of its death is not the program's to say."""
 
 _GLOB = frozenset("*?[")
 _LEAST_CPUS = 0.01
