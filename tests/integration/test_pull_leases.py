@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import ForbiddenError, InvalidError, NotFoundError
+from contracts.errors import ForbiddenError, NotFoundError
 from contracts.ids import workload_id
 from contracts.leases import Lease, Offer
 from contracts.principals import Principal
@@ -228,8 +228,6 @@ async def test_a_lease_is_for_its_worker_and_its_token(site: Site, bus: Bus, ann
         with pytest.raises(NotFoundError):
             await Machine(bus, worker("ann"), backend="local").take()
         assert (await ann.use(lease)).task.ticket
-        with pytest.raises(InvalidError, match="takes single jobs"):
-            await user.submit(**PULL, array={"count": 2})
 
 
 async def test_what_no_worker_takes_goes_on_to_the_next_backend_and_runs_once(
