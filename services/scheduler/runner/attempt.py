@@ -103,7 +103,8 @@ class Attempt:
         if self.is_over or self._verdict or (reason is not Reason.CANCELED and self._has_ended()):
             return
         self._verdict = Verdict(reason=reason, message=message)
-        self._folder.write_verdict(self._verdict)
+        with suppress(OSError):  # on a full disk it is ended all the same
+            self._folder.write_verdict(self._verdict)
         self._ending.set()
         if self._finishing:
             self._finishing.cancel(self._verdict)
