@@ -9,10 +9,10 @@ from pydantic import Field
 from .files import FolderRecord
 from .principals import Principal
 from .query import Query
-from .shelves import FolderRulePage, Gone, OwnersPage, StorageUsage, VersionPage
+from .shelves import FolderRoom, FolderRulePage, Gone, OwnersPage, StorageUsage, VersionPage
 from .spec import FilePath
 
-__all__ = ["FILE_QUERIES", "GetFolder", "GetStorageUsage", "ListFolderRules", "ListOwners", "ListVersions"]
+__all__ = ["FILE_QUERIES", "CheckRoom", "GetFolder", "GetStorageUsage", "ListFolderRules", "ListOwners", "ListVersions"]
 
 
 class GetFolder(Query):
@@ -35,6 +35,19 @@ class _OwnersQuery(Query):
     principal: Principal
     owner: str | None = None
     """Whose files; by default the principal's."""
+
+
+class CheckRoom(_OwnersQuery):
+    """Say how large one file in a folder can be at most, or refuse one that no room will ever be enough for.
+
+    Asked before bytes are taken that do not go to the store at once.
+    """
+
+    name: ClassVar[str] = "file.room"
+    answer: ClassVar[Any] = FolderRoom
+
+    folder: FilePath
+    size: int = Field(ge=0, le=2**63 - 1)
 
 
 class ListFolderRules(_OwnersQuery):
@@ -76,5 +89,12 @@ class ListVersions(_OwnersQuery):
     cursor: str | None = None
 
 
-FILE_QUERIES: tuple[type[Query], ...] = (GetFolder, ListFolderRules, GetStorageUsage, ListOwners, ListVersions)
+FILE_QUERIES: tuple[type[Query], ...] = (
+    CheckRoom,
+    GetFolder,
+    ListFolderRules,
+    GetStorageUsage,
+    ListOwners,
+    ListVersions,
+)
 """All of them."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .model import Model
 
-__all__ = ["Allocation", "OutputFile", "Usage"]
+__all__ = ["TAIL", "Allocation", "OutputFile", "Usage"]
+
+TAIL = 1000
+"""Characters of what a program printed that are kept with its record."""
 
 
 class Allocation(Model):

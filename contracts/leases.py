@@ -48,6 +48,8 @@ class Offer(Model):
     gpu_architecture: str | None = Field(default=None, max_length=64, pattern=_GPU)
     images: bool = False
     """Whether the worker runs container images; one that does not takes programs that need none."""
+    arrays: bool = False
+    """Whether it takes tasks of arrays, each of which comes as a bundle of one."""
 
     _no_flags = field_validator("cpus", "memory", "gpus", "gpu_memory", mode="before")(refuse_flag)
 

@@ -26,7 +26,7 @@ from .pilots import NextTask
 from .placements import PlacementView, PlaceWorkload
 from .principals import Principal
 from .query import Query, Reply
-from .run_queries import DownloadRunInputs, OpenRunUpload, RunDownloads
+from .run_queries import CheckRunRoom, DownloadRunInputs, OpenRunUpload, RunDownloads
 from .runs import FrozenInput
 from .schedules import ScheduleId
 from .spec import FilePath, Input
@@ -41,6 +41,7 @@ __all__ = [
     "BackendView",
     "BatchPage",
     "CheckHealth",
+    "CheckRunRoom",
     "Diagnose",
     "DownloadFile",
     "DownloadRunInputs",
@@ -310,6 +311,7 @@ QUERIES: tuple[type[Query], ...] = (
     FolderGrants,
     FoldersSharedWith,
     DownloadRunInputs,
+    CheckRunRoom,
     OpenRunUpload,
     NextTask,
     SumUsage,

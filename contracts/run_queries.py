@@ -10,9 +10,10 @@ from .files import Sha256, UploadPlan
 from .model import Model
 from .query import Query
 from .runs import FrozenInput
+from .shelves import FolderRoom
 from .spec import FilePath
 
-__all__ = ["DownloadRunInputs", "OpenRunUpload", "RunDownloads"]
+__all__ = ["CheckRunRoom", "DownloadRunInputs", "OpenRunUpload", "RunDownloads"]
 
 
 class RunDownloads(Model):
@@ -32,6 +33,19 @@ class DownloadRunInputs(Query):
     inputs: list[FrozenInput]
     expires: float = Field(default=3600, gt=0, le=7 * 86400)
     """Seconds that the URLs are good."""
+
+
+class CheckRunRoom(Query):
+    """Say how large an output can be at most, or refuse one that no room will ever be enough for."""
+
+    name: ClassVar[str] = "run.room"
+    service: ClassVar[str] = "storage"
+    answer: ClassVar[Any] = FolderRoom
+
+    ticket: str
+    path: FilePath
+    to: FilePath | None = None
+    size: int = Field(ge=0)
 
 
 class OpenRunUpload(Query):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .holdings import Allocation, OutputFile, Usage
+from .holdings import TAIL, Allocation, OutputFile, Usage
 from .ids import WorkloadId
 from .model import Message, Model, Timestamp
 from .spec import Input, Output
@@ -150,6 +150,8 @@ class Step(Model):
     """With `done`, how it ended: `exited`, `signaled`, `walltime`, `canceled`, `memory`, `staging`, `interrupted`
     or `refused`."""
     message: str = ""
+    tail: str = Field(default="", max_length=4 * TAIL)
+    """With `alive` and `done`: the end of what the program has printed, if that is news."""
     outputs: list[OutputFile] = []
     logs: list[OutputFile] = []
     tasks: list[TaskFact] = []

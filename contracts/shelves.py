@@ -15,6 +15,7 @@ from .spec import FilePath
 
 __all__ = [
     "Amount",
+    "FolderRoom",
     "FolderRule",
     "FolderRulePage",
     "FolderRuleSpec",
@@ -54,6 +55,13 @@ class FolderRulePage(Model):
     """All rules of an owner, by path."""
 
     items: list[FolderRule]
+
+
+class FolderRoom(Model):
+    """What one file in a folder can come to."""
+
+    largest: int | None = None
+    """Bytes; none is no limit."""
 
 
 class Amount(Model):

@@ -83,3 +83,6 @@ class Workload(Model):
     """The archived logs of all attempts, as `logs/<attempt>/<stdout|stderr>`."""
     tasks: TaskCounts | None = None
     """Of an array: how many of its tasks stand where."""
+    tail: str = ""
+    """The end of what the program of the last attempt printed, as it was when its runner spoke last: at most 1000
+    characters of both streams together."""

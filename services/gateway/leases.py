@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.arrays import fill
 from contracts.commands import CompleteUpload
 from contracts.envelope import Context
 from contracts.errors import InvalidError, NotFoundError, ShunterError, UnavailableError
@@ -26,8 +27,9 @@ from contracts.leases import (
 )
 from contracts.model import now
 from contracts.principals import Principal
-from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
-from contracts.runs import LogChunk, Step, StepName, Stream, run_name
+from contracts.queries import CheckRunRoom, DownloadRunInputs, OpenRunUpload, RunDownloads
+from contracts.ranges import Ranges
+from contracts.runs import FrozenInput, LogChunk, RunTask, Step, StepName, run_name
 from contracts.subjects import log_subject, work_subject
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
@@ -164,7 +166,7 @@ class LeaseService:
     async def urls(self, whose: Whose, targets: list[str]) -> RunDownloads:
         """Return where inputs of the job are; there are no others."""
         loan = await self.loan(whose)
-        inputs = {item.target: item for item in loan.task.inputs}
+        inputs = {item.target: item for item in [*loan.task.inputs, *_own_inputs(loan.task)]}
         if unknown := next((target for target in targets if target not in inputs), None):
             raise NotFoundError(f"the job has no input {unknown[:200]!r}")
         wanted = [inputs[target] for target in targets]
@@ -204,6 +206,10 @@ class LeaseService:
         await self.report(whose, [Step(step=StepName.ALIVE, at=now(), outputs=[kept])])
         return record
 
+    async def check_room(self, loan: Loan, path: str, to: str | None, size: int) -> None:
+        """Refuse what its owner will never have room for, before it comes."""
+        await self._bus.ask(CheckRunRoom(ticket=loan.task.ticket, path=path, to=to, size=size))
+
     async def _open(self, loan: Loan, path: str, to: str | None, size: int, sha256: str) -> UploadPlan:
         question = OpenRunUpload(ticket=loan.task.ticket, path=path, to=to, size=size, sha256=sha256)
         plan: UploadPlan = await self._bus.ask(question)
@@ -219,7 +225,7 @@ class LeaseService:
 
     # --- logs ---------------------------------------------------------------------------------------------------
 
-    async def print(self, whose: Whose, stream: Stream, offset: int, data: bytes, *, end: bool) -> None:
+    async def print(self, whose: Whose, stream: str, offset: int, data: bytes, *, end: bool) -> None:
         """Show what the program printed to those who follow it."""
         task = (await self.loan(whose)).task
         name = f"{run_name(task.workload_id, task.attempt)}-{stream}-{'end' if end else offset}"
@@ -237,3 +243,14 @@ class LeaseService:
         if found is None:
             raise UnavailableError("the scheduler does not answer", retry_after=2.0)
         return found
+
+
+def _own_inputs(task: RunTask) -> Iterator[FrozenInput]:
+    """Return the inputs of tasks of an array that are not those of all tasks, as each expects them."""
+    bundle = task.bundle
+    for place, index in enumerate(Ranges.parse(bundle.indices) if bundle else ()):
+        assert bundle is not None
+        item = bundle.items[place] if bundle.items else None
+        for wanted in bundle.sources:
+            if frozen := bundle.inputs.get(fill(wanted.source, index, item)):
+                yield frozen.model_copy(update={"target": fill(wanted.target, index, item)})

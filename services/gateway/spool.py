@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,12 @@ from typing import IO
 
 import anyio.to_thread
 
-from contracts.errors import TooLargeError
+from contracts.errors import TooLargeError, UnavailableError
 
 __all__ = ["Spool", "spooled"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_AGAIN = 60.0
 
 _PIECE = 256 * 1024
 
@@ -46,6 +50,15 @@ async def spooled(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[Spoo
             waiting += chunk
             if len(waiting) >= _IN_MEMORY:  # few large writes: each is a thread's work
                 full, waiting = bytes(waiting), bytearray()
-                await anyio.to_thread.run_sync(file.write, full)
-        file.write(bytes(waiting))
+                await anyio.to_thread.run_sync(_write, file, full)
+        _write(file, bytes(waiting))
         yield Spool(size, file)
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    try:
+        file.write(data)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UnavailableError("the gateway's disk is full", retry_after=_AGAIN) from error
+        raise

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from contracts.errors import ConflictError, InvalidError
+from contracts.file_queries import CheckRoom
 from contracts.files import DownloadUrl, FileRecord
 from contracts.model import now
 from contracts.transfers import LARGEST_FORM, DownloadFolder, FolderContent, FormUpload, OpenForm, StoredAt
@@ -86,6 +87,10 @@ class Streams:
         query = OpenForm(principal=self._caller.principal, folder=folder, owner=owner, expires=expires, most=most)
         form: FormUpload = await self._bus.ask(query)
         return form
+
+    async def check_room(self, folder: str, size: int, *, owner: str | None = None) -> None:
+        """Refuse a file that a folder will never have room for."""
+        await self._bus.ask(CheckRoom(principal=self._caller.principal, owner=owner, folder=folder, size=size))
 
     async def _put(
         self,

@@ -314,7 +314,7 @@ def new_row(
         "seen_at": None,
         "awaited": False,
         "cause": None,
-        "phase": "",
+        **dict.fromkeys(("phase", "tail"), ""),
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
         "schedule_id": None,
         "batch_id": None,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 
+from contracts.holdings import TAIL
 from contracts.model import now
 from contracts.runs import Step
+from contracts.tasks import TaskFact
 from contracts.workloads import Allocation, Usage
 
 __all__ = ["plausible"]
@@ -22,6 +25,9 @@ _LONGEST = 2000
 
 _MOST_GPUS = 1024
 
+_UNPRINTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no line of text holds; some stores take none of it."""
+
 
 def plausible(step: Step) -> Step:
     """Return *step* with every figure inside its bounds."""
@@ -30,8 +36,23 @@ def plausible(step: Step) -> Step:
             "at": _moment(step.at),
             "exit_code": step.exit_code if step.exit_code is None or -255 <= step.exit_code <= 255 else None,
             "message": step.message[:_LONGEST],
+            "tail": _UNPRINTED.sub("", step.tail)[-TAIL:],
             "usage": None if step.usage is None else _usage(step.usage),
+            "tasks": [_fact(fact) for fact in step.tasks],
             "allocation": None if step.allocation is None else _allocation(step.allocation),
+        }
+    )
+
+
+def _fact(fact: TaskFact) -> TaskFact:
+    code = fact.exit_code
+    return fact.model_copy(
+        update={
+            "message": fact.message[:_LONGEST],
+            "exit_code": code if code is None or -255 <= code <= 255 else None,
+            "started_at": fact.started_at and _moment(fact.started_at),
+            "finished_at": fact.finished_at and _moment(fact.finished_at),
+            "usage": None if fact.usage is None else _usage(fact.usage),
         }
     )
 

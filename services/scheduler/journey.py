@@ -96,7 +96,7 @@ class Journey:
         opened = allocation if row["allocation"] is None else None
         closed = self._usage_at_end(new, at, usage)
         if attempt is not None and attempt != row["attempt"]:
-            row.update(attempt=attempt, allocation=None, usage=None, exit_code=None, seen_at=None)
+            row.update(attempt=attempt, allocation=None, usage=None, exit_code=None, seen_at=None, tail="")
         row.update(
             state=new.value,
             reason=reason.value,

@@ -164,6 +164,8 @@ def _take_sign_of_life(work: Work, journey: Journey, step: Step) -> None:
         work.defer(TEMPORAL_SINK, f"signal/{row['id']}", Signal(runs=row["attempt"]))
     if step.phase:
         journey.note(phase=step.phase)
+    if step.tail:
+        journey.note(tail=step.tail)
     if step.usage is not None and journey.state in _ON_BACKEND:
         journey.note(usage=step.usage.model_dump(mode="json"))
 
@@ -186,6 +188,8 @@ def _take_end(journey: Journey, step: Step) -> AttemptEnd:
     row = journey.row
     if step.phase:
         journey.note(phase=step.phase)
+    if step.tail:
+        journey.note(tail=step.tail)
     logs = {item["path"]: item for item in row["logs"]} | {
         item.path: item.model_dump(mode="json") for item in step.logs
     }

@@ -102,6 +102,7 @@ workloads = Table(
     Column("cause", String(64)),
     Column("tasks", JSON(none_as_null=True)),
     Column("phase", String(64), nullable=False, server_default=""),
+    Column("tail", Text, nullable=False, server_default=""),
     Column("number", BigInteger),
     Column("claimed_name", String(128)),
     Column("removed_at", Moment),

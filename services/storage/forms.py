@@ -19,6 +19,7 @@ from .form_store import OpenedForm, add_form, forget_form, forms_of, forms_under
 from .keys import require_own_path
 from .objects import Objects
 from .rights import owner_for
+from .rules import Quotas
 
 __all__ = ["FormService"]
 
@@ -34,7 +35,9 @@ log = structlog.get_logger(__name__)
 class FormService:
     """Opens forms, and takes in what came by them."""
 
-    def __init__(self, *, unit: UnitOfWork, objects: Objects, adoption: Adoption) -> None:
+    def __init__(self, *, unit: UnitOfWork, objects: Objects, adoption: Adoption, quotas: Quotas | None = None) -> None:
+        """Without *quotas* anything may come, and what there is no room for goes when it has."""
+        self._quotas = quotas or Quotas(None)
         self._unit = unit
         self._objects = objects
         self._adoption = adoption
@@ -44,17 +47,20 @@ class FormService:
         require_own_path(query.folder)
         async with self._unit.reading() as connection:
             owner = await owner_for(connection, query.principal, query.owner, f"{query.folder}/", Power.CONTROL)
+            # The store refuses what can never be kept.
+            largest = await self._quotas.largest(connection, owner, f"{query.folder}/any" if query.folder else "any", 0)
+        most = query.most if largest is None else min(query.most, largest)
         span = timedelta(seconds=query.expires)
         guest = None if owner == query.principal.subject else query.principal.model_dump_json()
         form = OpenedForm(message_id(), owner, query.folder, guest, now() + span)
         async with self._unit.begin(Context.start("service:storage")) as work:
             await add_form(work.connection, form)
-        made = await self._objects.form(inbox_of(form), max(span, timedelta(seconds=1)), query.most)
+        made = await self._objects.form(inbox_of(form), max(span, timedelta(seconds=1)), most)
         return FormUpload(
             url=made.url,
             fields=dict(made.fields),
             folder=form.folder,
-            most=query.most,
+            most=most,
             expires_at=form.expires_at,
         )
 

@@ -18,8 +18,9 @@ from contracts.file_commands import (
     RestoreVersion,
     SetFolderRule,
 )
-from contracts.file_queries import GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
+from contracts.file_queries import CheckRoom, GetFolder, GetStorageUsage, ListFolderRules, ListOwners, ListVersions
 from contracts.queries import (
+    CheckRunRoom,
     DownloadFile,
     DownloadRunInputs,
     FolderGrants,
@@ -114,6 +115,8 @@ def _queries(parts: Parts) -> dict[type[Query], QueryHandler]:
         FoldersSharedWith: _answering(parts.sharing.received),
         DownloadFolder: _looking(parts.forms, parts.contents.download),
         OpenForm: _answering(parts.forms.open),
+        CheckRoom: _answering(parts.uploads.check),
+        CheckRunRoom: _answering(parts.runs.check),
         OpenUpload: _answering(parts.uploads.open),
         ResumeUpload: _answering(parts.uploads.resume),
         DownloadRunInputs: _answering(parts.runs.downloads),

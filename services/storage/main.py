@@ -69,7 +69,7 @@ async def assemble(
     runs = RunService(objects=objects, uploads=uploads, tickets=run_tickets, part_size=section.part_size)
     sharing = SharingService(unit=frame.unit)
     adoption = Adoption(unit=frame.unit, objects=objects, quotas=quotas)
-    forms = FormService(unit=frame.unit, objects=objects, adoption=adoption)
+    forms = FormService(unit=frame.unit, objects=objects, adoption=adoption, quotas=quotas)
     parts = Parts(
         files=files,
         contents=ContentService(unit=frame.unit, objects=objects, areas=areas),

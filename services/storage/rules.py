@@ -42,10 +42,12 @@ class Quotas:
         *,
         upload: str | None = None,
         alone: bool = False,
+        again: bool = False,
     ) -> None:
         """Refuse bytes under *path*, or what *upload* brings there, if they are more than a quota has room for.
 
-        What is on its way counts as if it were there. With *alone* nobody else takes the room before the commit.
+        What is on its way counts as if it were there; but not what is on its way to the same path, if whoever brings it
+        only tries *again*. With *alone* nobody else takes the room before the commit.
         """
         limits = await self._limits(connection, owner, path)
         if not limits:
@@ -53,14 +55,24 @@ class Quotas:
         if alone:
             await add_usage(connection, owner, 0, 0)
         there = await find_file(connection, owner, path)
-        await self._compare(connection, owner, limits, size - (there.size if there else 0), upload)
+        more = size - (there.size if there else 0)
+        await self._compare(connection, owner, limits, more, upload, path if again else None)
+
+    async def largest(self, connection: AsyncConnection, owner: str, path: str, size: int) -> int | None:
+        """Return what a file can come to, however much is deleted before; refuses one of a larger *size*."""
+        limits = await self._limits(connection, owner, path)
+        for folder, quota in limits.items():
+            if size > quota:
+                held = await (content_of(connection, owner, folder) if folder else usage_of(connection, owner))
+                raise _full(folder, quota, held.size, 0, size)
+        return min(limits.values(), default=None)
 
     async def require_to_move(self, connection: AsyncConnection, owner: str, path: str, to: str, size: int) -> None:
         """Refuse bytes that come from elsewhere, where a quota counts the new place and not the old one."""
         old = await self._limits(connection, owner, path)
         new = await self._limits(connection, owner, to)
         limits = {folder: quota for folder, quota in new.items() if folder not in old}
-        await self._compare(connection, owner, limits, size, None)
+        await self._compare(connection, owner, limits, size)
 
     async def _limits(self, connection: AsyncConnection, owner: str, path: str) -> dict[str, int]:
         places = ["", *(f"{folder}/" for folder in folders_of(path))]
@@ -71,11 +83,17 @@ class Quotas:
         return found if self._default is None else {"": self._default, **found}
 
     async def _compare(
-        self, connection: AsyncConnection, owner: str, limits: dict[str, int], size: int, upload: str | None
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        limits: dict[str, int],
+        size: int,
+        upload: str | None = None,
+        instead: str | None = None,
     ) -> None:
         for folder, quota in limits.items():
             held = await (content_of(connection, owner, folder) if folder else usage_of(connection, owner))
-            coming = await under_way(connection, owner, folder, now(), but=upload)
+            coming = await under_way(connection, owner, folder, now(), but=upload, instead=instead)
             if size > 0 and held.size + coming.size + size > quota:
                 raise _full(folder, quota, held.size, coming.size, size)
 

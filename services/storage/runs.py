@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from contracts.errors import NotFoundError
 from contracts.files import UploadPlan
-from contracts.queries import DownloadRunInputs, OpenRunUpload, RunDownloads
+from contracts.queries import CheckRunRoom, DownloadRunInputs, OpenRunUpload, RunDownloads
 from contracts.runs import RunTicket
+from contracts.shelves import FolderRoom
 from services.chassis.tickets import Tickets
 
 from .keys import is_key_of, new_key, run_path
@@ -25,6 +26,7 @@ _SPAN = timedelta(hours=1)
 """How long a runner's URLs are good; it asks for new ones when they are not."""
 
 _PLAIN = "application/octet-stream"
+_LOGS = "logs/"
 
 
 class RunService:
@@ -48,6 +50,11 @@ class RunService:
         urls = await self._objects.presign_gets([item.key for item in query.inputs], span)
         return RunDownloads(urls=dict(zip((item.target for item in query.inputs), urls, strict=True)))
 
+    async def check(self, query: CheckRunRoom) -> FolderRoom:
+        """Say what an output can come to."""
+        run = self._tickets.read(query.ticket, RUN_TICKET_AGE)
+        return await self._uploads.room(run.owner, run_path(run, query.path, query.to), query.size)
+
     async def open_upload(self, query: OpenRunUpload) -> UploadPlan:
         """Plan the upload of an output or a log."""
         run = self._tickets.read(query.ticket, RUN_TICKET_AGE)
@@ -63,8 +70,10 @@ class RunService:
             workload_id=run.workload_id,
         )
         # The runner is ours: what is small comes in one PUT, which saves two calls of the store for every short job.
-        return await self._uploads.begin(ticket, _SPAN, in_parts=query.size > part_size)
+        # Logs count and are never refused: they may be all that says why a job failed.
+        bounded = not query.path.startswith(_LOGS)
+        return await self._uploads.begin(ticket, _SPAN, in_parts=query.size > part_size, bounded=bounded)
 
 
 def _content_type(path: str) -> str:
-    return "text/plain" if path.startswith("logs/") else mimetypes.guess_type(path)[0] or _PLAIN
+    return "text/plain" if path.startswith(_LOGS) else mimetypes.guess_type(path)[0] or _PLAIN

@@ -11,11 +11,13 @@ from contracts.commands import CompleteUpload
 from contracts.envelope import Context
 from contracts.errors import ConflictError, FieldError, InvalidError, NotFoundError, OverQuotaError
 from contracts.events import FileStored
+from contracts.file_queries import CheckRoom
 from contracts.files import FileRecord, Part, PartDone, Sha256, UploadPlan
 from contracts.ids import WorkloadId
 from contracts.model import Model, now
 from contracts.principals import Principal
 from contracts.queries import OpenUpload, ResumeUpload
+from contracts.shelves import FolderRoom
 from services.chassis.policy import Power
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork
@@ -42,6 +44,9 @@ __all__ = ["TICKET_AGE", "UploadService", "UploadTicket", "event_of"]
 
 TICKET_AGE = timedelta(days=30).total_seconds()
 """Far longer than any upload is kept: whether one is still under way says its row, not its ticket."""
+
+_ANY = "any"
+"""The name of a file of which only the folder matters."""
 
 _NAMED = 100
 """Parts that are named in one refusal."""
@@ -109,6 +114,18 @@ class UploadService:
         # plain PUT could change the bytes of a finished file.
         return await self.begin(ticket, timedelta(seconds=query.expires), in_parts=same_as is None, bounded=True)
 
+    async def check(self, query: CheckRoom) -> FolderRoom:
+        """Say what a file in a folder can come to."""
+        path = f"{query.folder}/{_ANY}"
+        async with self._unit.reading() as connection:
+            owner = await owner_for(connection, query.principal, query.owner, path, Power.CONTROL)
+        return await self.room(owner, path, query.size)
+
+    async def room(self, owner: str, path: str, size: int) -> FolderRoom:
+        """Return what a file can come to, or refuse what can never be."""
+        async with self._unit.reading() as connection:
+            return FolderRoom(largest=await self._quotas.largest(connection, owner, path, size))
+
     async def _same(self, connection: AsyncConnection, owner: str, query: OpenUpload) -> str | None:
         """Return the object that makes bringing these bytes needless. No guest learns what the owner has."""
         if not query.reuse or query.sha256 is None or not query.size or owner != query.principal.subject:
@@ -126,7 +143,11 @@ class UploadService:
             async with self._unit.begin(_own_context()) as work:
                 await refuse_if_gone(work.connection, ticket.workload_id)
                 if bounded:
-                    await self._quotas.require(work.connection, ticket.owner, ticket.path, ticket.size, alone=True)
+                    # An attempt that brings a file a second time, because an URL was too old or the first one was
+                    # lost, has the room that it had.
+                    again = ticket.workload_id is not None
+                    place = (work.connection, ticket.owner, ticket.path, ticket.size)
+                    await self._quotas.require(*place, alone=True, again=again)
                 await open_upload(work.connection, opened, now() + span)
         except (ConflictError, OverQuotaError):
             # Its job is gone, or somebody else took the room since we looked: nothing of this may stay in the store.

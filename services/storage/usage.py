@@ -36,9 +36,18 @@ async def owners_page(connection: AsyncConnection, after: str, limit: int) -> li
 
 
 async def under_way(
-    connection: AsyncConnection, owner: str, folder: str, at: datetime, *, but: str | None = None
+    connection: AsyncConnection,
+    owner: str,
+    folder: str,
+    at: datetime,
+    *,
+    but: str | None = None,
+    instead: str | None = None,
 ) -> Amount:
-    """Return what is on its way into a folder, which ends with `/`; without what the upload *but* brings."""
+    """Return what is on its way into a folder, which ends with `/`.
+
+    Without what the upload *but* brings, and what comes to the path *instead* of which something else is to come.
+    """
     table = UPLOADS.c
     statement = select(func.count(), func.coalesce(func.sum(table.size), 0)).where(
         table.owner == owner, table.doomed.is_(False), table.expires_at > at, table.path >= folder
@@ -47,5 +56,7 @@ async def under_way(
         statement = statement.where(table.path < end)
     if but is not None:
         statement = statement.where(table.key != but)
+    if instead is not None:
+        statement = statement.where(table.path != instead)
     files, size = (await connection.execute(statement)).one()
     return Amount(files=int(files), size=int(size))

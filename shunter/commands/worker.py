@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,20 @@ _Login = Annotated[str | None, typer.Option("--login", help="Log in as this user
 _PasswordFile = Annotated[Path | None, typer.Option(help="A file that holds the password, instead of being asked.")]
 
 
+class _Fetching(StrEnum):
+    NEVER = "never"
+    MISSING = "missing"
+    ALWAYS = "always"
+
+
+_Engine = Annotated[
+    str,
+    typer.Option(help="The socket of a container engine, `unix:///…`; `none` runs no images, `auto` looks for one."),
+]
+_Network = Annotated[str, typer.Option(help="What runs in images has: `bridge`, `none`, `host`, or a network's name.")]
+_Images = Annotated[_Fetching, typer.Option("--images", help="When images are fetched from their registries.")]
+
+
 @app.callback()
 def explain() -> None:
     """Let a machine of your own take work."""
@@ -41,6 +56,9 @@ def pull(
     memory: Annotated[str | None, typer.Option(help="For example `16GiB`; by default all.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to give out; by default all.")] = None,
     gpu_architecture: Annotated[str | None, typer.Option(help="Theirs, for example `ampere`.")] = None,
+    engine: _Engine = "auto",
+    network: _Network = "bridge",
+    images: _Images = _Fetching.MISSING,
     as_json: AsJson = False,
 ) -> None:
     """Take jobs from the site and run them here, until Ctrl-C.
@@ -50,8 +68,12 @@ def pull(
     The machine dials out only. Jobs run as the user who starts this; whoever may submit to the backend runs programs
     here. A machine that says nothing for a while loses its jobs to another one; started again in time in the same
     folder, it goes on with what runs.
+
+    Where there is a container engine, jobs that have an image run in it: without privileges, as a user who is not root,
+    with the cores and the memory that they ask for, their inputs read-only at `/files`. Else only jobs come that need
+    no image. `--network none` keeps what runs in images from the network.
     """
-    from deploy.local.worker import WorkerOptions, run_worker
+    from deploy.local.worker import WorkerOptions, find_engine, run_worker
 
     connection = session_of(ctx).connection()
     auth = _password_auth(connection, login, password_file)
@@ -63,6 +85,9 @@ def pull(
         memory=memory,
         gpus=gpus,
         architecture=gpu_architecture,
+        engine=find_engine(engine),
+        network=network,
+        pull=images.value,
         as_json=as_json,
     )
     run_worker(lambda: _connect(connection, auth), options)

@@ -79,3 +79,20 @@ def test_a_canceled_job_leaves_nothing_there(site: ClusterSite) -> None:
     while list(natives.iterdir()):
         assert time.monotonic() < until, list(natives.iterdir())
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("backend", [BACKEND, "local"])
+def test_what_there_is_no_room_for_is_not_brought_home_and_the_job_says_so(site: ClusterSite, backend: str) -> None:
+    folder = f"narrow/{backend}"
+    site.client.put("/v1/folder-rules", params={"folder": folder}, json={"quota": 100}).raise_for_status()
+    ended = site.run(
+        *("sh", "-c", "head -c 60 /dev/zero >fits; head -c 9000000 /dev/zero >large; echo done; echo why >&2"),
+        outputs=[{"path": "fits", "to": folder}, {"path": "large", "to": folder}],
+        placement={"backend": backend},
+    )
+    assert (ended["state"], ended["reason"], ended["exit_code"]) == ("failed", "staging", 0), ended
+    assert ended["message"].startswith(f"quota: outputs/large: the folder {folder}/ may come to 100B"), ended
+    assert site.file(f"{folder}/fits") == bytes(60)
+    assert site.client.get(f"/v1/files/{folder}/large").status_code == 404
+    assert site.client.get("/v1/storage").json()["uploads"]["files"] == 0
+    assert ended["tail"] == "done\nwhy\n"

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.faults.drill import Drill
 from tests.support.fault_proxy import Mode
 from tests.support.fault_stack import FaultStack, await_that, run_fault_stack
 from tests.support.jobs import submit, until_ended
+from tests.support.small_disk import fill, small_disk
 
 _TRUE, _FALSE = b"the truth, and nothing but", b"a lie, of the same length."
 
@@ -60,37 +55,15 @@ def test_a_slow_store_makes_jobs_slow_and_nothing_else(fault_stack: FaultStack, 
     assert outcome.broken == [], "\n".join([*outcome.broken, *drill.trace])
 
 
-@contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.decode(errors='replace').strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
-
-
-def _fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with ballast.open("wb") as sink:
-        os.posix_fallocate(sink.fileno(), 0, shutil.disk_usage(folder).free)
-    return ballast
-
-
-@pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount here")
 def test_a_full_disk_under_the_store_is_said_and_loses_nothing(tmp_path: Path, settle: float) -> None:
-    with _small_disk(tmp_path / "data" / "s3", "192m") as disk, run_fault_stack(tmp_path / "data") as stack:
+    with small_disk(tmp_path / "data" / "s3", "192m") as disk, run_fault_stack(tmp_path / "data") as stack:
         drill = Drill(stack, "full", tmp_path / "drill", settle)
         drill.upload("owner", "before.bin", os.urandom(100_000))
         drill.submit("owner", "stage", "before.bin")
         first = drill.orders[0].job
         assert first
         assert until_ended(stack.client(), first)["state"] == "succeeded"
-        ballast = _fill(disk)
+        ballast = fill(disk)
         refused = stack.client().put("/v1/files/during.bin", content=os.urandom(2_000_000))
         drill.note(f"while full: {refused.status_code} {refused.text[:200]}")
         assert refused.status_code in {503, 507}, refused.text

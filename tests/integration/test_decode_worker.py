@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.support.pull_site import PullSite, run_pull_site
+from tests.support.pull_site import PullSite, bearer, run_pull_site
 from tests.support.pulling import poll
 from tests.support.servers import S3
 
@@ -173,6 +173,68 @@ async def test_a_silent_worker_is_fenced_off_and_another_one_brings_the_only_res
     ended = await site.until(job)
     assert (ended["state"], ended["attempt"]) == ("succeeded", 2)
     assert told["meta"]["job_id"] == ended["number"]
+
+
+async def test_a_job_whose_results_have_no_room_ends_and_its_worker_is_told_to_stop(site: PullSite) -> None:
+    await site.limit("artifact/narrow", 10)
+    job = await site.submit(outputs=[{"path": "model", "to": "artifact/narrow", "required": False}])
+    number, _ = await _one(site)
+    await _say(site, number, "running")
+    await _say(site, number, "postprocessing")
+    assert (await _bring(site, number, "a.pt")).status_code == 201
+    refused = await _bring(site, number, "b.pt")
+    assert (refused.status_code, "there is no room" in refused.json()["detail"]) == (404, True)
+    assert await _say(site, number, "postprocessing") == 404
+    ended = await site.until(job)
+    assert (ended["state"], ended["reason"]) == ("failed", "staging")
+    assert ended["message"].startswith("quota: outputs/model/b.pt: the folder artifact/narrow/ may come to 10B")
+    assert [item["path"] for item in ended["outputs"]] == ["outputs/model/a.pt"]
+    assert await site.read("artifact/narrow/model/a.pt") == b"weights"
+
+
+async def test_ten_sparse_gigabytes_are_refused_before_a_byte_flows(site: PullSite) -> None:
+    await site.limit("data/tiny", 100)
+    before = await site.used()
+    assert await _announce(site, "ada", "/decode/files/data/tiny//upload") == 429
+    await site.limit("artifact/tiny", 100)
+    job = await site.submit(outputs=[{"path": "model", "to": "artifact/tiny", "required": False}])
+    number, _ = await _one(site)
+    await _say(site, number, "running")
+    assert await _announce(site, "wim", f"{API}/jobs/{number}/files/upload?type=artifact&base_path=model") == 404
+    ended = await site.until(job)
+    assert (ended["reason"], ended["message"][:6]) == ("staging", "quota:")
+    assert await site.used() == before
+
+
+async def _announce(site: PullSite, who: str, path: str) -> int:
+    """Announce a form of ten gigabytes; returns what is answered while none of them has come."""
+    url = site.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    heads = {
+        "Host": f"{url.host}:{url.port}",
+        **bearer(who),
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Content-Length": str(10 * 2**30),
+    }
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in heads.items()), "", ""]
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(10):
+        status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+async def test_the_first_word_of_a_failure_is_not_the_last(site: PullSite) -> None:
+    """The original says `error` with an empty text, brings what there is, and says `error` with the log."""
+    job = await site.submit(outputs=[{"path": "model", "to": "artifact/six", "required": False}])
+    number, _ = await _one(site)
+    await _say(site, number, "running", runtime_details="half way")
+    assert (await site.job(job))["tail"] == "half way"
+    assert await _say(site, number, "error", runtime_details="") == 204
+    assert (await _bring(site, number, "x.pt")).status_code == 201
+    assert await _say(site, number, "error", runtime_details="Logs:\nboom") == 204
+    ended = await site.until(job)
+    assert (ended["state"], ended["message"], len(ended["outputs"])) == ("failed", "Logs:\nboom", 1)
 
 
 async def test_the_queue_is_right_about_what_the_user_sees_whenever_either_is_asked(site: PullSite) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import ForbiddenError, InvalidError, NotFoundError
+from contracts.errors import ForbiddenError, NotFoundError
 from contracts.ids import workload_id
 from contracts.leases import Lease, Offer
 from contracts.principals import Principal
-from contracts.runs import StepName
+from contracts.runs import Step, StepName
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Workload
 from services.chassis.bus import Bus
@@ -228,8 +228,6 @@ async def test_a_lease_is_for_its_worker_and_its_token(site: Site, bus: Bus, ann
         with pytest.raises(NotFoundError):
             await Machine(bus, worker("ann"), backend="local").take()
         assert (await ann.use(lease)).task.ticket
-        with pytest.raises(InvalidError, match="takes single jobs"):
-            await user.submit(**PULL, array={"count": 2})
 
 
 async def test_what_no_worker_takes_goes_on_to_the_next_backend_and_runs_once(
@@ -283,3 +281,57 @@ async def test_many_users_and_two_workers_make_no_double_run(site: Site, bus: Bu
     assert len(set(jobs)) == _USERS * _EACH
     assert Counter(lease.job.id for lease in seen) == Counter(jobs)
     assert Counter((end.state, end.attempt) for end in ends) == {(S.SUCCEEDED, 1): _USERS * _EACH}
+
+
+async def test_a_task_of_a_lost_worker_goes_to_another_one_and_what_the_first_says_is_void(
+    site: Site, ann: Machine, ben: Machine
+) -> None:
+    offer = LARGE.model_copy(update={"arrays": True})
+    async with site(lease=1.0) as user:
+        array = await user.submit(**PULL, array={"count": 3})
+        await user.until(array.id, S.QUEUED)
+        assert await ann.take(LARGE) == [], "who takes no arrays gets none"
+        mine = [await ann.one(offer) for _ in range(2)]
+        bundles = [lease.task.bundle for lease in mine]
+        assert [bundle.indices for bundle in bundles if bundle] == ["0", "1"]
+        theirs = await ben.one(offer)
+        facts = [{"index": 2, "state": "succeeded", "exit_code": 0}, {"index": 0, "state": "failed"}]
+        await ben.say(theirs, step(StepName.RUNNING), step(StepName.TASKS, tasks=facts), *_over())
+        counts = (await user.get(array.id)).tasks
+        assert counts
+        assert (counts.succeeded, counts.failed) == (1, 0), "only its own task is its to tell of"
+        again = [await ben.one(offer) for _ in range(2)]
+        assert (await ann.say(mine[0], step(StepName.ALIVE))).gone
+        assert not (await ann.look(mine[0].number)).is_current
+        with pytest.raises(NotFoundError):
+            await ann.use(mine[0])
+        late = step(StepName.TASKS, tasks=[{"index": 0, "state": "succeeded", "exit_code": 0}])
+        assert (await ann.say(mine[0], late, *_over())).gone
+        for lease in again:
+            bundle = lease.task.bundle
+            assert bundle
+            index = int(bundle.indices)
+            assert bundle.attempts == {index: 2}
+            told = step(StepName.TASKS, tasks=[{"index": index, "attempt": 2, "state": "succeeded", "exit_code": 0}])
+            await ben.say(lease, step(StepName.RUNNING), told, *_over())
+        ended = await user.until(array.id)
+    assert (ended.state, ended.tasks and ended.tasks.succeeded) == (S.SUCCEEDED, 3)
+
+
+async def test_an_array_that_is_canceled_is_taken_back_and_its_workers_are_told(site: Site, ann: Machine) -> None:
+    offer = LARGE.model_copy(update={"arrays": True})
+    async with site() as user:
+        array = await user.submit(**PULL, array={"count": 200})
+        lease = await ann.one(offer)
+        await ann.say(lease, step(StepName.RUNNING))
+        await user.cancel(array.id)
+        standing = await ann.ping_until(lease, "ending")
+        assert standing.ending is Reason.CANCELED
+        fact = {"index": 0, "state": "canceled", "reason": "canceled"}
+        await ann.say(lease, step(StepName.TASKS, tasks=[fact]), step(StepName.DONE, reason=Reason.CANCELED))
+        ended = await user.until(array.id)
+    assert (ended.state, ended.tasks and ended.tasks.canceled) == (S.CANCELED, 200)
+
+
+def _over() -> list[Step]:
+    return [step(StepName.DONE, reason=Reason.EXITED)]

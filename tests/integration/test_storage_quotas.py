@@ -6,17 +6,19 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from contracts.errors import ForbiddenError, NotFoundError, OverQuotaError
 from contracts.file_commands import DropFolderRule, SetFolderRule
 from contracts.file_events import FolderRuled, FolderUnruled
-from contracts.file_queries import GetStorageUsage, ListFolderRules, ListOwners
+from contracts.file_queries import CheckRoom, GetStorageUsage, ListFolderRules, ListOwners
 from contracts.files import UploadPlan
 from contracts.ids import workload_id
 from contracts.principals import Principal, Role
-from contracts.queries import OpenRunUpload, OpenUpload
-from contracts.shelves import FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage
+from contracts.queries import CheckRunRoom, OpenRunUpload, OpenUpload
+from contracts.shelves import Amount, FolderRoom, FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage
+from contracts.transfers import FormUpload, OpenForm
 from services.storage.settings import StorageSettings
 from tests.support.storage import (
     ADMIN,
@@ -134,17 +136,50 @@ async def test_only_admins_say_what_all_files_may_come_to(ada: User) -> None:
     assert await ada.events(FolderRuled)
 
 
-async def test_what_jobs_bring_home_is_counted_but_never_refused(ada: User) -> None:
-    await ada.rule(None, quota=10)
-    question = OpenRunUpload(
-        ticket=run_ticket(ada.principal.subject, workload_id()), path="outputs/a", size=20, sha256=digest_of(b"1" * 20)
-    )
-    plan: UploadPlan = await ada.ask(question)
-    await ada.complete(plan, [await put_part(part, b"1" * 20) for part in plan.parts])
-    assert (await ada.usage()).size == 20
+async def test_what_jobs_bring_home_is_counted_and_refused_where_there_is_no_room(ada: User) -> None:
+    await ada.rule(None, quota=100)
+    job = workload_id()
+
+    async def bring(path: str, size: int, attempt: int = 1) -> UploadPlan:
+        ticket = run_ticket(ada.principal.subject, job, attempt)
+        wish = OpenRunUpload(ticket=ticket, path=path, size=size, sha256=digest_of(b"1" * size))
+        plan: UploadPlan = await ada.ask(wish)
+        return plan
+
+    with pytest.raises(OverQuotaError, match="your files may come to"):
+        await bring("outputs/large", 10 * _MIB)
+    assert (await ada.usage()).uploads == Amount()
+    first = await bring("outputs/a", 60)
+    with pytest.raises(OverQuotaError, match="on their way"):
+        await bring("outputs/b", 60)
+    again = await bring("outputs/a", 60, attempt=2)  # the first one was lost, or its URLs were too old
+    await ada.complete(again, [await put_part(part, b"1" * 60) for part in again.parts])
+    await ada.complete(first, [await put_part(part, b"1" * 60) for part in first.parts])
+    log = await bring("logs/1/stdout", 50)
+    await ada.complete(log, [await put_part(part, b"1" * 50) for part in log.parts])
+    found = await ada.usage()
+    assert (found.files, found.size, found.uploads.size) == (2, 110, 0), "logs count and are never refused"
     with pytest.raises(OverQuotaError):
-        await _announce(ada, "a", 1)
-    await _announce(ada, "empty", 0)
+        await bring("outputs/c", 1)
+    await bring("outputs/empty", 0)
+
+
+async def test_what_can_never_be_kept_is_not_taken_by_the_store_nor_by_us(ada: User) -> None:
+    await ada.rule("small", quota=100)
+    form: FormUpload = await ada.ask(OpenForm(principal=ada.principal, folder="small/in"))
+    assert form.most == 100
+    async with httpx.AsyncClient(trust_env=False) as http:
+        refused = await http.post(form.url, data=form.fields, files={"file": ("large", b"1" * 101)})
+        taken = await http.post(form.url, data=form.fields, files={"file": ("fits", b"1" * 100)})
+    assert (refused.is_client_error, taken.is_success) == (True, True)
+    room: FolderRoom = await ada.ask(CheckRoom(principal=ada.principal, folder="small/in", size=100))
+    assert room.largest == 100
+    with pytest.raises(OverQuotaError, match="small/"):
+        await ada.ask(CheckRoom(principal=ada.principal, folder="small/in", size=101))
+    ticket = run_ticket(ada.principal.subject, workload_id(), folders=["small/out"])
+    with pytest.raises(OverQuotaError, match="small/"):
+        await ada.ask(CheckRunRoom(ticket=ticket, path="outputs/a", to="small/out", size=101))
+    assert (await ada.ask(CheckRunRoom(ticket=ticket, path="outputs/a", size=101))).largest == QUOTA
 
 
 async def test_whoever_sees_everything_sees_what_everybody_has(ada: User) -> None:

@@ -91,6 +91,16 @@ class PullSite:
         ends = states or ("succeeded", "failed", "canceled", "lost")
         return await poll(lambda: self.job(job), lambda found: found["state"] in ends, seconds=40)
 
+    async def limit(self, folder: str, quota: int) -> None:
+        """Say what a folder of Ada's may come to."""
+        said = await self.ask("ada", "PUT", "/v1/folder-rules", params={"folder": folder}, json={"quota": quota})
+        said.raise_for_status()
+
+    async def used(self) -> dict[str, Any]:
+        """Return what Ada's files come to."""
+        found: dict[str, Any] = (await self.ask("ada", "GET", "/v1/storage")).raise_for_status().json()
+        return found
+
     async def read(self, path: str) -> bytes:
         """Return a file of Ada's."""
         return (await self.ask("ada", "GET", f"/v1/files/{path}")).raise_for_status().content

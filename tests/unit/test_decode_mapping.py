@@ -24,6 +24,7 @@ from services.gateway.dialects.decode.settings import DecodeSettings, Environmen
 from services.gateway.dialects.decode.spec import folders_of, job_of, native_spec
 from services.gateway.dialects.decode.states import STATES, JobStates, status_of
 from services.gateway.dialects.decode.words import say
+from services.gateway.dialects.decode_worker.jobs import steps_of
 
 SETTINGS = DecodeSettings()
 CATALOG = Catalog(
@@ -123,7 +124,16 @@ def test_a_job_of_ours_is_shown_as_it_was_asked_for() -> None:
 def test_details_are_told_of_what_went_wrong_only() -> None:
     failed = job_of(_record(_wish(), state="failed", message="exited with 3"), "")
     assert (failed["status"], failed["runtime_details"]) == ("error", "exited with 3")
-    assert job_of(_record(_wish(), state="succeeded", message="well"), "")["runtime_details"] is None
+    assert job_of(_record(_wish(), state="succeeded", message="well", tail="end"), "")["runtime_details"] is None
+    assert job_of(_record(_wish(), state="queued", message="placed"), "")["runtime_details"] is None
+
+
+def test_the_end_of_the_log_is_told_while_a_job_runs_and_when_it_has_failed() -> None:
+    running = job_of(_record(_wish(), state="running", message="started", tail="epoch 3\n"), "")
+    assert (running["status"], running["runtime_details"]) == ("running", "Logs:\nepoch 3\n")
+    failed = job_of(_record(_wish(), state="failed", message="exited with 3", tail="boom"), "")
+    assert failed["runtime_details"] == "exited with 3\nLogs:\nboom"
+    assert [step.tail for step in steps_of(JobStates.RUNNING, "x" * 5000 + "end", is_ending=False)][-1].endswith("xend")
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/../b", "/a", "a//b", "a/", "a\n", "x" * 129])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import Field
@@ -78,7 +78,8 @@ class CompletedLeaseUpload(Model):
 class Printed(Model):
     """Some bytes that the program printed."""
 
-    stream: Stream
+    stream: Stream | Literal["pack"]
+    """Tasks of an array have one together, the pack."""
     offset: int = Field(ge=0, le=2**62)
     """Where in the stream the first byte stands."""
     data: bytes = Field(default=b"", max_length=2**20)

@@ -11,7 +11,10 @@ from fastapi.exceptions import RequestValidationError
 
 from services.gateway.forms import FormFile, InvalidFormError, form_files
 
-__all__ = ["BYTES", "FILE", "form_body", "required_files"]
+__all__ = ["BYTES", "FILE", "announced", "form_body", "required_files"]
+
+_AROUND = 2**20
+"""Bytes of a form that may be something else than the file."""
 
 FILE: dict[str, Any] = {"type": "string", "format": "binary"}
 
@@ -23,6 +26,12 @@ def form_body(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Declare a form with files in one field for OpenAPI."""
     form = {"type": "object", "required": [field], "properties": {field: schema}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}
+
+
+def announced(request: Request) -> int:
+    """Return how large the file of a form is at least, as far as that was said; 0 if it is small, or nobody knows."""
+    length = request.headers.get("content-length", "")
+    return max(0, int(length) - _AROUND) if length.isdecimal() else 0
 
 
 @asynccontextmanager

@@ -22,16 +22,24 @@ from services.scheduler.pulls.store import PullState
 from services.scheduler.settings import PullSettings
 from services.scheduler.store import find as find_workload
 
-from .base import Backend, Cancelled, Capability, Capacity, NativeJob, Observation
+from .base import Backend, Cancelled, Capability, Capacity, NativeJob, Observation, Portions
 
 __all__ = ["PullBackend"]
+
+_TASKS_AT_ONCE = 64
+"""Tasks of one array that lie in the queue or are lent at once; each end of one lets another one come."""
 
 
 class PullBackend(Backend):
     """It takes whatever comes; the worker for it may turn up later."""
 
     kind = "pull"
-    capabilities = frozenset({Capability.ARCHITECTURES, Capability.ENVIRONMENTS, Capability.GPUS, Capability.IMAGES})
+    capabilities = frozenset(
+        {
+            *(Capability.ARCHITECTURES, Capability.ARRAYS, Capability.ENVIRONMENTS),
+            *(Capability.GPUS, Capability.IMAGES),
+        }
+    )
     is_patient = True
     is_near = True
 
@@ -52,6 +60,10 @@ class PullBackend(Backend):
         with suppress(ShunterError), translated("NATS"):  # who was not told asks again by itself
             await self._bus.connection.publish(work_subject(self.name), b"")
 
+    def portions(self, task: RunTask) -> Portions:  # noqa: ARG002 (of every array)
+        """Hand tasks of arrays out one by one: who takes one may never come back with it."""
+        return Portions(window=_TASKS_AT_ONCE, largest=1)
+
     async def observe(self, job: NativeJob) -> Observation | None:
         """Look into the queue; what was taken from a worker that fell silent is forgotten."""
         async with self._unit.looking_up() as connection:
@@ -60,7 +72,7 @@ class PullBackend(Backend):
             return None
         return _SEEN[PullState(row["state"])]
 
-    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:  # noqa: ARG002 (it takes no arrays)
+    async def cancel(self, job: NativeJob, tasks: str | None = None) -> Cancelled:  # noqa: ARG002 (a bundle has one)
         """Take it out of the queue, or have its worker told at its next word."""
         async with self._unit.begin(Context.start("service:scheduler")) as work:
             row = await store.find_attempt(work.connection, job.workload_id, job.attempt, to_change=True)
@@ -125,5 +137,5 @@ _SEEN = {
 async def _why(connection: AsyncConnection, job: NativeJob) -> str:
     """Say why an attempt is to be ended: somebody wished it, or it ran too long."""
     row = await find_workload(connection, job.workload_id)
-    wished = row is None or row["cancel_requested"] or row["attempt"] != job.attempt
+    wished = row is None or row["cancel_requested"] or row["attempt"] != job.attempt or row["tasks"] is not None
     return (Reason.CANCELED if wished else Reason.WALLTIME).value

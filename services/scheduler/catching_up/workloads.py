@@ -118,7 +118,7 @@ def _after(row: Record, event: WorkloadMoved) -> dict[str, Any]:
         "exit_code": event.exit_code,
     }
     if event.attempt != row["attempt"]:
-        values |= {"allocation": None, "usage": None, "seen_at": None}
+        values |= {"allocation": None, "usage": None, "seen_at": None, "tail": ""}
     for name in ("allocation", "usage"):
         if (part := getattr(event, name)) is not None:
             values[name] = part.model_dump(mode="json")

@@ -238,4 +238,4 @@ class Attempt:
             await asyncio.sleep(self._means.terms.heartbeat)
             if not self._reports.is_behind:
                 usage = self._meter.so_far() if self._meter else None
-                self._reports.say(Step(step="alive", at=stamp(time.time()), usage=usage))
+                self._reports.say(Step(step="alive", at=stamp(time.time()), usage=usage, tail=self._live.news()))

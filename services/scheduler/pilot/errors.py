@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AwayError", "ExpiredError", "RefusedError", "TroubleError"]
+__all__ = ["AwayError", "ExpiredError", "QuotaError", "RefusedError", "TroubleError"]
 
 
 class TroubleError(Exception):
@@ -11,6 +11,10 @@ class TroubleError(Exception):
 
 class RefusedError(TroubleError):
     """Another try is no use."""
+
+
+class QuotaError(RefusedError):
+    """There is no room for it."""
 
 
 class AwayError(TroubleError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from .folder import RunFolder
 from .link import complain
@@ -20,6 +22,10 @@ __all__ = ["BRINGS_OUTPUTS", "Finishing", "Verdict", "judge", "with_problem"]
 
 BRINGS_OUTPUTS = {"exited", "signaled", "walltime", "memory"}
 """Ends after which outputs go home; what was left by a failed run may be worth something."""
+
+
+_LITTLE = 2**18
+"""Bytes on a disk with which no program gets far."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ class Finishing:
     async def finish(self, ended: Exit, usage: Usage, verdict: Verdict | None, patience: Patience) -> Step:
         """Return the last step."""
         last = judge(ended, verdict)
+        if ended.code and last.reason == "exited" and _is_full(self._folder.path):
+            # What it said of that had no room either.
+            last = Verdict(last.reason, f"{last.message}; the disk of its node is full")
         taken = await patience.wait(self._take_home(last, succeeded=ended.code == 0))
         logs, outputs, last = taken or ([], [], last)
         last = self._canceled or last
@@ -80,6 +89,7 @@ class Finishing:
             reason=last.reason,
             message=last.message,
             usage=usage,
+            tail=self._live.news(),
             outputs=outputs,
             logs=logs,
         )
@@ -117,3 +127,11 @@ class Finishing:
         if missing:
             problems.append(f"required outputs are missing: {', '.join(missing)}")
         return stored, "; ".join(problems)
+
+
+def _is_full(place: Path) -> bool:
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _LITTLE

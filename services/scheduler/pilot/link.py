@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import subjects
-from .errors import AwayError, RefusedError
+from .errors import AwayError, QuotaError, RefusedError
 from .lazy import put_off
 
 put_off("nats.js")
@@ -241,7 +241,7 @@ def _answer_of(raw: bytes) -> Any:
     detail = str(problem.get("detail") or problem.get("code"))
     if problem.get("code") == "unavailable":
         raise AwayError(detail)
-    raise RefusedError(detail)
+    raise (QuotaError if problem.get("code") == "over_quota" else RefusedError)(detail)
 
 
 def _context(ca: str) -> ssl.SSLContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from .link import Link
 from .reports import secret_of
 from .words import Task
 
-__all__ = ["LiveOutput", "cut"]
+__all__ = ["LiveOutput", "cut", "last_words"]
+
+_MOST = 1000
+"""Characters of what was printed that are kept with the record of a job."""
 
 _CHUNK = 256 * 1024
 """Bytes of a message at most."""
@@ -37,6 +40,29 @@ def cut(data: bytes, *, full: bool) -> int:
         length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
         return len(data) - back if length > back else len(data)
     return len(data)
+
+
+def last_words(files: Iterable[Path], most: int = _MOST) -> str:
+    """Return the end of what was printed: of several files each has its share, and what one leaves is the others'.
+
+    A program that fails says why in one of them, and may write much into another one after that.
+    """
+    texts = [text for text in map(_end_of, files) if text]
+    if sum(map(len, texts)) > most:
+        share = most // len(texts)
+        left = most - sum(min(len(text), share) for text in texts)
+        texts = [text if len(text) <= share else text[-(share + left) :] for text in texts]
+    return "".join(text if text.endswith("\n") or text is texts[-1] else f"{text}\n" for text in texts)[-most:]
+
+
+def _end_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            raw = os.pread(file.fileno(), 4 * _MOST, max(0, size - 4 * _MOST)) if size else b""
+    except OSError:
+        return ""
+    return raw.decode("utf-8", "replace").replace("\0", "")[-_MOST:]
 
 
 class _Tail:
@@ -72,6 +98,7 @@ class LiveOutput:
         self._task = task
         self._secret = secret_of(task)
         self._tails = tuple(_Tail(path, stream, cap) for stream, path in files.items())
+        self._told = ""
         self._ended = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
@@ -89,6 +116,14 @@ class LiveOutput:
         """Stop."""
         if self._following:
             self._following.cancel()
+
+    def news(self) -> str:
+        """Return the end of what was printed, unless that was returned before."""
+        found = last_words(tail.path for tail in self._tails)
+        if found == self._told:
+            return ""
+        self._told = found
+        return found
 
     async def _follow(self) -> None:
         pause = _FASTEST

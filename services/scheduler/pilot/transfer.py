@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import subjects
-from .errors import AwayError, ExpiredError, RefusedError, TroubleError
+from .errors import AwayError, ExpiredError, QuotaError, RefusedError, TroubleError
 from .link import Link
 from .outputs import Delivery, clean_path
 from .wire import Download, Wire, measure
@@ -99,6 +99,8 @@ class Transfer:
             await self._patiently(partial(self._upload, delivery, question, Counter()))
         except OSError as error:
             return f"{delivery.path}: cannot be read: {error.strerror}"
+        except QuotaError as error:
+            return f"quota: {delivery.path}: {error}"
         except TroubleError as error:
             return str(error)
         return OutputFile(path=delivery.path, size=size, sha256=sha256, at=delivery.at)

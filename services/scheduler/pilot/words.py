@@ -259,6 +259,7 @@ class Step:
     exit_code: int | None = None
     reason: str | None = None
     message: str = ""
+    tail: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
     logs: list[OutputFile] = field(default_factory=list)
     tasks: list[TaskFact] = field(default_factory=list)

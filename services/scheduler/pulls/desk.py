@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from contracts.errors import NotFoundError
 from contracts.holdings import Allocation, OutputFile
 from contracts.leases import (
@@ -35,7 +37,7 @@ from services.scheduler.settings import PullSettings
 from services.scheduler.store import find as find_workload
 from services.scheduler.store import open_journey
 
-from . import store
+from . import store, tasks
 from .store import PullState
 from .workers import Worker, worker_of
 
@@ -101,8 +103,10 @@ class LeaseDesk:
         journey = await open_journey(work, row["workload_id"]) if row else None
         if row is None:
             return None
-        if not _waits(journey, row):
-            await store.change(work.connection, number, PullState.WAITING, state=PullState.ENDED.value)
+        if not await _waits(work, journey, row):
+            # No report will come: whoever takes it back is told that it is gone.
+            values = {"state": PullState.ENDED.value, "ending": Reason.CANCELED.value}
+            await store.change(work.connection, number, PullState.WAITING, **values)
             return None
         assert journey is not None
         moment, token = now(), secrets.token_urlsafe(24) if command.keyed else ""
@@ -112,8 +116,11 @@ class LeaseDesk:
             return None
         task = RunTask.model_validate(row["task"], extra="ignore")
         room = _room(command, worker, task)
-        journey.move(WorkloadState.STARTING, at=moment, reason=Reason.STARTED, allocation=room, phase=_PULLED)
-        await journey.save()
+        if row["of_array"]:
+            await tasks.lend(work, row, room)
+        else:
+            journey.move(WorkloadState.STARTING, at=moment, reason=Reason.STARTED, allocation=room, phase=_PULLED)
+            await journey.save()
         return Lease(
             number=number,
             token=token,
@@ -134,10 +141,9 @@ class LeaseDesk:
             if row is None or not self._is_theirs(row, command):
                 return gone
             journey = await open_journey(work, row["workload_id"])
-            if not _is_present(journey, row):
+            if journey is None or not await tasks.is_present(work.connection, journey.row, row):
                 await store.change(work.connection, row["number"], PullState.LEASED, state=PullState.ENDED.value)
                 return gone
-            assert journey is not None
             return await _take(work, journey, row, command)
 
     def _is_theirs(self, row: Record, asked: ReportLease | UseLease) -> bool:
@@ -158,11 +164,12 @@ class LeaseDesk:
         async with self._unit.looking_up() as connection:
             row = await store.find(connection, query.number)
             job = await find_workload(connection, row["workload_id"]) if row else None
+            is_current = row is not None and job is not None and await _is_current(connection, job, row)
         settings = self._backends.get(row["backend"]) if row else None
         if row is None or job is None or settings is None:
             raise _nothing(query.number)
         worker_of(query.principal, "", settings)
-        return LeaseView(number=row["number"], job=to_workload(job), is_current=job["attempt"] == row["attempt"])
+        return LeaseView(number=row["number"], job=to_workload(job), is_current=is_current)
 
     async def use(self, query: UseLease) -> Loan:
         """Return what files of a lease are fetched and stored by; one that is to be ended stores nothing any more."""
@@ -171,8 +178,8 @@ class LeaseDesk:
             if row is None or row["ending"] or not self._is_theirs(row, query):
                 raise _nothing(query.number)
             job = await find_workload(connection, row["workload_id"])
-        if job is None or job["attempt"] != row["attempt"] or WorkloadState(job["state"]).is_terminal:
-            raise _nothing(query.number)
+            if job is None or not await tasks.is_present(connection, job, row):
+                raise _nothing(query.number)
         task = RunTask.model_validate(row["task"], extra="ignore")
         return Loan(number=row["number"], job=to_workload(job), is_current=True, task=task)
 
@@ -188,10 +195,13 @@ async def _take(work: Work, journey: Journey, row: Record, command: ReportLease)
         steps = [_dated(step, row, moment) for step in command.steps]
     values: dict[str, object] = {"seen_at": moment}
     for step in steps:
-        if end := take_step(work, journey, plausible(step)):
+        if not row["of_array"] and (end := take_step(work, journey, plausible(step))):
             tell_end(work, journey.row["id"], end)
         values |= _noted(row, step)
-    await journey.save()
+    if row["of_array"]:
+        await tasks.take(work, journey, row, steps)
+    else:
+        await journey.save()
     await store.change(work.connection, number, PullState.LEASED, **values)
     await store.hear(work.connection, row["backend"], row["worker"], moment)
     gone = ending is not None and not row["token_hash"]
@@ -248,15 +258,19 @@ def _room(command: TakeLeases, worker: Worker, task: RunTask) -> Allocation:
     )
 
 
-def _waits(journey: Journey | None, row: Record) -> bool:
+async def _waits(work: Work, journey: Journey | None, row: Record) -> bool:
     """Say whether a job waits for somebody to take this attempt."""
-    if journey is None or not _is_present(journey, row):
+    if journey is None or journey.row["cancel_requested"]:
         return False
-    return journey.state is WorkloadState.QUEUED and not journey.row["cancel_requested"]
+    if not row["of_array"] and journey.state is not WorkloadState.QUEUED:
+        return False
+    return await tasks.is_present(work.connection, journey.row, row)
 
 
-def _is_present(journey: Journey | None, row: Record) -> bool:
-    return journey is not None and not journey.state.is_terminal and journey.row["attempt"] == row["attempt"]
+async def _is_current(connection: AsyncConnection, job: Record, row: Record) -> bool:
+    if row["of_array"]:
+        return await tasks.is_present(connection, job, row)
+    return bool(job["attempt"] == row["attempt"])
 
 
 def _hash(token: str) -> str:

@@ -21,7 +21,7 @@ from services.scheduler.store import open_journey
 from services.scheduler.temporal import TEMPORAL_SINK, Signal
 from services.scheduler.workflows.words import AttemptEnd
 
-from . import store
+from . import store, tasks
 from .store import PullState
 
 __all__ = ["PullKeeper"]
@@ -78,7 +78,7 @@ class PullKeeper:
             values = {"state": PullState.ENDED.value, "ending": reason.value}
             if not await store.change(work.connection, row["number"], PullState.LEASED, **values):
                 return False
-            _tell(work, journey, present, reason, _message(present, settings, now()))
+            await _tell(work, journey, present, reason, _message(present, settings, now()))
         log.warning("lease.taken_back", workload=row["workload_id"], worker=row["worker"], reason=reason.value)
         _TAKEN_BACK.labels(row["backend"], reason.value).inc()
         return True
@@ -110,8 +110,11 @@ def _message(row: Record, settings: PullSettings, moment: datetime) -> str:
     return f"{who} did not finish within {settings.finish_within:g} s"
 
 
-def _tell(work: Work, journey: Journey | None, row: Record, reason: Reason, message: str) -> None:
-    if journey is None or journey.state.is_terminal or journey.row["attempt"] != row["attempt"]:
+async def _tell(work: Work, journey: Journey | None, row: Record, reason: Reason, message: str) -> None:
+    if journey is None or not await tasks.is_present(work.connection, journey.row, row):
+        return
+    if row["of_array"]:
+        await tasks.close(work, journey, row, reason, message)
         return
     code = journey.row["exit_code"] if reason is Reason.EXITED else None
     end = AttemptEnd(attempt=row["attempt"], reason=reason, exit_code=code, message=message)

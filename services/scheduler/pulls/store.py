@@ -44,6 +44,7 @@ LOST = Reason.LOST.value
 _WINDOW = 100
 """Rows that are looked through at once."""
 
+_SORT = ("needs_image", "of_array")
 _ROOM = ("cpus", "memory", "gpus", "gpu_memory", "gpu_model", "gpu_architecture")
 
 
@@ -66,7 +67,8 @@ async def add(
         "memory": task.memory or 0,
         "gpu_memory": task.gpu_memory or 0,
         "task": task.model_dump(mode="json"),
-        "tried": await tried(connection, task.workload_id),
+        "tried": await tried(connection, task.workload_id, task.bundle.indices if task.bundle else None),
+        "of_array": task.bundle is not None,
         # The program of an application runs as it is where there are no containers.
         "needs_image": bool(task.image) and task.files is None,
         "outputs": [],
@@ -78,14 +80,15 @@ async def add(
     return bool(added.rowcount)
 
 
-async def tried(connection: AsyncConnection, workload_id: str) -> list[str]:
-    """Return the workers that fell silent with earlier attempts of a job."""
+async def tried(connection: AsyncConnection, workload_id: str, indices: str | None = None) -> list[str]:
+    """Return the workers that fell silent with earlier attempts of a job, or of these tasks of an array."""
     statement = (
-        select(pulls.c.worker)
-        .where(pulls.c.workload_id == workload_id, pulls.c.ending == LOST)
+        select(pulls.c.worker, pulls.c.task)
+        .where(pulls.c.workload_id == workload_id, pulls.c.ending == LOST, pulls.c.worker.is_not(None))
         .order_by(pulls.c.number)
     )
-    return [worker for worker in (await connection.execute(statement)).scalars() if worker]
+    rows = (await connection.execute(statement)).all()
+    return [worker for worker, task in rows if (task.get("bundle") or {}).get("indices") == indices]
 
 
 async def find(connection: AsyncConnection, number: int, *, to_change: bool = False) -> Record | None:
@@ -150,17 +153,13 @@ async def _window(
     table = pulls.c
     anybody = table.environment.is_(None) & (table.queued_at <= before)
     statement = (
-        select(
-            *(
-                table[name]
-                for name in ("number", "priority", "accepted_at", "environment", "needs_image", "tried", *_ROOM)
-            )
-        )
+        select(*(table[name] for name in ("number", "priority", "accepted_at", "environment", *_SORT, "tried", *_ROOM)))
         .where(
             table.backend == backend,
             table.state == PullState.WAITING.value,
             or_(table.environment == worker.environment, anybody),
             or_(table.needs_image.is_(False), true() if offer.images else false()),
+            or_(table.of_array.is_(False), true() if offer.arrays else false()),
             *(table[name] <= getattr(offer, name) for name in ("cpus", "memory", "gpus", "gpu_memory")),
         )
         .order_by(table.priority.desc(), table.accepted_at, table.number)
@@ -177,7 +176,7 @@ async def _window(
 def suits(row: RowMapping | Record, worker: RowMapping | Record) -> bool:
     """Say whether an attempt fits what a worker offered last."""
     alike = row["environment"] is None or row["environment"] == worker["environment"]
-    alike = alike and (worker["images"] or not row["needs_image"])
+    alike = alike and (worker["images"] or not row["needs_image"]) and (worker["arrays"] or not row["of_array"])
     fits = all(row[name] <= worker[name] for name in ("cpus", "memory", "gpus", "gpu_memory"))
     return alike and fits and _fits_gpu(row, worker["gpu_model"], worker["gpu_architecture"])
 
@@ -240,6 +239,7 @@ async def see(
     values = {
         "environment": worker.environment,
         "images": offer.images,
+        "arrays": offer.arrays,
         "seen_at": moment,
         **{name: getattr(offer, name) for name in _ROOM},
     }

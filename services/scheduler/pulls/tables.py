@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 
 from services.chassis.database import Moment
@@ -39,6 +40,7 @@ def _add_pulls(metadata: MetaData) -> Table:
         Column("attempt", Integer, nullable=False),
         *_room(),
         Column("needs_image", Boolean, nullable=False),
+        Column("of_array", Boolean, nullable=False, server_default=false()),
         Column("environment", String(64)),
         Column("priority", Integer, nullable=False),
         Column("task", JSON, nullable=False),
@@ -70,6 +72,7 @@ def _add_workers(metadata: MetaData) -> Table:
         Column("worker", String(400), primary_key=True),
         *_room(),
         Column("images", Boolean, nullable=False),
+        Column("arrays", Boolean, nullable=False, server_default=false()),
         Column("environment", String(64), nullable=False),
         Column("seen_at", Moment, nullable=False),
     )

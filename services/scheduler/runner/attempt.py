@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,7 +16,9 @@ from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 
 from .census import age_of, start_of
-from .environment import environment
+from .disk import FULL, is_full
+from .environment import environment, in_image
+from .errors import NoBoxError
 from .finishing import Finishing
 from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
@@ -29,6 +31,9 @@ from .sampling import Meter
 from .system import boot_id
 from .views import View
 from .watch import watch
+
+if TYPE_CHECKING:
+    from .containers.containers import Containers
 
 __all__ = ["Attempt"]
 
@@ -63,7 +68,8 @@ class Attempt:
         self._census = means.census
         self._gpus = means.gpus
         self._views = means.views
-        self._cell = means.isolation.cell
+        self._containers = means.containers if task.image else None
+        self._cell = None if self._containers else means.isolation.cell
         self._section = section
         self._release = release
         self._grace = section.grace
@@ -97,7 +103,8 @@ class Attempt:
         if self.is_over or self._verdict or (reason is not Reason.CANCELED and self._has_ended()):
             return
         self._verdict = Verdict(reason=reason, message=message)
-        self._folder.write_verdict(self._verdict)
+        with suppress(OSError):  # on a full disk it is ended all the same
+            self._folder.write_verdict(self._verdict)
         self._ending.set()
         if self._finishing:
             self._finishing.cancel(self._verdict)
@@ -152,22 +159,27 @@ class Attempt:
         except Exception as error:
             log.exception("run.failed", run=self.name)
             await kill_tree(self._census, self.name)
-            message = f"the runner failed: {type(error).__name__}: {error}"
-            return Step(step=StepName.DONE, at=now(), reason=Reason.INTERNAL, message=message)
+            await self._leave()
+            reason, message = Reason.INTERNAL, f"the runner failed: {type(error).__name__}: {error}"
+            if isinstance(error, OSError) and is_full(self._folder.path):
+                reason, message = Reason.STAGING, FULL
+            return Step(step=StepName.DONE, at=now(), reason=reason, message=message)
 
     async def _start(self, allocation: Allocation) -> Step:
         began = now()
-        if self.task.inputs:
+        if self.task.inputs or self._containers:
             self._reports.say(Step(step=StepName.STARTING, at=began, allocation=allocation))
             try:
                 await self._unless_ended(self._fetch())
+            except NoBoxError as error:
+                self.end(error.reason, str(error))
             except (ShunterError, OSError) as error:
                 self.end(Reason.STAGING, str(error))
         if self._verdict:
             return self._early(Usage(wall_seconds=(now() - began).total_seconds()))
         start = Start(boot=boot_id(), started_at=now(), allocation=allocation)
         boxed = self._cell.can_show_at(self.task.files or "") if self._cell and self._cell.is_boxed else None
-        view = await self._views.of(self.task.files, self._folder, boxed=boxed)
+        view = None if self._containers else await self._views.of(self.task.files, self._folder, boxed=boxed)
         said = [part.message for part in (view, self._cell) if part and part.message]
         self._folder.write_start(start)
         return await self._follow(start, self._spawn(start, view), message="; ".join(said))
@@ -198,6 +210,8 @@ class Attempt:
     async def _fetch(self) -> None:
         transfer = self._carrier.transfer(self.task)
         await transfer.fetch(self.task.inputs, self._folder.work, self._folder.temporary)
+        if self._containers and self.task.image:
+            await self._containers.prepare(self.task.image, self._folder)
 
     def _spawn(self, start: Start, view: View | None) -> Child | None:
         """Start the program; one that cannot be started has ended with the code that shells give."""
@@ -211,7 +225,9 @@ class Attempt:
             has_gpus=bool(self._gpus.list()),
         )
         try:
-            if view:
+            if self._containers:
+                argv, env = self._contain(self._containers, start.allocation, env)
+            elif view:
                 argv, env = view.words(task.argv, task.script, env, own=task.env)
             elif task.script is not None:
                 argv = self._folder.write_script(task.script)
@@ -227,6 +243,31 @@ class Attempt:
             return None
         self._folder.write_process(ProcessName(child.pid, start_of(child.pid) or 0))
         return child
+
+    def _contain(
+        self, containers: Containers, allocation: Allocation, env: Mapping[str, str]
+    ) -> tuple[list[str], dict[str, str]]:
+        task = self.task
+        if task.script is not None:
+            self._folder.write_script(task.script)
+        return containers.enter(
+            self._folder,
+            image=task.image or "",
+            words=None if task.script is not None else task.argv or [""],
+            env=in_image(task, env),
+            place=task.files,
+            inputs=[item.target for item in task.inputs],
+            outputs=task.outputs,
+            allocation=allocation,
+        )
+
+    async def _leave(self) -> None:
+        """Leave nothing of the run behind on this node; hear what its container knows of its end."""
+        fate = await self._containers.leave(self._folder) if self._containers else None
+        if fate is not None and self._verdict is None:
+            self._verdict = fate
+            self._folder.write_verdict(fate)
+        await leave(self._folder)
 
     def _find(self, start: Start) -> Child | None:
         """Return the process that an earlier runner started, if it still runs."""
@@ -259,7 +300,7 @@ class Attempt:
         if self._verdict is None and ended.code and (message := overrun(self._folder, allocation.memory)):
             self._verdict = Verdict(reason=Reason.MEMORY, message=message)
             self._folder.write_verdict(self._verdict)
-        await leave(self._folder)
+        await self._leave()
         self._give_back()
         # An adopted process tells its end by the clock of files, which is coarse.
         ended_at = max(ended.at, start.started_at)
@@ -315,12 +356,14 @@ class Attempt:
             run=self.name,
             meter=self._meter,
             every=self._section.sample_every,
-            memory=self.task.memory,
+            # In a container the kernel holds it.
+            memory=None if self._containers else self.task.memory,
             end=self.end,
+            boxed=self._containers is not None,
         )
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._section.heartbeat)
             usage = self._meter.so_far() if self._meter else None
-            self._reports.say(Step(step=StepName.ALIVE, at=now(), usage=usage))
+            self._reports.say(Step(step=StepName.ALIVE, at=now(), usage=usage, tail=self._live.news()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +19,8 @@ from contracts.tasks import TaskFact, TaskLog, TaskState
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask, ended_fact
 from .bundle_texts import BundleTexts
+from .environment import in_image
+from .errors import NoBoxError
 from .finishing import judge
 from .journal import Verdict
 from .means import Means
@@ -27,6 +29,7 @@ from .process import Child, Exit, SpawnError, read_exit, spawn
 
 if TYPE_CHECKING:
     from .bundle_recovery import Recovered
+    from .containers.containers import Containers
 
 __all__ = ["Lane"]
 
@@ -55,18 +58,27 @@ class Lane:
         self._began = began
         self._tell = told
         self._has_gpus = bool(means.gpus.list())
+        self._containers = means.containers if task.image else None
         self._fetching: asyncio.Task[None] | None = None
 
     async def run(self, key: Key, allocation: Allocation) -> None:
         """Run one task and tell how it ended."""
         folder = self._files.task(key)
-        task = BundleTask(key=key, folder=folder, means=self._means, allocation=allocation, started_at=now())
+        boxed = self._containers is not None
+        task = BundleTask(
+            key=key, folder=folder, means=self._means, allocation=allocation, started_at=now(), boxed=boxed
+        )
         self._began(task)
         try:
             self._files.create(folder)
             if self._task.inputs or self._texts.own_inputs(key[0]):
                 await self._fetch(task)
+            if self._containers and self._task.image:
+                await self._containers.prepare(self._task.image, folder)
             child = None if task.verdict else self._spawn(task)
+        except NoBoxError as error:
+            self._tell(self._never_ran(task, Verdict(reason=error.reason, message=str(error))))
+            return
         except (ShunterError, OSError) as error:
             self._tell(self._never_ran(task, Verdict(reason=Reason.STAGING, message=str(error))))
             return
@@ -88,6 +100,8 @@ class Lane:
                 ended, usage = await task.follow(child, self._task.walltime)
             else:
                 ended, usage = read_exit(task.folder), task.so_far()
+            if self._containers and (fate := await self._containers.leave(task.folder)):
+                task.verdict = task.verdict or fate
             self._tell(await self._finish(task, ended, usage))
         except Exception as error:
             log.exception("task.failed", run=task.folder.name)
@@ -98,8 +112,11 @@ class Lane:
         folder, key = task.folder, task.key
         env = self._texts.env(key, folder, task.allocation, has_gpus=self._has_gpus)
         try:
-            argv = self._texts.argv(key, folder, env)
-            if cell := self._means.isolation.cell:
+            if self._containers:
+                argv, env = self._contain(self._containers, task, env)
+            else:
+                argv = self._texts.argv(key, folder, env)
+            if not self._containers and (cell := self._means.isolation.cell):
                 argv, env = cell.enter(folder, argv, env, task.allocation, reads=[self._texts.script])
             child = spawn(folder, argv, env)
         except SpawnError as error:
@@ -108,6 +125,20 @@ class Lane:
         at, gpus = task.started_at.timestamp(), tuple(task.allocation.gpu_indices)
         self._files.note_start(key, Started(at, gpus))
         return child
+
+    def _contain(
+        self, containers: Containers, task: BundleTask, env: Mapping[str, str]
+    ) -> tuple[list[str], dict[str, str]]:
+        return containers.enter(
+            task.folder,
+            image=self._task.image or "",
+            words=self._texts.words(task.key, task.folder),
+            env=in_image(self._task, env),
+            place=self._task.files,
+            inputs=self._texts.targets(task.key[0]),
+            outputs=self._texts.outputs(task.key[0]),
+            allocation=task.allocation,
+        )
 
     async def _finish(self, task: BundleTask, ended: Exit, usage: object) -> TaskFact:
         outputs: list[OutputFile] = []

@@ -71,7 +71,8 @@ def recover(*, task: RunTask, folder: RunFolder, files: BundleFolder, means: Mea
             continue
         at = datetime.fromtimestamp(start.at if start else run.path.stat().st_mtime, UTC)
         room, age = _room(task, start, means), age_of(child.pid) if child else None
-        began = BundleTask(key=key, folder=run, means=means, allocation=room, started_at=at, age=age)
+        boxed = means.containers is not None and bool(task.image)
+        began = BundleTask(key=key, folder=run, means=means, allocation=room, started_at=at, age=age, boxed=boxed)
         found.running.append(Recovered(began, child, key[0] in canceled))
     return found
 

@@ -37,7 +37,9 @@ class BundleTask:
         allocation: Allocation,
         started_at: datetime,
         age: float | None = None,
+        boxed: bool = False,
     ) -> None:
+        """*boxed*: its program runs in a container, which holds it to its memory."""
         self.key = key
         self.folder = folder
         self.allocation = allocation
@@ -46,6 +48,7 @@ class BundleTask:
         self.is_told = False
         """Whether it was reported to be running."""
         self._means = means
+        self._boxed = boxed
         self._meter = Meter(started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices)
         self._child: Child | None = None
         self._waiting: asyncio.Task[Exit] | None = None
@@ -101,8 +104,10 @@ class BundleTask:
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
         members = self._means.census.members(self.folder.name, max_age=_SHARED)
+        if self._boxed:
+            members = [member for member in members if not member.inside]
         held = self._meter.look(members)
-        if memory and held > memory and (held := proportional_size(members)) > memory:
+        if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
             self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
 
     def so_far(self) -> Usage:

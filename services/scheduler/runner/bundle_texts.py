@@ -80,6 +80,18 @@ class BundleTexts:
             self._programs[argv[0]] = found
         return [*self._programs[argv[0]], *argv[1:]]
 
+    def words(self, key: Key, folder: RunFolder) -> list[str] | None:
+        """Return what is run in an image; none if it is the script, which is then in the task's folder."""
+        if self._task.script is not None:
+            folder.write_script(self._task.script)
+            return None
+        index, item = key[0], self._items.get(key[0])
+        return [fill(word, index, item) for word in self._task.argv or [""]]
+
+    def targets(self, index: int) -> list[str]:
+        """Return where the inputs of a task lie in its folder."""
+        return [*(target for _, target in self.shared_targets(index)), *(own.target for own in self.own_inputs(index))]
+
     @property
     def script(self) -> Path:
         """Return where the script of all tasks lies, if they have one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from contracts.runs import RunTask, run_name
 from contracts.workloads import Allocation
@@ -11,7 +11,9 @@ from contracts.workloads import Allocation
 from .census import MARKER
 from .journal import RunFolder
 
-__all__ = ["environment"]
+__all__ = ["environment", "in_image"]
+
+_OURS = ("SHUNTER_", "TRACEPARENT")
 
 
 def environment(
@@ -32,3 +34,8 @@ def environment(
     if has_gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in allocation.gpu_indices)
     return env
+
+
+def in_image(task: RunTask, env: Mapping[str, str]) -> dict[str, str]:
+    """Return of an environment what the job gave and what we tell it: an image has programs and folders of its own."""
+    return {name: value for name, value in env.items() if name in task.env or name.startswith(_OURS)}

@@ -15,6 +15,7 @@ from contracts.states import Reason
 from contracts.workloads import OutputFile, Usage
 
 from .carrier import Carrier
+from .disk import FULL, is_full
 from .journal import RunFolder, Verdict
 from .output import LiveOutput
 from .outputs import Delivery, find_logs, find_outputs
@@ -62,6 +63,9 @@ class Finishing:
     async def finish(self, ended: Exit, usage: Usage, verdict: Verdict | None, *, within: float | None) -> Step:
         """Return the last step; *within* limits the seconds that all this takes."""
         last = judge(ended, verdict)
+        if ended.code and last.reason is Reason.EXITED and is_full(self._folder.path):
+            # What it said of that had no room either.
+            last = Verdict(reason=last.reason, message=f"{last.message}; {FULL}")
         logs: list[OutputFile] = []
         outputs: list[OutputFile] = []
         with suppress(TimeoutError):
@@ -80,6 +84,7 @@ class Finishing:
             reason=last.reason,
             message=last.message,
             usage=usage,
+            tail=self._live.news(),
             outputs=outputs,
             logs=logs,
         )

@@ -69,6 +69,8 @@ class RunFolder:
         self.groups = path / "groups"
         """Names the control groups of its processes, where it has any."""
         self._task = path / "task.json"
+        self._box = path / "box.json"
+        self._fate = path / "fate.json"
         self._start = path / "start.json"
         self._old_process = path / "process"
         self._verdict = path / "verdict.json"
@@ -131,6 +133,22 @@ class RunFolder:
     def read_verdict(self) -> Verdict | None:
         """Return why the run was to be ended, if it was."""
         return _read(self._verdict, Verdict)
+
+    def write_box(self, box: Model) -> None:
+        """Keep what its container is made of, for the process that looks after it."""
+        _write(self._box, box.model_dump_json())
+
+    def read_box(self, kind: type[_M]) -> _M:
+        """Return it."""
+        return kind.model_validate_json(self._box.read_bytes())
+
+    def write_fate(self, verdict: Verdict) -> None:
+        """Note how it ended, where that is more than its exit code says."""
+        _write(self._fate, verdict.model_dump_json())
+
+    def read_fate(self) -> Verdict | None:
+        """Return what was noted."""
+        return _read(self._fate, Verdict)
 
     # --- reports ----------------------------------------------------------------------------------------------
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from contracts.holdings import TAIL
 from contracts.runs import LogChunk
 from contracts.subjects import log_subject
 
 from .link import Link
 
-__all__ = ["LiveOutput", "cut"]
+__all__ = ["LiveOutput", "cut", "last_words"]
 
 _CHUNK = 256 * 1024
 """Bytes of a message at most."""
@@ -36,6 +37,29 @@ def cut(data: bytes, *, full: bool) -> int:
         length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
         return len(data) - back if length > back else len(data)
     return len(data)
+
+
+def last_words(files: Iterable[Path], most: int = TAIL) -> str:
+    """Return the end of what was printed: of several files each has its share, and what one leaves is the others'.
+
+    A program that fails says why in one of them, and may write much into another one after that.
+    """
+    texts = [text for text in map(_end_of, files) if text]
+    if sum(map(len, texts)) > most:
+        share = most // len(texts)
+        left = most - sum(min(len(text), share) for text in texts)
+        texts = [text if len(text) <= share else text[-(share + left) :] for text in texts]
+    return "".join(text if text.endswith("\n") or text is texts[-1] else f"{text}\n" for text in texts)[-most:]
+
+
+def _end_of(path: Path) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (at the end of every job; a Path costs more)
+            size = os.fstat(file.fileno()).st_size
+            raw = os.pread(file.fileno(), 4 * TAIL, max(0, size - 4 * TAIL)) if size else b""
+    except FileNotFoundError:
+        return ""
+    return raw.decode(errors="replace").replace("\0", "")[-TAIL:]
 
 
 class _Tail:
@@ -76,6 +100,7 @@ class LiveOutput:
         self._attempt = attempt
         self._name = name
         self._tails = tuple(_Tail(path, stream, cap) for stream, path in files.items())
+        self._told = ""
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -93,6 +118,14 @@ class LiveOutput:
         """Stop; a new runner may resume."""
         if self._task:
             self._task.cancel()
+
+    def news(self) -> str:
+        """Return the end of what was printed, unless that was returned before."""
+        found = last_words(tail.path for tail in self._tails)
+        if found == self._told:
+            return ""
+        self._told = found
+        return found
 
     async def _follow(self, *, resume: bool) -> None:
         if resume:

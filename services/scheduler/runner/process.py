@@ -27,7 +27,9 @@ exec 3>&2 2>"$3"
 status=$2
 shift 4
 (exec "$@" 2>&3 3>&-)
-{ echo $?; times; } >"$status"
+code=$?
+{ echo $code; times; } >"$status"
+exit $code
 """
 """Outlives the user's program by a moment and writes down how it ended. Its traps are not inherited: they only keep
 the shell itself alive while its program is told to end. What the shell says of its program's death goes to a file of

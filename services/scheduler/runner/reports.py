@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import structlog
+
 from contracts.runs import RunReport, Step, StepName, run_name
 from contracts.subjects import report_subject
 
@@ -12,6 +14,8 @@ from .journal import RunFolder
 from .link import Link
 
 __all__ = ["Reports"]
+
+log = structlog.get_logger(__name__)
 
 
 class Reports:
@@ -61,8 +65,15 @@ class Reports:
         )
         self._next += 1
         self._steps = []
-        self._unsent.append((report, self._folder.write_report(report)))
+        self._unsent.append((report, self._keep(report)))
         self._start_sending()
+
+    def _keep(self, report: RunReport) -> bytes:
+        try:
+            return self._folder.write_report(report)
+        except OSError as error:  # a run that filled the disk is told of all the same
+            log.warning("report.not_kept", run=self._folder.name, error=str(error))
+            return report.model_dump_json(exclude_defaults=True).encode()
 
     async def settled(self) -> None:
         """Wait until everything that was said is kept by the stream."""
@@ -85,5 +96,8 @@ class Reports:
         while self._unsent:
             report, raw = self._unsent[0]
             await self._link.keep(subject, raw, f"{name}-r{report.number}")
-            self._folder.forget_report(report.number, last=report.steps[-1].step is StepName.DONE)
+            try:
+                self._folder.forget_report(report.number, last=report.steps[-1].step is StepName.DONE)
+            except OSError as error:  # then it is said again, which is harmless
+                log.warning("report.not_forgotten", run=self._folder.name, error=str(error))
             self._unsent.popleft()

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,6 +29,9 @@ from .queue import Queue, TaskQueue
 from .room import Room
 from .settings import RunnerSection
 from .views import Views
+
+if TYPE_CHECKING:
+    from .containers.containers import Containers
 
 __all__ = ["Runner"]
 
@@ -61,6 +65,7 @@ class Runner:
         section: RunnerSection,
         make_queue: Callable[[Callable[[RunTask], None]], TaskQueue] | None = None,
         private: Sequence[Path] = (),
+        containers: Containers | None = None,
     ) -> None:
         """*make_queue* makes what hands tasks over, if not the queue in NATS; no run is to see what is *private*."""
         self.queue: TaskQueue = (
@@ -70,7 +75,8 @@ class Runner:
         """How many attempts ended, by reason."""
         self._carrier = Carrier(link=link, patience=section.patience, parallel=section.transfers)
         self._isolation = Isolation(section, private)
-        self._means = Means(link, self._carrier, census, gpus, section, Views(section.files), self._isolation)
+        views = Views(section.files)
+        self._means = Means(link, self._carrier, census, gpus, section, views, self._isolation, containers)
         self._journal = journal
         self._room = room
         self._section = section

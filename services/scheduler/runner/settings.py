@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-__all__ = ["LogSettings", "NatsSettings", "RunnerSection", "RunnerSettings", "Server"]
+__all__ = ["ContainerSection", "LogSettings", "NatsSettings", "RunnerSection", "RunnerSettings", "Server"]
 
 
 class NatsSettings(BaseModel):
@@ -53,6 +53,26 @@ def _default_path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
+class ContainerSection(BaseModel):
+    """Where runs with an image are run, and what they may do there."""
+
+    url: str = Field(pattern=r"^unix:///[^\s]+$")
+    """The socket of an engine on this machine, which is to see our files. Whoever may use it is root here."""
+    network: str = Field(default="bridge", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """`bridge`, `none`, `host`, or a network by its name."""
+    pull: Literal["never", "missing", "always"] = "missing"
+    """Whether images come from their registries: not at all, when they are not there, or whenever there may be newer
+    ones."""
+    credentials: Path | None = None
+    """A `config.json` as `docker login` writes it, with what registries want to know."""
+    user: str | None = Field(default=None, pattern=r"^\d+:\d+$")
+    """Numbers of the user and the group that runs have; by default ours, or nobody's where ours are root's."""
+    read_only: bool = True
+    """Whether images cannot be written to: only the working folder and `/tmp` can."""
+    processes: int = Field(default=4096, ge=16)
+    """Processes and threads of one run."""
+
+
 class RunnerSection(BaseModel):
     """What concerns this runner alone."""
 
@@ -86,6 +106,8 @@ class RunnerSection(BaseModel):
     """Where they are kept apart: what they may read although it lies in a folder that is hidden."""
     cgroup: Path | None = None
     """The control group, of the second version, that was given to us to make others in; none is our own."""
+    containers: ContainerSection | None = None
+    """The engine of a worker that runs images."""
     hidden: bool = False
     """Whether users' processes, which run as the same user, are kept from reading our environment and memory. For nodes
     where only the runner knows a secret; debuggers and monitors of that user see nothing then either."""

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from contracts.commands import CompleteUpload
 from contracts.envelope import Context
-from contracts.errors import InvalidError, RefusedError, ShunterError, UnavailableError
+from contracts.errors import InvalidError, OverQuotaError, RefusedError, ShunterError, UnavailableError
 from contracts.files import FileRecord, Part, PartDone, UploadPlan
 from contracts.queries import OpenRunUpload
 from contracts.runs import FrozenInput, RunTask
@@ -111,6 +111,8 @@ class Transfer:
     async def _deliver_or_say_why(self, delivery: Delivery) -> OutputFile | str:
         try:
             return await self._deliver(delivery)
+        except OverQuotaError as error:
+            return f"quota: {delivery.path}: {error.detail}"
         except ShunterError as error:
             return error.detail
 

@@ -18,13 +18,25 @@ _SHARED = 0.25
 
 
 async def watch(
-    *, census: Census, run: str, meter: Meter, every: float, memory: int | None, end: Callable[[Reason, str], None]
+    *,
+    census: Census,
+    run: str,
+    meter: Meter,
+    every: float,
+    memory: int | None,
+    end: Callable[[Reason, str], None],
+    boxed: bool = False,
 ) -> None:
-    """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes."""
+    """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes.
+
+    What runs *boxed* descends from the engine: what descends from its first process only looks after it.
+    """
     for pause in chain(EARLY, repeat(every)):
         await asyncio.sleep(pause)
         census.reap()
         members = census.members(run, max_age=min(pause / 2, _SHARED))
+        if boxed:
+            members = [member for member in members if not member.inside]
         held = meter.look(members)
         # Pages that processes share count in each of them: look closer before a run is ended for that.
         if memory and held > memory and (held := proportional_size(members)) > memory:

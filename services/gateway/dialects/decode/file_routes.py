@@ -15,7 +15,7 @@ from contracts.errors import InvalidError, NotFoundError
 from contracts.spec import clean_path
 from services.gateway.api.downloads import answer_file, answer_zip
 from services.gateway.dialects.details import json_body
-from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
+from services.gateway.dialects.uploads import BYTES, FILE, announced, form_body, required_files
 from services.gateway.forms import FormFile
 from services.gateway.zips import ZipEntry, zip_pieces
 
@@ -154,6 +154,8 @@ def _told(request: FileHTTPRequest, *, status: int = 200) -> Response:
 async def upload_file(f_type: UploadFileTypes, base_path: str, request: Request, visit: Visiting) -> Response:
     """Upload a file as a form, in a field `file`; it is kept under its own name."""
     folder = _inside(f_type, base_path)
+    if size := announced(request):
+        await visit.services.streams().check_room(folder, size)
     async with required_files(request, "file", int(visit.settings.most_form)) as (file, *_):
         info = await _keep(visit, folder, file)
     return json_body(info.model_dump(mode="json"), status=201)

@@ -130,7 +130,7 @@ def job_of(record: Mapping[str, Any], email: str) -> dict[str, Any]:
         "date_started": _naive(record["started_at"]),
         "date_finished": _naive(record["finished_at"]),
         "status": status,
-        "runtime_details": (record["message"] or None) if status is JobStates.ERROR else None,
+        "runtime_details": _details(record, status),
         "paths_out": folders_of(name),
         "job_name": name,
         "environment": asked["environment"],
@@ -144,6 +144,19 @@ def job_of(record: Mapping[str, Any], email: str) -> dict[str, Any]:
         "user_id": record["owner"],
         "user_email": email,
     }
+
+
+def _details(record: Mapping[str, Any], status: JobStates) -> str | None:
+    """Return why a job failed and the end of its log, or how far the log of one that runs has come.
+
+    Whoever has finished has its files to tell of it, and nothing else does.
+    """
+    if status is JobStates.FINISHED:
+        return None
+    said = [record["message"]] if status is JobStates.ERROR and record["message"] else []
+    if tail := record.get("tail"):
+        said.append(f"Logs:\n{tail}")
+    return "\n".join(said) or None
 
 
 def _ids(inputs: Mapping[str, list[str]]) -> dict[str, Any]:

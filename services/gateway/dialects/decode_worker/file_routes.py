@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from contracts.errors import NotFoundError
+from contracts.errors import NotFoundError, OverQuotaError
 from contracts.spec import clean_path
 from services.gateway.dialects.decode.models import FileHTTPRequest
 from services.gateway.dialects.decode.requests import request_beside
 from services.gateway.dialects.decode.routes import declare
 from services.gateway.dialects.details import json_body
-from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
+from services.gateway.dialects.uploads import BYTES, FILE, announced, form_body, required_files
 from services.gateway.forms import FormFile
 from services.gateway.leases import Whose
 
 from .job_routes import JobId
-from .jobs import folder_for, target_of
+from .jobs import folder_for, refused_by_quota, target_of
 from .models import UploadType
 from .visits import Visit, Visiting
 
@@ -90,9 +92,28 @@ async def upload_file(
 ) -> Response:
     """Bring a file of a job home, as a form, in a field `file`; of a job that was lost none is taken."""
     loan = await visit.leases.loan(visit.whose(job_id))
+    to = folder_for(loan.task, type_)
+    if size := announced(request):
+        async with _within_quota(visit, job_id, base_path):
+            await visit.leases.check_room(loan, _path(base_path, "file"), to, size)
     async with required_files(request, "file", int(visit.settings.most_form)) as (file, *_):
-        await _keep(visit, job_id, _path(base_path, file.name), folder_for(loan.task, type_), file)
+        path = _path(base_path, file.name)
+        async with _within_quota(visit, job_id, path):
+            await _keep(visit, job_id, path, to, file)
     return json_body(None, status=201)
+
+
+@asynccontextmanager
+async def _within_quota(visit: Visit, job_id: int, path: str) -> AsyncIterator[None]:
+    """End a job whose owner has no room for what it brings.
+
+    Its worker knows one way to be told to stop; what it was to stop for is told to whoever owns the job.
+    """
+    try:
+        yield
+    except OverQuotaError as error:
+        await visit.leases.report(visit.whose(job_id), [refused_by_quota(f"quota: {path}: {error.detail}")])
+        raise NotFoundError(f"the job has ended: {error.detail}") from error
 
 
 async def _keep(visit: Visit, job_id: int, path: str, to: str | None, file: FormFile) -> None:

@@ -15,11 +15,11 @@ from services.gateway.dialects.decode.states import JobStates
 
 from .models import AppSpecs, HandlerSpecs, HardwareSpecs, JobSpecs, MetaSpecs, UploadType
 
-__all__ = ["file_id", "folder_for", "job_of", "steps_of", "target_of"]
+__all__ = ["file_id", "folder_for", "job_of", "refused_by_quota", "steps_of", "target_of"]
 
 _MEGABYTE = 2**20
 _GLOB = frozenset("*?[")
-_MOST_OF_DETAILS = 10_000
+_MOST_OF_DETAILS = 2000
 
 _UNKNOWN_CODE = 1
 """Workers say that a program failed, and not with which code."""
@@ -114,7 +114,8 @@ def target_of(task: RunTask, place: int) -> str | None:
 def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list[Step]:
     """Return what a worker's word means. *is_ending*: its program has ended already.
 
-    The first `error` comes before what was printed goes home, the last one after it; `runtime_details` mark the last.
+    The first `error` comes before what was printed goes home, the last one after it. `runtime_details` that say
+    something mark the last: with the first, workers send what their engine has to say, which mostly is an empty text.
     """
     running = _step(StepName.RUNNING, JobStates.RUNNING)
     match status:
@@ -123,19 +124,24 @@ def steps_of(status: JobStates, details: str | None, *, is_ending: bool) -> list
                 _step(StepName.DONE, JobStates.QUEUED, reason=Reason.INTERRUPTED, message="its worker gave it back")
             ]
         case JobStates.PULLED | JobStates.PREPROCESSING:
-            return [_step(StepName.ALIVE, status)]
+            return [_step(StepName.ALIVE, status, tail=_end_of(details))]
         case JobStates.RUNNING:
-            return [running, _step(StepName.ALIVE, "" if is_ending else status)]
+            return [running, _step(StepName.ALIVE, "" if is_ending else status, tail=_end_of(details))]
         case JobStates.POSTPROCESSING:
             return [running, _step(StepName.EXITED, status)]
         case JobStates.FINISHED:
             return [running, _step(StepName.DONE, status, reason=Reason.EXITED, exit_code=0)]
         case JobStates.ERROR:
-            return [_failure(details, is_last=is_ending or details is not None)]
+            return [_failure(details, is_last=is_ending or bool(details))]
+
+
+def refused_by_quota(why: str) -> Step:
+    """Return the end of a job whose results its owner has no room for."""
+    return _step(StepName.DONE, JobStates.ERROR, reason=Reason.STAGING, message=why)
 
 
 def _failure(details: str | None, *, is_last: bool) -> Step:
-    message = (details or "").strip()[-_MOST_OF_DETAILS:]
+    message = _end_of(details).strip()
     name, reason = (StepName.DONE, Reason.EXITED) if is_last else (StepName.EXITED, None)
     return _step(name, JobStates.ERROR, reason=reason, message=message, exit_code=_UNKNOWN_CODE)
 
@@ -147,5 +153,10 @@ def _step(
     reason: Reason | None = None,
     message: str = "",
     exit_code: int | None = None,
+    tail: str = "",
 ) -> Step:
-    return Step(step=name, at=now(), phase=phase, reason=reason, message=message, exit_code=exit_code)
+    return Step(step=name, at=now(), phase=phase, reason=reason, message=message, exit_code=exit_code, tail=tail)
+
+
+def _end_of(details: str | None) -> str:
+    return (details or "")[-_MOST_OF_DETAILS:]

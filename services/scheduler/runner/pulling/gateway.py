@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from contracts.errors import NotFoundError, Problem, RefusedError, UnavailableError, error_of
+from contracts.errors import ErrorCode, NotFoundError, Problem, RefusedError, UnavailableError, error_of
 from contracts.leases import Lease, Leases, LeaseStanding, Offer
 from contracts.runs import Step
 
@@ -91,6 +91,8 @@ def _error_of(response: httpx.Response) -> Exception:
     except ValidationError:
         problem = None
     detail = problem.detail if problem else f"the gateway answers {status}"
+    if problem and problem.code is ErrorCode.OVER_QUOTA:  # its status is that of whoever comes too often
+        return error_of(problem)
     if status >= 500 or status in _PASSING:
         return UnavailableError(detail, retry_after=_LOGIN if status == httpx.codes.UNAUTHORIZED else None)
     if status == 404:

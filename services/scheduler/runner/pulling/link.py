@@ -20,6 +20,7 @@ from contracts.leases import Lease
 from contracts.model import Model, now
 from contracts.queries import DownloadRunInputs, OpenRunUpload, Query, RunDownloads
 from contracts.runs import LogChunk, RunReport, RunTask, Step, StepName, run_name
+from contracts.states import Reason
 from services.scheduler.runner.link import Link
 from services.scheduler.runner.settings import NatsSettings
 
@@ -75,6 +76,12 @@ class RestLink(Link):
         name = run_name(task.workload_id, task.attempt)
         self._held[name] = Held.read(task.ticket)
         self._said[name] = time.monotonic()
+
+    async def give_back(self, task: RunTask, why: str) -> None:
+        """Say that nothing came of a lease."""
+        step = Step(step=StepName.DONE, at=now(), reason=Reason.INTERRUPTED, message=why)
+        name = run_name(task.workload_id, task.attempt)
+        await self._patiently(name, lambda: self._report(name, [step]))
 
     def begin(self) -> None:
         """Begin to say that what is held is alive."""

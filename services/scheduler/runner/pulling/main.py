@@ -6,7 +6,7 @@ import asyncio
 import platform
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import structlog
@@ -26,6 +26,9 @@ from services.scheduler.runner.system import become_subreaper, hide_ourselves
 from .gateway import Gateway
 from .link import RestLink
 from .queue import PullQueue, Sort
+
+if TYPE_CHECKING:
+    from services.scheduler.runner.containers.containers import Containers
 
 __all__ = ["run", "work"]
 
@@ -58,15 +61,39 @@ async def work(
 
             def make_queue(take: Callable[[RunTask], None]) -> PullQueue:
                 sort, backend = Sort(mine, architecture), section.backend
-                return PullQueue(link=link, gateway=gateway, backend=backend, sort=sort, take=take, room=room_now)
+                more: dict[str, Any] = {"room": room_now, "images": runs_images}
+                return PullQueue(link=link, gateway=gateway, backend=backend, sort=sort, take=take, **more)
 
             def room_now() -> RunnerCapacity:
                 return runner.capacity()
 
-            parts: dict[str, Any] = {"journal": journal, "room": room, "census": census, "gpus": found}
-            runner = Runner(link=link, section=section, make_queue=make_queue, private=settings.private, **parts)
+            containers = _containers(settings)
+
+            async def runs_images() -> bool:
+                return containers is not None and await containers.answers()
+
+            given: dict[str, Any] = {"journal": journal, "room": room, "census": census, "gpus": found}
+            given |= {"private": settings.private, "containers": containers}
+            runner = Runner(link=link, section=section, make_queue=make_queue, **given)
+            if containers:
+                await containers.sweep({folder.name for folder in journal.folders() if not folder.is_done})
             await _live(runner, link, journal, stop, settings.drain)
+            if containers:
+                await containers.close()
     log.info("worker.stopped")
+
+
+def _containers(settings: RunnerSettings) -> Containers | None:
+    """Return what runs images, if an engine was named and what speaks with it is installed."""
+    section = settings.runner.containers
+    if section is None:
+        return None
+    try:
+        from services.scheduler.runner.containers.containers import Containers
+    except ImportError as error:
+        log.warning("worker.no_images", why=f"{error}; pip install 'shunter[docker]'")
+        return None
+    return Containers(section, settings.work)
 
 
 async def _live(runner: Runner, link: RestLink, journal: Journal, stop: asyncio.Event, drain: float) -> None:

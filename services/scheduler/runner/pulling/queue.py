@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,8 +38,8 @@ class Sort:
         self._gpus = gpus
         self._architecture = architecture
 
-    def offer(self, room: RunnerCapacity) -> Offer | None:
-        """Return what is free; None if that is nothing."""
+    def offer(self, room: RunnerCapacity, *, images: bool) -> Offer | None:
+        """Return what is free; None if that is nothing. *images*: such can be run now."""
         if room.cpus_free < 1e-3 or room.memory_free <= 0 or room.waiting:
             return None
         smallest = min((gpu.memory for gpu in self._gpus), default=0)
@@ -50,6 +50,8 @@ class Sort:
             gpu_memory=smallest if room.gpus_free else 0,
             gpu_model=self._gpus[0].model if self._gpus and room.gpus_free else None,
             gpu_architecture=self._architecture if room.gpus_free else None,
+            images=images,
+            arrays=True,
         )
 
 
@@ -65,6 +67,7 @@ class PullQueue(TaskQueue):
         sort: Sort,
         take: Callable[[RunTask], None],
         room: Callable[[], RunnerCapacity],
+        images: Callable[[], Awaitable[bool]],
     ) -> None:
         self._link = link
         self._gateway = gateway
@@ -72,6 +75,7 @@ class PullQueue(TaskQueue):
         self._sort = sort
         self._take = take
         self._room = room
+        self._images = images
         self._wanted = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -102,7 +106,7 @@ class PullQueue(TaskQueue):
     async def _run(self) -> None:
         while True:
             self._wanted.clear()
-            offer = self._sort.offer(self._room())
+            offer = self._sort.offer(self._room(), images=await self._images())
             if offer is None:
                 await self._wanted.wait()
                 continue
@@ -111,7 +115,7 @@ class PullQueue(TaskQueue):
                 self._link.note(up=True)
                 for lease in leases:
                     log.info("lease.taken", lease=lease.number, workload=lease.task.workload_id)
-                    self._take(self._link.hold(lease))
+                    await self._begin(self._link.hold(lease))
             except UnavailableError as error:
                 self._link.note(up=False)
                 log.info("gateway.away", detail=error.detail)
@@ -122,3 +126,12 @@ class PullQueue(TaskQueue):
             except Exception:
                 log.exception("queue.failed")
                 await asyncio.sleep(_AGAIN)
+
+    async def _begin(self, task: RunTask) -> None:
+        """Have the runner take a task; one that it has no room to keep goes to somebody else."""
+        try:
+            self._take(task)
+        except OSError as error:
+            log.warning("lease.given_back", workload=task.workload_id, error=str(error))
+            await self._link.give_back(task, f"the worker cannot keep it: {error.strerror}")
+            await asyncio.sleep(_REFUSED)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from contracts.errors import InvalidError
 from services.scheduler.backends.engines.base import EngineMeans, Order
+from services.scheduler.containers.bounds import API, bounds
 
 from .labels import GPUS, RUNS, STAGE, labels_of, of_backend
 from .room import Wants
@@ -24,9 +25,6 @@ PILOT = "/shunter/pilot.pyz"
 WORK = "/shunter/work"
 """Where runs are, on a volume that goes with the container."""
 _TEMPORARY = "/tmp"  # noqa: S108 (the container's own)
-
-_API = "1.41"
-"""The version of the engine's API whose words are used; newer ones know them too."""
 
 _LOG = {"max-size": "256k", "max-file": "1"}
 """Programs do not write there: only the pilot does, when it cannot tell us otherwise."""
@@ -46,7 +44,7 @@ def waiting(order: Order, wants: Wants, settings: DockerSettings, means: EngineM
     A fresh volume is root's. This one's root can be written to, so that its volumes can be handed over before.
     """
     return ContainerConfig(
-        version=_API,
+        version=API,
         image=image_of(order, settings),
         command=None,
         entrypoint=["/bin/sh", "-c", order.launch.script, "shunter-pilot"],
@@ -105,19 +103,11 @@ def _env(order: Order, wants: Wants, settings: DockerSettings) -> dict[str, str]
 def _host(order: Order, wants: Wants, settings: DockerSettings, means: EngineMeans) -> HostConfig:
     options = _options(order)
     return HostConfig(
-        version=_API,
+        **bounds(cpus=wants.cpus, memory=wants.memory, pids=settings.pids),
         mounts=_mounts(order, settings, means),
         network_mode=settings.network,
         extra_hosts=settings.hosts or None,
-        restart_policy={"Name": "no"},
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
         group_add=settings.groups or None,
-        nano_cpus=round(wants.cpus * 1e9),
-        # The same for memory and for swap with it: none of it is swap.
-        mem_limit=wants.memory or None,
-        memswap_limit=wants.memory or None,
-        pids_limit=settings.pids,
         shm_size=options.shm and int(options.shm),
         log_config=LogConfig(type="json-file", config=_LOG),
     )

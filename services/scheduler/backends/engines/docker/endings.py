@@ -10,8 +10,8 @@ import docker
 
 from contracts.errors import RefusedError
 from services.scheduler.backends.engines.base import NativeState, Seen
+from services.scheduler.containers.link import GONE, Link, status_of
 
-from .link import GONE, Link, status_of
 from .views import Ended, Glance, ended_of
 
 __all__ = ["Endings"]

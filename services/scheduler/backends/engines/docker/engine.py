@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from contracts.errors import ShunterError
 from services.scheduler.backends.base import Capability, Capacity
 from services.scheduler.backends.engines.base import Engine, EngineMeans, Native, NativeState, Order, Seen, Started
+from services.scheduler.containers.link import Link
+from services.scheduler.containers.pulls import Pulls
 
 from .container import image_of, waiting
 from .endings import Endings
 from .labels import STAGE, asked, gpus_of, of_backend
 from .launches import Launched, Launches
-from .link import Link
-from .pulls import Pulls
 from .room import Machine, Room, Wants
 from .settings import DockerOptions, DockerSettings
 from .stops import Stops

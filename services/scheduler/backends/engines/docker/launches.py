@@ -11,9 +11,9 @@ from typing import Any
 from contracts.errors import InvalidError, RefusedError, ShunterError, UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import EngineMeans, NativeState, Seen
+from services.scheduler.containers.link import BUSY, GONE, Link, status_of
 
 from .container import handing_over, running
-from .link import BUSY, GONE, Link, status_of
 from .room import Room
 from .settings import DockerSettings
 from .views import Glance

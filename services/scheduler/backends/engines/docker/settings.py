@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from contracts.resources import Bytes
+from services.scheduler.containers.settings import EngineAccess
 
-__all__ = ["DockerOptions", "DockerSettings", "Gpu", "Tls"]
+__all__ = ["DockerOptions", "DockerSettings", "Gpu"]
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
-
-class Tls(BaseModel):
-    """Files by which we and an engine elsewhere know each other."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    ca: Path
-    certificate: Path
-    key: Path
 
 
 class Gpu(BaseModel):
@@ -38,25 +28,11 @@ class Gpu(BaseModel):
     """Device files that make it up, for what that runtime does not know; `/dev/here:/dev/in-the-container` renames."""
 
 
-class DockerSettings(BaseModel):
+class DockerSettings(EngineAccess):
     """Where the engine is, and what containers there may do."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    url: str = Field(default="unix:///var/run/docker.sock", pattern=r"^(unix:///|tcp://)[^\s]+$")
-    """Whoever may use it is root on its machine."""
-    tls: Tls | None = None
-    timeout: float = Field(default=60.0, gt=0)
-    """Seconds that the engine may take to answer."""
-    threads: int = Field(default=8, ge=1, le=64)
-    """Calls at the same time."""
     image: str | None = None
     """Of jobs that name none."""
-    pull: Literal["never", "missing", "always"] = "missing"
-    """Whether images come from their registries: not at all, when they are not there, or whenever there may be newer
-    ones."""
-    credentials: Path | None = None
-    """A `config.json` as `docker login` writes it, with what registries want to know."""
     network: str = Field(default="bridge", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """`bridge`, `host`, or a network by its name. NATS and the store must be in reach of it."""
     hosts: dict[str, str] = {}

@@ -11,8 +11,8 @@ import docker
 from docker.errors import APIError
 
 from services.scheduler.backends.engines.base import NativeState
+from services.scheduler.containers.link import BUSY, GONE, Link, status_of
 
-from .link import BUSY, GONE, Link, status_of
 from .views import Glance
 
 __all__ = ["Stops"]

@@ -16,7 +16,7 @@ from docker.tls import TLSConfig
 
 from contracts.errors import RefusedError, ShunterError, UnavailableError
 
-from .settings import DockerSettings
+from .settings import EngineAccess
 
 __all__ = ["BUSY", "GONE", "Link", "status_of", "words_of"]
 
@@ -34,7 +34,7 @@ BUSY = 409
 class Link:
     """Calls the engine; what goes wrong comes out as one of our errors, in the engine's words."""
 
-    def __init__(self, settings: DockerSettings) -> None:
+    def __init__(self, settings: EngineAccess) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="docker")
         self._patient = ThreadPoolExecutor(_SLOW_ONES, thread_name_prefix="docker-slow")
@@ -78,7 +78,7 @@ class Link:
             return self._client
 
 
-def _tls(settings: DockerSettings) -> TLSConfig | bool:
+def _tls(settings: EngineAccess) -> TLSConfig | bool:
     if settings.tls is None:
         return False
     pair = (str(settings.tls.certificate), str(settings.tls.key))

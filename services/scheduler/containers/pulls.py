@@ -13,7 +13,7 @@ from docker.utils import parse_repository_tag
 from contracts.errors import InvalidError, RefusedError, UnavailableError
 
 from .link import GONE, Link, status_of, words_of
-from .settings import DockerSettings
+from .settings import EngineAccess
 
 __all__ = ["Pulls"]
 
@@ -30,7 +30,7 @@ _NOBODY = {"username": "nobody", "password": "nobody"}
 class Pulls:
     """The images of one engine."""
 
-    def __init__(self, settings: DockerSettings, link: Link) -> None:
+    def __init__(self, settings: EngineAccess, link: Link) -> None:
         self._settings = settings
         self._link = link
         self._pulls: dict[str, tuple[asyncio.Task[None], float]] = {}
@@ -87,7 +87,7 @@ class Pulls:
         raise UnavailableError(f"its image {image} cannot be fetched now: {said}")
 
 
-def _pull(client: docker.APIClient, image: str, settings: DockerSettings) -> str:
+def _pull(client: docker.APIClient, image: str, settings: EngineAccess) -> str:
     """Fetch an image; returns what went wrong."""
     repository, tag = parse_repository_tag(image)
     try:
@@ -101,7 +101,7 @@ def _pull(client: docker.APIClient, image: str, settings: DockerSettings) -> str
     return ""
 
 
-def _is_refused(client: docker.APIClient, image: str, settings: DockerSettings) -> bool:
+def _is_refused(client: docker.APIClient, image: str, settings: EngineAccess) -> bool:
     """Say whether its registry answers no. A pull does not tell that from a registry that is away."""
     try:
         client.inspect_distribution(image, auth_config=_login(image, settings) or _NOBODY)
@@ -110,7 +110,7 @@ def _is_refused(client: docker.APIClient, image: str, settings: DockerSettings) 
     return False
 
 
-def _login(image: str, settings: DockerSettings) -> dict[str, str]:
+def _login(image: str, settings: EngineAccess) -> dict[str, str]:
     """Return what the registry of an image wants to know, from the site's file and from nowhere else."""
     if settings.credentials is None:
         return {}
