@@ -20,6 +20,7 @@ from .identity import number_of
 from .nodes import Node
 from .rows import Detail, Row
 from .settings import RestSettings
+from .tokens import has_run_out
 from .versions import choose_version, number_of_version, offered_versions
 from .words import is_away, refusal
 
@@ -31,6 +32,8 @@ _AT_ONCE = 8
 _OLDER = 38
 """The last version that takes signals by their numbers, and sends them to all that runs."""
 
+_PROOF = "X-SLURM-USER-TOKEN"
+
 _ALONE = ConfigFacts(largest_array=2, has_accounting=True)
 """Its configuration is not told; every job is for itself, and the accounting is asked when it is there."""
 
@@ -38,7 +41,9 @@ _ALONE = ConfigFacts(largest_array=2, has_accounting=True)
 class RestDoor(Door):
     """slurmrestd."""
 
-    def __init__(self, settings: RestSettings, *, work: str, timeout: float) -> None:
+    def __init__(
+        self, settings: RestSettings, *, work: str, timeout: float, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._settings = settings
         self._work = work
         self._timeout = timeout
@@ -48,7 +53,7 @@ class RestDoor(Door):
         socket = settings.url.removeprefix("unix://") if settings.url.startswith("unix://") else None
         self._client = httpx.AsyncClient(
             base_url="http://slurmrestd" if socket else settings.url.rstrip("/"),
-            transport=httpx.AsyncHTTPTransport(uds=socket),
+            transport=transport or httpx.AsyncHTTPTransport(uds=socket),
             timeout=timeout,
         )
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -130,7 +135,10 @@ class RestDoor(Door):
         answer = await self._send(method, f"/{plugin}/v0.0.{version}/{path}", body)
         if answer.status_code == httpx.codes.NOT_FOUND:
             self._version = self._wanted
-        return _read(answer)
+        found = _read(answer)
+        if found.get("errors") and has_run_out(answer.request.headers.get(_PROOF, "")):
+            raise UnavailableError(f"slurmrestd: our token has run out ({told(found)})", retry_after=10.0)
+        return found
 
     async def _send(self, method: str, url: str, body: bytes | None = None) -> httpx.Response:
         headers = self._credentials() | ({"Content-Type": "application/json"} if body else {})
@@ -150,7 +158,7 @@ class RestDoor(Door):
             token = self._settings.token.read_text().strip()
         except OSError as error:
             raise UnavailableError(f"the token of slurmrestd cannot be read: {error}", retry_after=10.0) from error
-        return {"X-SLURM-USER-NAME": self._settings.user or "", "X-SLURM-USER-TOKEN": token}
+        return {"X-SLURM-USER-NAME": self._settings.user or "", _PROOF: token}
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:
