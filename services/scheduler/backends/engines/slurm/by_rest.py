@@ -133,7 +133,7 @@ class RestDoor(Door):
         """Return what it says, errors too; `UnavailableError` if it says nothing that can be read."""
         version = await self._spoken()
         answer = await self._send(method, f"/{plugin}/v0.0.{version}/{path}", body)
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if plugin == "slurm" and answer.status_code == httpx.codes.NOT_FOUND:
             self._version = self._wanted
         found = _read(answer)
         if found.get("errors") and has_run_out(answer.request.headers.get(_PROOF, "")):
