@@ -189,7 +189,7 @@ def test_0_0_38_has_words_of_its_own() -> None:
 )
 def test_the_newest_that_is_known_is_spoken(offered: set[int], chosen: int) -> None:
     paths = [f"/{plugin}/v0.0.{version}/jobs/" for version in offered for plugin in ("slurm", "slurmdb")]
-    description = {"paths": {key: {} for key in [*paths, "/slurmdb/v0.0.99/jobs/", "/openapi/v3"]}}
+    description: dict[str, Any] = {"paths": {key: {} for key in [*paths, "/slurmdb/v0.0.99/jobs/", "/openapi/v3"]}}
     assert offered_versions(description) == offered
     assert choose_version(offered) == chosen
 
