@@ -93,7 +93,7 @@ def test_twenty_jobs_outlive_the_crash_of_the_controller_and_of_a_node(site: Clu
     """A controller and a node are killed and come back, one is drained: every job ends well."""
     program = ("sh", "-c", "sleep 3; echo done")
     jobs = [site.submit(*program, resources={"cpus": 1}, retries={"max": 2}) for _ in range(20)]
-    site.until(jobs[0], "running")
+    site.until(jobs[0], "running", "succeeded")  # on a slow machine it has ended before the last one is submitted
     slurm.call("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
     slurm.call("scontrol", "update", "nodename=n1", "state=resume")
     slurm.do(slurm.cluster.kill("slurmctld"))
