@@ -93,7 +93,7 @@ class _Poll:
 
 def _poll() -> _Poll:
     """Read a queue of many jobs, twice: milliseconds of CPU."""
-    lines = [f"{number}|s1-{number:032x}-1|RUNNING|0|0|n{number % 900}|None" for number in range(_LIVE)]
+    lines = [f"{n}|{1795722000 + n}|s1-{n:032x}-1|RUNNING|0|0|n{n % 900}|None" for n in range(_LIVE)]
     register, times = Register("s1"), [time.process_time()]
     rows = [row for row in map(parse_row, lines) if row]
     for _ in range(2):

@@ -8,6 +8,7 @@ and a folder. It calls `pytest.skip` with the reason where its cluster cannot be
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import EntryPoint
@@ -35,6 +36,9 @@ from tests.support.slurm_cluster import run_slurm, skip_without_slurm
 Make = Callable[[AsyncExitStack, Path], Awaitable[EngineStand]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_TOLD_TOO_SOON = 128 + signal.SIGTERM
+"""How a script ends that was told to end before it could listen, as on a slow machine."""
 
 
 async def _memory(_stack: AsyncExitStack, folder: Path) -> EngineStand:
@@ -229,9 +233,12 @@ async def test_the_script_has_its_environment_and_its_end_is_shown(running: Tria
 async def test_a_stop_reaches_the_whole_tree_and_leaves_time_for_last_words(running: Trial) -> None:
     engine = await running.engine()
     script = "sleep 600 &\nchild=$!\ntrap 'kill $child; sleep 0.2; exit 5' TERM\nwait $child"
-    natives = await _start(engine, running.order(script))
-    await running.until(engine, natives, NativeState.RUNNING)
-    await engine.stop(natives)
-    found = await running.until(engine, natives, None)
+    for _ in range(3):
+        natives = await _start(engine, running.order(script))
+        await running.until(engine, natives, NativeState.RUNNING)
+        await engine.stop(natives)
+        found = await running.until(engine, natives, None)
+        if found[0] is None or found[0].exit_code != _TOLD_TOO_SOON:
+            break
     # Some clusters tell how it ended, others that it was stopped.
     assert found[0] is None or found[0].exit_code in {5, None} or found[0].ending is not None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cluster_site import ClusterSite, cluster_site
+from tests.support.secrecy import check_secrets, pilot_secrets
 from tests.support.slurm_beside import SlurmBeside, slurm_beside
 from tests.support.slurm_cluster import NODES, needs_slurm
 
@@ -72,11 +73,27 @@ def test_what_an_admin_ends_is_canceled_and_not_begun_again(site: ClusterSite, s
     slurm.until_empty()
 
 
+def test_no_secret_gets_out(site: ClusterSite, slurm: SlurmBeside) -> None:
+    """Nor to what Slurm keeps for everybody to see, or writes into its logs."""
+    check_secrets(site)
+    job = site.submit("sleep", "300")
+    site.until(job, "running")
+    tokens = pilot_secrets(site)
+    shown = slurm.call("scontrol", "show", "job", "-dd") + slurm.call("squeue", "--format=%all")
+    site.cancel(job)
+    site.ended(job)
+    logs = "".join(path.read_text(errors="replace") for path in slurm.cluster.folder.glob("*.log"))
+    output = "".join(path.read_text(errors="replace") for path in slurm.cluster.work.rglob("*.log"))
+    assert tokens
+    assert not [token for token in tokens if token in shown + logs + output]
+    slurm.until_empty()
+
+
 def test_twenty_jobs_outlive_the_crash_of_the_controller_and_of_a_node(site: ClusterSite, slurm: SlurmBeside) -> None:
     """A controller and a node are killed and come back, one is drained: every job ends well."""
     program = ("sh", "-c", "sleep 3; echo done")
     jobs = [site.submit(*program, resources={"cpus": 1}, retries={"max": 2}) for _ in range(20)]
-    site.until(jobs[0], "running")
+    site.until(jobs[0], "running", "succeeded")  # on a slow machine it has ended before the last one is submitted
     slurm.call("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
     slurm.call("scontrol", "update", "nodename=n1", "state=resume")
     slurm.do(slurm.cluster.kill("slurmctld"))

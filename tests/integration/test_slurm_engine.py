@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,10 @@ import pytest_asyncio
 
 from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
-from services.scheduler.backends.engines.base import EngineMeans, Launch, Native, NativeState, Order, Seen, Started
+from services.scheduler.backends.engines.base import EngineMeans, Native, NativeState, Started
 from services.scheduler.backends.engines.slurm.engine import SlurmEngine
+from services.scheduler.backends.engines.slurm.identity import array_of, number_of
+from tests.support.slurm_bench import Bench
 from tests.support.slurm_cluster import SlurmCluster, needs_slurm, run_slurm, until
 
 pytestmark = [needs_slurm, pytest.mark.asyncio(loop_scope="module")]
@@ -30,49 +32,6 @@ async def cluster() -> AsyncIterator[SlurmCluster]:
     """One for all tests here; each has a site word of its own."""
     async with run_slurm() as found:
         yield found
-
-
-class Bench:
-    """An engine with a site word of its own, and orders to it."""
-
-    def __init__(self, cluster: SlurmCluster, site: str, folder: Path, **settings: object) -> None:
-        self.cluster = cluster
-        self.site = site
-        self.folder = folder
-        self.engine = SlurmEngine(cluster.settings(**settings), EngineMeans("hpc", site, folder))
-
-    def order(self, word: str = "a", script: str = "#!/bin/sh\nsleep 300\n", **more: object) -> Order:
-        """Return an order for a script."""
-        name = f"{self.site}-{word}-1"
-        launch = Launch(script, {"MARK": str(self.folder / word), "SHUNTER_PILOT_NAME": name}, Path("/pilot"))
-        order = Order(name, "ada", "lab", "t", launch, cpus=1, memory=None, gpus=0, walltime=600)
-        return replace(order, **more)  # type: ignore[arg-type]
-
-    async def start(self, *orders: Order) -> list[Native]:
-        """Start orders that must be taken."""
-        answers = await self.engine.start(orders)
-        assert [answer.error for answer in answers] == [None] * len(orders)
-        return [Native(order.name, answer.native_id) for order, answer in zip(orders, answers, strict=True)]
-
-    async def reach(
-        self, natives: Collection[Native], state: NativeState = NativeState.RUNNING, within: float = 20.0
-    ) -> Mapping[str, Seen]:
-        """Wait until all of them stand so."""
-        found: Mapping[str, Seen] = {}
-
-        async def stand() -> bool:
-            nonlocal found
-            found = await self.engine.look(natives)
-            return all(native.name in found and found[native.name].state is state for native in natives)
-
-        await until(stand, within=within)
-        return found
-
-    async def end(self) -> None:
-        """Leave nothing behind."""
-        left = [Native(seen.name, seen.native_id) for seen in (await self.engine.look(())).values()]
-        await self.engine.remove(left)
-        await self.engine.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -92,7 +51,7 @@ async def test_a_job_runs_and_ends_and_leaves_nothing(bench: Bench) -> None:
     assert (found[good.name].exit_code, found[bad.name].exit_code) == (0, 92)
     assert found[good.name].ending is None
     assert found[good.name].node in {"n1", "n2"}
-    log = bench.cluster.work / "logs" / f"{good.native_id}.log"
+    log = bench.cluster.work / "logs" / f"{number_of(good.native_id)}.log"
     assert log.read_text() == f"{good.name}\n"
     assert (log.parent.stat().st_mode & 0o777) == 0o700
     await bench.engine.remove([good, bad])
@@ -111,7 +70,7 @@ async def test_the_same_name_twice_is_one_job(bench: Bench) -> None:
 async def test_jobs_of_one_shape_are_one_array(bench: Bench) -> None:
     script = '#!/bin/sh\necho "$SHUNTER_PILOT_NAME" >"$MARK"; sleep 300\n'
     natives = await bench.start(*(bench.order(f"n{number}", script) for number in range(12)))
-    assert len({native.native_id.partition("_")[0] for native in natives}) == 1
+    assert len({array_of(native.native_id) for native in natives}) == 1
     fresh = SlurmEngine(bench.cluster.settings(), bench.engine.means)
     found = await fresh.look(())
     assert {seen.name: seen.native_id for seen in found.values()} == {one.name: one.native_id for one in natives}
@@ -227,18 +186,18 @@ async def test_an_admin_ends_a_job_and_may_not_start_it_again(bench: Bench) -> N
     canceled, held = await bench.start(bench.order("c"), bench.order("h", cpus=2))
     await bench.reach([canceled, held])
     with pytest.raises(RuntimeError, match="presently disabled"):
-        await bench.cluster.call("scontrol", "requeue", held.native_id)
-    await bench.cluster.call("scancel", canceled.native_id)
+        await bench.cluster.call("scontrol", "requeue", number_of(held.native_id))
+    await bench.cluster.call("scancel", number_of(canceled.native_id))
     found = await bench.reach([canceled], NativeState.ENDED)
     assert found[canceled.name].ending is Reason.CANCELED
-    await bench.cluster.call("scontrol", "update", f"jobid={held.native_id}", "requeue=1")
-    await bench.cluster.call("scontrol", "requeue", held.native_id)
+    await bench.cluster.call("scontrol", "update", f"jobid={number_of(held.native_id)}", "requeue=1")
+    await bench.cluster.call("scontrol", "requeue", number_of(held.native_id))
     found = await bench.reach([held], NativeState.ENDED)
     assert found[held.name].ending is Reason.INTERRUPTED
     await bench.engine.remove([held])
 
     async def is_gone() -> bool:
-        return held.native_id not in await bench.cluster.call("squeue", "--noheader", "--format=%i")
+        return number_of(held.native_id) not in await bench.cluster.call("squeue", "--noheader", "--format=%i")
 
     await until(is_gone)
 
@@ -251,7 +210,7 @@ async def test_a_number_that_another_job_has_by_now_harms_it_not(bench: Bench) -
     await bench.engine.stop([lost])
     await bench.engine.remove([lost])
     assert (await bench.engine.look([lost]))[native.name].state is NativeState.RUNNING
-    assert (bench.cluster.work / "logs" / f"{native.native_id}.log").exists()
+    assert (bench.cluster.work / "logs" / f"{number_of(native.native_id)}.log").exists()
 
 
 async def test_a_job_of_somebody_more_urgent_takes_its_place(bench: Bench) -> None:
@@ -308,8 +267,8 @@ async def test_no_secret_is_in_an_argument_or_in_the_script(bench: Bench) -> Non
     order = replace(order, launch=replace(order.launch, env={"TOKEN": "s3cret"}))
     (native,) = await bench.start(order)
     await bench.reach([native])
-    shown = await bench.cluster.call("scontrol", "show", "job", "-dd", native.native_id)
-    script = await bench.cluster.call("scontrol", "write", "batch_script", native.native_id, "-")
+    shown = await bench.cluster.call("scontrol", "show", "job", "-dd", number_of(native.native_id))
+    script = await bench.cluster.call("scontrol", "write", "batch_script", number_of(native.native_id), "-")
     assert "s3cret" not in shown + script
     assert "s3cret" not in await bench.cluster.call("ps", "-eo", "args")
 
@@ -336,7 +295,7 @@ async def test_time_is_up(bench: Bench) -> None:
     await bench.reach([told, deaf])
     await until((bench.folder / "told.pid").exists)
     for native in (told, deaf):
-        await bench.cluster.call("scontrol", "update", f"jobid={native.native_id}", "endtime=now+2seconds")
+        await bench.cluster.call("scontrol", "update", f"jobid={number_of(native.native_id)}", "endtime=now+2seconds")
     found = await bench.reach([told, deaf], NativeState.ENDED, within=60)
     assert (bench.folder / "told").read_text() == "told\n"
     assert found[deaf.name].ending is Reason.WALLTIME

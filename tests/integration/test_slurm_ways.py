@@ -16,6 +16,7 @@ from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import EngineMeans, Launch, Native, NativeState, Order, Seen
 from services.scheduler.backends.engines.slurm.engine import SlurmEngine
+from services.scheduler.backends.engines.slurm.identity import number_of
 from services.scheduler.backends.engines.slurm.settings import SlurmSettings
 from tests.support.servers import free_ports
 from tests.support.slurm_accounting import needs_accounting, run_slurm_with_accounting
@@ -160,7 +161,7 @@ async def test_by_slurmrestd(
 async def _forgotten(cluster: SlurmCluster, natives: list[Native]) -> None:
     async def is_forgotten() -> bool:
         known = (await cluster.call("squeue", "--noheader", "--states=all", "--format=%i")).split()
-        return not any(native.native_id in known for native in natives)
+        return not any(number_of(native.native_id) in known for native in natives)
 
     await until(is_forgotten, within=60)
 
@@ -201,7 +202,7 @@ async def test_with_accounting(tmp_path: Path) -> None:
             await _forgotten(cluster, natives)
             found = await _ended(engine, natives)  # slurmdbd writes a while later
             assert [found[native.name].exit_code for native in natives] == [3, 3, 3]
-            jobs = f"--jobs={','.join(native.native_id for native in natives)}"
+            jobs = f"--jobs={','.join(number_of(native.native_id) for native in natives)}"
             told = await cluster.call(
                 "sacct", "--noheader", "--parsable2", "--allocations", jobs, "--format=Account,QOS"
             )

@@ -44,15 +44,59 @@ UsePAM no
 class SshServer:
     """Where it listens, and for whom."""
 
+    folder: Path
     settings: dict[str, Any]
     """As a site writes them."""
-    pid: int
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the server that listens; each connection has one of its own."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start it; returns when it listens."""
+        with (self.folder / "log").open("ab") as log:
+            argv = (str(_SSHD), "-D", "-e", "-f", str(self.folder / "sshd_config"))
+            self.process = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log, start_new_session=True)
+        await until(self._listens)
+
+    async def stop(self) -> None:
+        """End it with its connections, as the end of a login node does."""
+        if self.process is not None:
+            await self.drop_connections()
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            await self.process.wait()
+            self.process = None
 
     async def drop_connections(self) -> None:
-        """Cut all connections, as a restart of the login node does."""
+        """Cut all connections; what was called lives on without them."""
         for child in _children(self.pid):
             os.kill(child, signal.SIGKILL)
         await asyncio.sleep(0.1)
+
+    def renew_host_key(self) -> str:
+        """Give it another key; returns the line by which it is known from now on."""
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        (self.folder / "host").write_bytes(key.export_private_key())
+        return f"[127.0.0.1]:{self.settings['port']} {key.export_public_key().decode()}"
+
+    def renew_user_key(self) -> bytes:
+        """Have it take another key of the user's only; returns that."""
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        (self.folder / "authorized").write_bytes(key.export_public_key())
+        return key.export_private_key()
+
+    async def _listens(self) -> bool:
+        if self.process is None or self.process.returncode is not None:
+            raise RuntimeError((self.folder / "log").read_text())
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", self.settings["port"])
+            writer.close()
+            return True
+        return False
 
 
 def _write(folder: Path) -> dict[str, Any]:
@@ -77,25 +121,9 @@ def _children(pid: int) -> list[int]:
 @asynccontextmanager
 async def run_sshd(folder: Path) -> AsyncIterator[SshServer]:
     """Run it for the user who runs the tests."""
-    settings = _write(folder)
-    with (folder / "log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            str(_SSHD), "-D", "-e", "-f", str(folder / "sshd_config"), stdout=log, stderr=log, start_new_session=True
-        )
-
-    async def listens() -> bool:
-        if process.returncode is not None:
-            raise RuntimeError((folder / "log").read_text())
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", settings["port"])
-            writer.close()
-            return True
-        return False
-
+    server = SshServer(folder, _write(folder))
     try:
-        await until(listens)
-        yield SshServer(settings, process.pid)
+        await server.start()
+        yield server
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await server.stop()

@@ -78,8 +78,8 @@ def test_orders_of_one_shape_are_one_array_and_others_are_not() -> None:
         ["s1-d-1"],
     ]
     assert found[0].tasks == 5
-    assert found[0].native_ids("7") == ["7_0", "7_1", "7_2", "7_3", "7_4"]
-    assert (found[1].tasks, found[1].native_ids("8")) == (0, ["8"])
+    assert found[0].native_ids("7", 5) == ["7_0@5", "7_1@5", "7_2@5", "7_3@5", "7_4@5"]
+    assert (found[1].tasks, found[1].native_ids("8", 0)) == (0, ["8"])
 
 
 def test_a_task_has_its_own_variables_and_none_of_the_others(tmp_path: Path) -> None:

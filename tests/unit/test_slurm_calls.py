@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from time import perf_counter
@@ -11,7 +12,7 @@ import pytest
 
 from contracts.errors import RefusedError, UnavailableError
 from contracts.states import Reason
-from services.scheduler.backends.engines.base import Launch, Native, NativeState, Order, Seen
+from services.scheduler.backends.engines.base import Launch, NativeState, Order
 from services.scheduler.backends.engines.slurm import calls
 from services.scheduler.backends.engines.slurm.batch import Limits, batches_of
 from services.scheduler.backends.engines.slurm.calls import Answer, Call
@@ -26,6 +27,8 @@ from services.scheduler.backends.engines.slurm.ssh import program_of
 _TOLD = Path(__file__).parents[1] / "data" / "transcripts" / "slurm"
 _ERRORS: dict[str, str] = json.loads((_TOLD / "errors.json").read_text())
 _SECRET = "s3cret"
+_AT_10 = 1795722010
+_ARRAY = [f"s1-array-{index}" for index in range(6)]
 
 
 def _call(count: int = 1, **more: object) -> Call:
@@ -125,8 +128,8 @@ def test_questions_fail_only_when_slurm_is_away(command: str) -> None:
 
 def test_the_queue_says_how_each_stands() -> None:
     register = Register("s1")
-    register.note("10", [f"s1-array-{index}" for index in range(6)])
-    found = register.read(_queue(), ())
+    register.note("10", _AT_10, _ARRAY)
+    found = register.read(_queue(), ()).found
     ended = NativeState.ENDED
     assert {name: (seen.state, seen.ending) for name, seen in found.items()} == {
         "s1-x": (NativeState.WAITING, None),
@@ -143,7 +146,7 @@ def test_the_queue_says_how_each_stands() -> None:
         **{f"s1-array-{index}": (ended, Reason.CANCELED) for index in range(2, 6)},
     }
     assert [found[name].exit_code for name in ("s1-done", "s1-bad", "s1-signal", "s1-canceled")] == [0, 3, 137, None]
-    assert (found["s1-array-4"].native_id, found["s1-array-0"].node) == ("10_4", "n2")
+    assert (found["s1-array-4"].native_id, found["s1-array-0"].node) == (f"10_4@{_AT_10}", "n2")
     assert found["s1-x"].reason == "PartitionDown"
     assert found["s1-toolong"].reason == "Slurm will not start it: PartitionTimeLimit"
 
@@ -170,87 +173,15 @@ def test_what_slurm_started_again_is_over_for_us() -> None:
         assert (seen.state, seen.ending) == (NativeState.ENDED, Reason.INTERRUPTED)
 
 
-def test_names_of_an_array_are_learned_from_its_comment() -> None:
-    register = Register("s1")
-    rows = [row for row in _queue() if row.job.startswith("10")]
-    assert register.strangers(rows, ()) == {"10"}
-    register.learn(calls.comments("10|s1 tasks s1-array- 0,1,2,3,4,5\n"))
-    assert register.strangers(rows, ()) == set()
-    assert sorted(register.read(rows, ())) == [f"s1-array-{index}" for index in range(6)]
-
-
-def test_names_of_an_array_are_known_from_their_ids_where_its_comment_was_changed() -> None:
-    register = Register("s1")
-    rows = [row for row in _queue() if row.job.startswith("10")]
-    register.learn(calls.comments("10|somebody was here\n"))
-    found = register.read(rows, [Native("s1-array-3", "10_3")])
-    assert [(seen.name, seen.native_id) for seen in found.values()] == [("s1-array-3", "10_3")]
-
-
-def test_a_number_that_was_given_again_is_of_the_new_array() -> None:
-    """A crashed controller had lost array 10, of which s1-lost was a task, and gave the number again."""
-    register = Register("s1")
-    rows = [row for row in _queue() if row.job.startswith("10")]
-    register.note("10", ["s1-lost", "s1-lost-too"])
-    register.note("10", [f"s1-array-{index}" for index in range(6)])
-    found = register.read(rows, [Native("s1-lost", "10_0")])
-    assert "s1-lost" not in found
-    assert found["s1-array-0"].native_id == "10_0"
-    register.note("10", ["s1-single"])
-    assert list(register.read([Row("10", "s1-single", "RUNNING", 0, 0, "n1", "")], ())) == ["s1-single"]
-
-
-def test_waiting_tasks_that_ended_together_have_one_line() -> None:
-    register = Register("s1")
-    register.note("6", ["s1-a", "s1-b", "s1-c"])
-    rows = [Row("6_0", "s1-a", "RUNNING", 0, 0, "n1", "None"), Row("6", "s1-a", "CANCELLED", 0, 0, "", "None")]
-    found = register.read(rows, ())
-    assert {name: seen.state.value for name, seen in found.items()} == {
-        "s1-a": "running",
-        "s1-b": "ended",
-        "s1-c": "ended",
-    }
-
-
 def test_lists_of_tasks_are_spelled_out() -> None:
     assert list(expand("7")) == ["7"]
     assert list(expand("7_3")) == ["7_3"]
     assert list(expand("7_[0-2,5,8-12:2%4]")) == ["7_0", "7_1", "7_2", "7_5", "7_8", "7_10", "7_12"]
 
 
-def test_a_task_that_vanishes_from_the_queue_was_taken_out_of_it() -> None:
-    register = Register("s1")
-    register.note("6", ["s1-a", "s1-b", "s1-c"])
-    known = {"6_1": "s1-b", "6_2": "s1-c", "7": "s1-d"}
-    rows = [Row("6_[1-2]", "s1-a", "PENDING", 0, 0, "", "Resources"), Row("6_0", "s1-a", "RUNNING", 0, 0, "n1", "")]
-    assert register.read_vanished({}, register.read(rows, ())) == {}
-    for _ in range(2):  # until nobody asks any more
-        found = register.read([Row("6_[2]", "s1-a", "PENDING", 0, 0, "", "Resources"), rows[1]], ())
-        vanished = register.read_vanished({"6_1": known["6_1"], "7": known["7"]}, found)
-        assert {name: (one.native_id, one.ending) for name, one in vanished.items()} == {
-            "s1-b": ("6_1", Reason.CANCELED)
-        }
-    assert register.read_vanished({"6_1": "s1-b", "6_2": "s1-c"}, register.read([], ())) == {}  # all of it is lost
-
-
 def test_jobs_of_others_are_not_ours() -> None:
     rows = [Row("1", name, "RUNNING", 0, 0, "n1", "") for name in ("s1", "s12-a", "bash", "s1-a")]
-    assert list(Register("s1").read(rows, ())) == ["s1-a"]
-
-
-def test_the_accounting_says_how_those_ended_that_were_forgotten() -> None:
-    text = (
-        "1|s1-one|FAILED|3:0|n1\n2_1|s1-two|TIMEOUT|0:15|n1\n4|s1-old|COMPLETED|0:0|n1\n5|s1-run|RUNNING|0:0|n1\n"
-        "6|s1-by|CANCELLED by 0|0:9|n2\n7|s1-seven|COMPLETED|0:0|n1\n"
-    )
-    missing = {"1": "s1-one", "2_1": "s1-three", "4": "s1-new", "5": "s1-run", "6": "s1-by"}
-    found = Register("s1").read_ended(calls.parse_ended(text), missing)
-    assert {name: (seen.ending, seen.exit_code) for name, seen in found.items()} == {
-        "s1-one": (None, 3),
-        "s1-three": (Reason.WALLTIME, None),
-        "s1-by": (Reason.CANCELED, None),
-    }
-    assert calls.list_ended(["1", "2_1"], completions=True).argv[:2] == ("sacct", "--completion")
+    assert list(Register("s1").read(rows, ()).found) == ["s1-a"]
 
 
 def test_room_is_what_the_nodes_that_are_up_have() -> None:
@@ -278,19 +209,20 @@ def test_gpus_are_read_with_and_without_a_type() -> None:
 def test_the_configuration_is_read() -> None:
     facts = read_config((_TOLD / "config.txt").read_text())
     assert (facts.over_time, facts.largest_array, facts.has_accounting, facts.has_completions) == (0, 1001, False, True)
+    assert (facts.kept, read_config("MinJobAge = 0 sec").kept) == (300, math.inf)
     assert read_config("OverTimeLimit = UNLIMITED\nAccountingStorageType = accounting_storage/slurmdbd").has_accounting
     assert [minutes_of(word) for word in ("10:00", "1-00:00:00", "2:30:00", "infinite")] == [10, 1440, 150, None]
 
 
 def test_ten_thousand_lines_are_read_in_a_moment() -> None:
-    lines = [f"{n}|s1-{n:032x}-1|{'RUNNING' if n % 2 else 'PENDING'}|0|0|n{n % 900}|None" for n in range(10_000)]
+    lines = [f"{n}|{n}|s1-{n:032x}-1|{'RUNNING' if n % 2 else 'PENDING'}|0|0|n{n % 900}|None" for n in range(10_000)]
     begun = perf_counter()
     rows = [row for row in map(calls.parse_row, lines) if row]
     register = Register("s1")
-    first = register.read(rows, ())
+    first = register.read(rows, ()).found
     taken = perf_counter() - begun
     begun = perf_counter()
-    again: dict[str, Seen] = register.read(rows, ())
+    again = register.read(rows, ()).found
     taken_again = perf_counter() - begun
     assert len(first) == len(again) == 10_000
     assert taken < 1.0, f"{taken * 1000:.0f} ms"

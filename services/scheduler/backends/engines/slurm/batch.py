@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from services.scheduler.backends.engines.base import Order
 
 from .choices import Choices
+from .identity import native_id_of
 from .names import comment_of, portions
 
 __all__ = ["Batch", "Limits", "batches_of"]
@@ -97,9 +98,10 @@ class Batch:
         """Return by how much others go before it; nobody may ask for less than nothing."""
         return max(0, -self.orders[0].priority)
 
-    def native_ids(self, job: str) -> list[str]:
-        """Return the native id of each order, given the number of the job."""
-        return [f"{job}_{index}" for index in range(self.tasks)] or [job]
+    def native_ids(self, job: str, submitted: int) -> list[str]:
+        """Return the native id of each order, given the number of the job and when it was submitted."""
+        numbers = [f"{job}_{index}" for index in range(self.tasks)] or [job]
+        return [native_id_of(number, submitted) for number in numbers]
 
 
 def batches_of(orders: Sequence[tuple[Order, Choices]], limits: Limits) -> Iterator[Batch]:

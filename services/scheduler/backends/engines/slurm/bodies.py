@@ -1,4 +1,8 @@
-"""What is said to slurmrestd and what it answers, as pure functions; version 0.0.38 and what came after it."""
+"""What is said to slurmrestd and what it answers, as pure functions.
+
+Version 0.0.38 is asked in its own words; 0.0.39 to 0.0.44 have common ones. What they answer is read in the words of
+all of them: a number may be an object that says whether it is set, a state a list of a state and its flags.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,21 @@ from .batch import Batch
 from .nodes import Node, read_gpus
 from .rows import Row
 
-__all__ = ["job_of", "nodes_of", "partitions_of", "rows_of", "told"]
+__all__ = ["job_of", "nodes_of", "number_of_job", "partitions_of", "rows_of", "told"]
 
-_OUT = frozenset({"DRAIN", "FAIL", "MAINT", "MAINTENANCE", "NOT_RESPONDING", "INVALID", "POWERING_DOWN", "REBOOT"})
+_OUT = frozenset(
+    {
+        *("BLOCKED", "DRAIN", "FAIL", "INVALID", "INVALID_REG", "MAINT", "MAINTENANCE", "NOT_RESPONDING"),
+        *("POWERING_DOWN", "POWER_DRAIN", "REBOOT", "REBOOT_ISSUED"),
+    }
+)
+_NEWER = 39
+"""The version with which the words changed."""
+
 _IN = frozenset({"ALLOCATED", "COMPLETING", "IDLE", "MIXED", "PLANNED", "RESERVED"})
 
 
-def job_of(batch: Batch, *, work: str, path: str, is_newer: bool) -> dict[str, object]:
+def job_of(batch: Batch, *, work: str, path: str, version: int) -> dict[str, object]:
     """Return the body of a submit."""
     options = batch.choices.options
     common: dict[str, object] = {
@@ -35,7 +47,7 @@ def job_of(batch: Batch, *, work: str, path: str, is_newer: bool) -> dict[str, o
         "constraints": options.constraint,
     }
     env = {"PATH": path} | dict(batch.env)
-    own = _newer(batch, env) if is_newer else _older(batch, env)
+    own = _newer(batch, env) if version >= _NEWER else _older(batch, env)
     return {"script": batch.script, "job": {key: value for key, value in (common | own).items() if value is not None}}
 
 
@@ -56,22 +68,39 @@ def _newer(batch: Batch, env: Mapping[str, str]) -> dict[str, object]:
     return {
         "environment": [f"{name}={value}" for name, value in env.items()],
         "nodes": str(batch.nodes),
-        "memory_per_node": batch.memory and {"set": True, "number": batch.memory},
-        "time_limit": {"set": True, "number": batch.minutes},
+        "memory_per_node": batch.memory and _set(batch.memory),
+        "time_limit": _set(batch.minutes),
         "tres_per_node": ",".join(f"gres/{word}" for word in batch.gres.split(",")) if batch.gres else None,
-        "exclusive": ["true"] if batch.choices.options.exclusive else None,
+        "shared": ["none"] if batch.choices.options.exclusive else None,
         "required_nodes": [nodelist] if nodelist else None,
         "requeue": False,
         "kill_warning_signal": "TERM" if batch.warn else None,
-        "kill_warning_delay": {"set": True, "number": batch.warn} if batch.warn else None,
+        "kill_warning_delay": _set(batch.warn) if batch.warn else None,
         "kill_warning_flags": ["BATCH_JOB"] if batch.warn else None,
     }
 
 
+def _set(number: int) -> dict[str, object]:
+    return {"set": True, "infinite": False, "number": number}
+
+
 def told(answer: Mapping[str, Any]) -> str:
     """Return the errors of an answer in its own words."""
-    errors = answer.get("errors") or []
-    return "\n".join(str(one.get("description") or one.get("error") or one) for one in errors)
+    return "\n".join(_said(one) if isinstance(one, Mapping) else str(one) for one in answer.get("errors") or ())
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    """Return both of what it says in general and what the controller said."""
+    general, inner = str(one.get("description") or ""), str(one.get("error") or "")
+    return general if inner in general else ": ".join(filter(None, (general, inner)))
+
+
+def number_of_job(answer: Mapping[str, Any]) -> str:
+    """Return the number of the job that was submitted, or nothing."""
+    inner = answer.get("result")
+    return str(
+        _number(answer.get("job_id")) or (_number(inner.get("job_id")) if isinstance(inner, Mapping) else 0) or ""
+    )
 
 
 def rows_of(answer: Mapping[str, Any]) -> Iterator[Row]:
@@ -79,14 +108,15 @@ def rows_of(answer: Mapping[str, Any]) -> Iterator[Row]:
     for job in answer.get("jobs", ()):
         state = job.get("job_state") or (job.get("state") or {}).get("current", "")
         yield Row(
-            job=str(job["job_id"]),
+            job=str(_number(job["job_id"])),
             name=job.get("name") or "",
             state=_state(state),
             status=_status(job.get("exit_code")),
-            restarts=job.get("restart_cnt") or 0,
+            restarts=_number(job.get("restart_cnt")),
             nodes=job.get("nodes") or "",
             reason=job.get("state_description") or job.get("state_reason") or "",
             comment=job["comment"] if isinstance(job.get("comment"), str) else "",
+            submitted=_number(job.get("submit_time") or (job.get("time") or {}).get("submission")),
         )
 
 
@@ -105,19 +135,21 @@ def _status(code: Any) -> int:
 
 
 def _number(value: Any) -> int:
-    return int((value.get("number") if isinstance(value, Mapping) else value) or 0)
+    """Return a number; 0 of one that is not set, or is infinite."""
+    if isinstance(value, Mapping):
+        value = value.get("number") if value.get("set", True) and not value.get("infinite") else 0
+    return int(value or 0)
 
 
 def partitions_of(answer: Mapping[str, Any]) -> dict[str, tuple[int | None, bool, str]]:
     """Read `/partitions`: the longest time in minutes, whether it is the default one, and its state."""
     found: dict[str, tuple[int | None, bool, str]] = {}
     for one in answer.get("partitions", ()):
-        limit = one.get("max_time_limit", (one.get("maximums") or {}).get("time"))
-        minutes = None if isinstance(limit, Mapping) and not limit.get("set") else _number(limit)
+        minutes = _number(one.get("max_time_limit", (one.get("maximums") or {}).get("time")))
         inner = one.get("partition") or {}
         state = one.get("state") or inner.get("state") or ""
         is_default = "default" in (one.get("flags") or ()) or "DEFAULT" in (one.get("flags") or ())
-        found[one["name"]] = (minutes if minutes and minutes > 0 else None, is_default, _state(state))
+        found[one["name"]] = (minutes if minutes > 0 else None, is_default, _state(state))
     return found
 
 
@@ -133,8 +165,8 @@ def _node(one: Mapping[str, Any], partition: str, minutes: int | None, is_defaul
     words = {state} if isinstance(state, str) else set(state)
     words = {word.upper() for word in words | set(one.get("state_flags") or ())}
     is_up = available == "UP" and bool(words & _IN) and not words & _OUT
-    cpus, used = int(one["cpus"]), int(one.get("alloc_cpus") or 0)
-    memory = int(one["real_memory"])
+    cpus, used = _number(one.get("cpus")), _number(one.get("alloc_cpus"))
+    memory = _number(one.get("real_memory"))
     return Node(
         name=one["name"],
         partition=partition,
@@ -145,7 +177,7 @@ def _node(one: Mapping[str, Any], partition: str, minutes: int | None, is_defaul
         cpus=cpus,
         cpus_free=cpus - used if is_up and "RESERVED" not in words else 0,
         memory=memory,
-        memory_free=max(0, memory - int(one.get("alloc_memory") or 0)),
+        memory_free=max(0, memory - _number(one.get("alloc_memory"))),
         gpus=read_gpus(one.get("gres") or ""),
         gpus_used=sum(read_gpus(one.get("gres_used") or "").values()),
         reason=one.get("reason") or "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from time import monotonic
 
 from contracts.errors import UnavailableError
@@ -13,8 +13,9 @@ from .batch import Batch
 from .calls import Call
 from .door import Door
 from .facts import ConfigFacts, read_config
+from .identity import native_id_of, number_of
 from .nodes import Node, parse_nodes
-from .rows import Row
+from .rows import Detail, Row, expand
 from .shell import Shell
 from .words import is_away
 
@@ -53,38 +54,50 @@ class CommandDoor(Door):
         self._rows = read
         return [row for row in read.values() if row is not None]
 
-    async def comments(self, arrays: Collection[str]) -> Mapping[str, str]:
-        """Call `squeue` for some arrays."""
-        answer = await self._shell.run(calls.list_comments(arrays))
-        return calls.comments(answer.stdout)  # it fails where one of them is gone; the others are in its answer
+    async def details(self, numbers: Collection[str]) -> Iterable[Detail]:
+        """Call `squeue` for some of them."""
+        answer = await self._shell.run(calls.list_details(numbers))
+        if answer.status != 0 and is_away(answer.stderr):
+            raise UnavailableError(f"squeue: {answer.stderr.strip()}", retry_after=5.0)
+        return calls.parse_details(answer.stdout)  # it fails where one is gone; the others are in its answer
 
-    async def ended(self, ids: Collection[str]) -> Iterable[Row]:
+    async def ended(self, numbers: Collection[str]) -> Iterable[Row]:
         """Call `sacct`, which asks slurmdbd or reads the file of ended jobs."""
         facts = await self.facts()
         if not facts.has_accounting and not facts.has_completions:
             return []
         found: list[Row] = []
-        for some in _portions(ids):
+        for some in _portions(numbers):
             answer = await self._shell.run(calls.list_ended(some, completions=not facts.has_accounting))
             found.extend(calls.parse_ended(answer.stdout))
         return found
 
     async def warn(self, ids: Collection[str]) -> None:
-        """Call `scancel` with a signal; it sends ten at a time."""
+        """Call `scancel` with a signal; it sends ten at a time, which may take it a while."""
         tasks = [native_id for native_id in ids if "_" in native_id]
         jobs = [native_id for native_id in ids if "_" not in native_id]
-        for some in (*_portions(jobs), *_portions(tasks, _TASKS)):
-            await self._cancel(calls.warn(some))
+        for turn, some in enumerate((*_portions(jobs), *_portions(tasks, _TASKS))):
+            there = await self._still_there(some) if turn else some
+            if there:
+                await self._cancel(calls.warn([number_of(one) for one in there]))
 
     async def end(self, ids: Collection[str]) -> None:
         """Call `scancel`."""
-        for some in _portions(ids):
-            await self._cancel(calls.end(some))
+        for turn, some in enumerate(_portions(ids)):
+            there = await self._still_there(some) if turn else some
+            if there:
+                await self._cancel(calls.end([number_of(one) for one in there]))
 
-    async def sweep(self, ids: Collection[str]) -> None:
+    async def _still_there(self, ids: Collection[str]) -> list[str]:
+        """Leave out what is gone by now: its number may be another's."""
+        rows = await self.queue()
+        there = {native_id_of(number, row.submitted) for row in rows for number in expand(row.job)}
+        return [native_id for native_id in ids if native_id in there]
+
+    async def sweep(self, numbers: Collection[str]) -> None:
         """Remove the output of Slurm's jobs."""
-        for some in _portions(ids):
-            files = (f"{self._work}/logs/{native_id}.log" for native_id in some)
+        for some in _portions(numbers):
+            files = (f"{self._work}/logs/{number}.log" for number in some)
             (await self._shell.run(Call(("/bin/rm", "-f", *files)))).expect("rm")
 
     async def nodes(self) -> list[Node]:
@@ -92,9 +105,9 @@ class CommandDoor(Door):
         text = (await self._shell.run(calls.list_nodes(self._partitions))).expect("sinfo")
         return list(parse_nodes(text))
 
-    async def facts(self, *, fresh: bool = False) -> ConfigFacts:
+    async def facts(self) -> ConfigFacts:
         """Call `scontrol show config` now and then."""
-        if fresh or self._facts is None or monotonic() - self._facts[0] > _FACTS_KEPT:
+        if self._facts is None or monotonic() - self._facts[0] > _FACTS_KEPT:
             text = (await self._shell.run(calls.show_config())).expect("scontrol")
             self._facts = (monotonic(), read_config(text))
         return self._facts[1]

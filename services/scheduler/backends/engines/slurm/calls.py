@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from contracts.errors import UnavailableError
 
 from .batch import Batch
-from .rows import Row
+from .rows import Detail, Row
 from .words import refusal
 
 __all__ = [
     "Answer",
     "Call",
-    "comments",
     "end",
-    "list_comments",
+    "list_details",
     "list_ended",
     "list_nodes",
     "list_queue",
+    "parse_details",
     "parse_ended",
     "parse_row",
     "parse_submitted",
@@ -55,16 +55,17 @@ class Answer:
         return self.stdout
 
 
-_QUEUE = "JobArrayID:|,Name:|,State:|,exit_code:|,RestartCnt:|,NodeList:|,Reason:"
+_QUEUE = "JobArrayID:|,SubmitTime:|,Name:|,State:|,exit_code:|,RestartCnt:|,NodeList:|,Reason:"
+_DETAILS = "ArrayJobID:|,SubmitTime:|,Name:|,Comment:"
 _NODES = (
     "NodeList:|,Partition:|,Available:|,Time:|,CPUsState:|,Memory:|,AllocMem:|,Gres:|,GresUsed:|,StateLong:|,Reason:"
 )
 _TOLD = 2.0
 """Seconds in which a signal is surely given."""
 
-_ENDED = "JobID,JobName,State,ExitCode,NodeList"
-_WHOLE = {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0"}
-"""Lists of the tasks of an array are not cut short."""
+_ENDED = "JobID,Submit,JobName,State,ExitCode,NodeList"
+_WHOLE = {"LC_ALL": "C", "SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "%s"}
+"""Lists of the tasks of an array are not cut short, and times are seconds since 1970, whatever the time zone."""
 
 
 def submit(batch: Batch, work: str) -> Call:
@@ -116,40 +117,48 @@ def list_queue() -> Call:
 
 def parse_row(line: str) -> Row | None:
     """Read a line of the queue; None if it is something else."""
-    parts = line.split("|", 6)
-    if len(parts) != 7 or not parts[3].isdigit():
+    parts = line.split("|", 7)
+    if len(parts) != 8 or not parts[4].isdigit():
         return None
-    job, name, state, status, restarts, nodes, reason = parts
-    return Row(job, name, state, int(status), int(restarts or 0), nodes, reason.strip())
+    job, submitted, name, state, status, restarts, nodes, reason = parts
+    return Row(job, name, state, int(status), int(restarts or 0), nodes, reason.strip(), "", _time(submitted))
 
 
-def list_comments(arrays: Collection[str]) -> Call:
-    """Build the question for the comments of arrays."""
-    argv = ("squeue", "--all", "--noheader", "--states=all", f"--jobs={','.join(arrays)}")
-    return Call((*argv, "--Format=ArrayJobID:|,Comment:"), env=_WHOLE)
+def _time(word: str) -> int:
+    return int(word) if word.isdigit() else 0
 
 
-def comments(text: str) -> dict[str, str]:
-    """Read the comments of arrays."""
-    return {array: comment.strip() for array, _, comment in (line.partition("|") for line in text.splitlines())}
+def list_details(numbers: Collection[str]) -> Call:
+    """Build the question for the comments of jobs and arrays, and when they were submitted."""
+    argv = ("squeue", "--all", "--noheader", "--states=all", f"--jobs={','.join(numbers)}")
+    return Call((*argv, f"--Format={_DETAILS}"), env=_WHOLE)
+
+
+def parse_details(text: str) -> Iterator[Detail]:
+    """Read the answer: each array is in it once or several times."""
+    for line in dict.fromkeys(text.splitlines()):
+        parts = line.split("|", 3)
+        if len(parts) == 4:
+            number, submitted, name, comment = parts
+            yield Detail(number, _time(submitted), name, comment.strip())
 
 
 def list_ended(ids: Iterable[str], *, completions: bool) -> Call:
     """Build the question for jobs that the queue has forgotten."""
     source = ("--completion",) if completions else ()
-    argv = ("sacct", *source, "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(ids)}")
+    argv = ("sacct", *source, "--duplicates", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(ids)}")
     return Call((*argv, f"--format={_ENDED}"), env=_WHOLE)
 
 
 def parse_ended(text: str) -> Iterator[Row]:
     """Read what `sacct` knows."""
     for line in text.splitlines():
-        parts = line.split("|", 4)
-        if len(parts) == 5:
-            job, name, state, code, nodes = parts
+        parts = line.split("|", 5)
+        if len(parts) == 6:
+            job, submitted, name, state, code, nodes = parts
             exit_code, _, signal = code.partition(":")
             status = (int(exit_code or 0) << 8) | int(signal or 0)
-            yield Row(job, name, state, status, 0, nodes, "")
+            yield Row(job, name, state, status, 0, nodes, "", submitted=_time(submitted))
 
 
 def warn(ids: Collection[str]) -> Call:

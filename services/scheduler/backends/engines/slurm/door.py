@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from .batch import Batch
 from .facts import ConfigFacts
 from .nodes import Node
-from .rows import Row
+from .rows import Detail, Row
 
 __all__ = ["Door"]
 
@@ -25,23 +25,23 @@ class Door(ABC):
         """Return all jobs that the controller knows of our user. What has not changed is the same object again."""
 
     @abstractmethod
-    async def comments(self, arrays: Collection[str]) -> Mapping[str, str]:
-        """Return the comments of arrays, by their numbers."""
+    async def details(self, numbers: Collection[str]) -> Iterable[Detail]:
+        """Return more of the jobs and arrays of these numbers."""
 
     @abstractmethod
-    async def ended(self, ids: Collection[str]) -> Iterable[Row]:
+    async def ended(self, numbers: Collection[str]) -> Iterable[Row]:
         """Look up in the accounting what the controller has forgotten, where there is one."""
 
     @abstractmethod
     async def warn(self, ids: Collection[str]) -> None:
-        """Tell the pilots of jobs that run that they are to end, and nobody else."""
+        """Tell the pilots of jobs that run, by their native ids, that they are to end, and nobody else."""
 
     @abstractmethod
     async def end(self, ids: Collection[str]) -> None:
-        """End jobs with all their processes."""
+        """End jobs, by their native ids, with all their processes."""
 
     @abstractmethod
-    async def sweep(self, ids: Collection[str]) -> None:
+    async def sweep(self, numbers: Collection[str]) -> None:
         """Remove what jobs have left in files."""
 
     @abstractmethod
@@ -49,8 +49,8 @@ class Door(ABC):
         """Return all nodes that jobs may get."""
 
     @abstractmethod
-    async def facts(self, *, fresh: bool = False) -> ConfigFacts:
-        """Return what the configuration says; *fresh* says that what was read before will not do."""
+    async def facts(self) -> ConfigFacts:
+        """Return what the configuration says."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from time import monotonic
+from contextlib import suppress
 
 from contracts.errors import RefusedError, ShunterError
-from contracts.states import Reason
 from services.scheduler.backends.base import Capability, Capacity
 from services.scheduler.backends.engines.base import (
     Engine,
@@ -25,15 +23,14 @@ from .choices import Choices, choose
 from .door import Door
 from .doors import door_of
 from .farewells import Farewells
+from .identity import number_of
 from .nodes import capacity_of, limits_of
 from .options import SlurmOptions
-from .register import Register
+from .register import Register, View
 from .settings import SlurmSettings
 
 __all__ = ["SlurmEngine"]
 
-_UNSURE = 600.0
-"""Seconds after a restart of the controller in which nobody knows who ended what."""
 _AT_ONCE = 4
 """Batches that are handed over at the same time."""
 
@@ -56,7 +53,6 @@ class SlurmEngine(Engine):
         self._partitions: dict[str, int | None] | None = None
         self._ending = Farewells(settings.last_words)
         self._counts = (0, 0)
-        self._restarted = -_UNSURE
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -65,7 +61,7 @@ class SlurmEngine(Engine):
     async def start(self, orders: Sequence[Order]) -> list[Started]:
         """Start those that the queue does not know yet; those of one shape are one array."""
         try:
-            there = await self._queue(())
+            there = (await self._queue(())).found
             limits = await self._limits()
         except ShunterError as error:
             return [Started(error=error) for _ in orders]
@@ -73,45 +69,34 @@ class SlurmEngine(Engine):
         fresh = [order for order in orders if order.name not in there]
         chosen = self._choose(fresh, answers)
         room = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(self._submit(batch, answers, room) for batch in batches_of(chosen, limits)))
+        taken = await asyncio.gather(*(self._submit(batch, answers, room) for batch in batches_of(chosen, limits)))
+        answers.update(await self._known_by({job: batch for job, batch in taken if job}))
         return [answers[order.name] for order in orders]
 
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:
         """Ask the queue for all, and the accounting for those that the queue has forgotten."""
-        found = await self._queue(known)
-        missing = {native.native_id: native.name for native in known if native.native_id and native.name not in found}
-        if missing:
-            rows = await self._door.ended(missing)
-            found.update(self._register.read_ended(rows, missing))
-        missing = {native_id: name for native_id, name in missing.items() if name not in found}
-        vanished = self._register.read_vanished(missing, found)
-        if vanished and not await self._was_restarted():
-            found.update(vanished)
-        await self._doubt(found, known)
-        await self._end([found[name] for name in self._ending.names() if name in found])
+        view = await self._queue(known)
+        found = view.found
+        await self._end([found[name] for name in self._ending.names() if name in found], view.doubles)
         self._ending.keep(found)
-        return found
-
-    async def _doubt(self, found: dict[str, Seen], known: Collection[Native]) -> None:
-        """Take what is said to be canceled for lost after a crash of the controller, which gives numbers again."""
-        canceled = [native.name for native in known if _is_canceled(found.get(native.name))]
-        if canceled and await self._was_restarted():
-            found.update((name, replace(found[name], ending=Reason.LOST)) for name in canceled)
-
-    async def _was_restarted(self) -> bool:
-        """Say whether the controller was, lately: one that crashed may have lost what nobody took out."""
-        before = await self._door.facts()
-        if (await self._door.facts(fresh=True)).booted != before.booted:
-            self._restarted = monotonic()
-        return monotonic() - self._restarted < _UNSURE
+        missing = {native.native_id: native.name for native in known if native.native_id and native.name not in found}
+        kept = 0.0
+        if missing:
+            rows = await self._door.ended({number_of(native_id) for native_id in missing})
+            found.update(self._register.read_ended(rows, missing))
+            kept = (await self._door.facts()).kept
+        missing = {native_id: name for native_id, name in missing.items() if name not in found}
+        return found | self._register.read_vanished(missing, found, kept)
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Take out what waits and tell the pilots of what runs; those that stay are ended at a later look."""
-        found = await self._queue(natives)
-        await self._end([found[native.name] for native in natives if native.name in found])
+        view = await self._queue(natives)
+        await self._end([view.found[native.name] for native in natives if native.name in view.found], view.doubles)
 
-    async def _end(self, those: Sequence[Seen]) -> None:
+    async def _end(self, those: Sequence[Seen], doubles: Sequence[Seen]) -> None:
+        """Go on with what is to end, and end what is there twice: its pilot gets nothing to do."""
         to_tell, to_end = self._ending.sort(those)
+        to_end += [one.native_id for one in doubles]
         if to_end:
             await self._door.end(to_end)
         if to_tell:
@@ -122,18 +107,13 @@ class SlurmEngine(Engine):
 
         They are found by their names: a controller that crashed gives the numbers of jobs that it has lost to others.
         """
-        found = await self._queue(natives)
+        view = await self._queue(natives)
         names = {native.name for native in natives}
-        hanging = self._register.hanging
-        left = [
-            one.native_id
-            for name, one in found.items()
-            if name in names and (one.state is not NativeState.ENDED or name in hanging)
-        ]
+        left = [one for one in (*view.found.values(), *view.doubles) if one.name in names and view.is_left(one)]
         if left:
-            await self._door.end(left)
-        others = {seen.native_id for name, seen in found.items() if name not in names}
-        done = {native.native_id for native in natives if native.native_id} - others
+            await self._door.end([one.native_id for one in left])
+        others = {number_of(seen.native_id) for name, seen in view.found.items() if name not in names}
+        done = {number_of(native.native_id) for native in natives if native.native_id} - others
         if done:
             await self._door.sweep(done)
 
@@ -165,28 +145,37 @@ class SlurmEngine(Engine):
                 answers[order.name] = Started(error=error)
         return chosen
 
-    async def _submit(self, batch: Batch, answers: dict[str, Started], room: asyncio.Semaphore) -> None:
+    async def _submit(self, batch: Batch, answers: dict[str, Started], room: asyncio.Semaphore) -> tuple[str, Batch]:
+        """Hand a batch over; returns the number that it got, if it was taken."""
         async with room:
             try:
-                job = await self._door.submit(batch)
+                return await self._door.submit(batch), batch
             except ShunterError as error:
                 answers.update((order.name, Started(error=error)) for order in batch.orders)
-                return
-        ids = batch.native_ids(job)
-        self._register.note(job, [order.name for order in batch.orders])
-        answers.update((order.name, Started(native_id)) for order, native_id in zip(batch.orders, ids, strict=True))
+                return "", batch
 
-    async def _queue(self, known: Collection[Native]) -> dict[str, Seen]:
+    async def _known_by(self, taken: Mapping[str, Batch]) -> dict[str, Started]:
+        """Return the native ids of what was started; Slurm tells the time that belongs to a number only when asked."""
+        times: dict[tuple[str, str], int] = {}
+        if taken:
+            with suppress(ShunterError):  # it is started all the same; the next look completes its id
+                times = {(one.number, one.name): one.submitted for one in await self._door.details(taken)}
+        answers: dict[str, Started] = {}
+        for job, batch in taken.items():
+            submitted = times.get((job, batch.name), 0)
+            names = [order.name for order in batch.orders]
+            self._register.note(job, submitted, names)
+            ids = (Started(native_id) for native_id in batch.native_ids(job, submitted))
+            answers.update(zip(names, ids, strict=True))
+        return answers
+
+    async def _queue(self, known: Collection[Native]) -> View:
         """Read the queue; arrays that we do not remember are asked for the names of their tasks."""
         rows = await self._door.queue()
         strangers = self._register.strangers(rows, known)
         if strangers:
-            self._register.learn(await self._door.comments(strangers))
-        found = self._register.read(rows, known)
-        states = [seen.state for seen in found.values()]
+            self._register.learn(await self._door.details(strangers))
+        view = self._register.read(rows, known)
+        states = [seen.state for seen in view.found.values()]
         self._counts = (states.count(NativeState.RUNNING), states.count(NativeState.WAITING))
-        return found
-
-
-def _is_canceled(seen: Seen | None) -> bool:
-    return seen is not None and seen.ending is Reason.CANCELED
+        return view

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from contracts.states import Reason
 from services.scheduler.backends.engines.base import NativeState, Seen
 
-__all__ = ["Row", "expand", "seen_of"]
+from .identity import array_of, whole_of
+
+__all__ = ["Detail", "Row", "expand", "seen_of"]
 
 
 @dataclass(eq=False, slots=True)
@@ -26,6 +29,13 @@ class Row:
     nodes: str
     reason: str
     comment: str = ""
+    submitted: int = 0
+    """When, in seconds since 1970; 0 where that is not told. What is put into the queue again has a new time."""
+    whole: str = field(init=False)
+    """What it is known by, or its array is, and no other ever was."""
+
+    def __post_init__(self) -> None:
+        self.whole = whole_of(array_of(self.job), self.submitted, self.name)
 
     @property
     def is_over(self) -> bool:
@@ -36,6 +46,15 @@ class Row:
     def was_refused(self) -> bool:
         """Say whether it is but the trace of a job that was refused when it was submitted."""
         return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
+
+
+class Detail(NamedTuple):
+    """What is asked for of some jobs and arrays only."""
+
+    number: str
+    submitted: int
+    name: str
+    comment: str
 
 
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})

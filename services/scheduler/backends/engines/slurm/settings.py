@@ -48,8 +48,8 @@ class RestSettings(_Section):
 
     url: str = Field(pattern=r"^(https?://|unix:///)\S+$")
     """`http://host:6820`, or `unix:///run/slurmrestd.sock`."""
-    version: str = Field(default="v0.0.38", pattern=r"^v0\.0\.\d+$")
-    """Which version of its API is spoken; `slurmrestd -s list` names those that it has."""
+    version: str | None = Field(default=None, pattern=r"^v0\.0\.\d+$")
+    """Which version of its API is spoken; otherwise the newest that is known here of those that it offers."""
     user: str | None = None
     """The Slurm user whose token it is."""
     token: Path | None = None
