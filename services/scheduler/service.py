@@ -65,6 +65,8 @@ class WorkloadService:
         self._entrance = Entrance(dispatcher)
         self._arrivals: Together[Arrival, Record | None] = Together(unit, self._write_down)
         self._keeping = Keeping()
+        self.in_hand = 0
+        """Submits that nobody has answered yet."""
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
@@ -72,6 +74,13 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
+        self.in_hand += 1
+        try:
+            return await self._submit(command, delivery)
+        finally:
+            self.in_hand -= 1
+
+    async def _submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         try:
             if command.spec.array is not None:
                 require_items(command.spec.array)
