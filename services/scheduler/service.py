@@ -39,6 +39,7 @@ from .arrays.keeping import Keeping
 from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
 from .arrays.store import find_array
 from .arrays.views import ArrayViews
+from .crowd import Crowd
 from .entrance import Arrival, Entrance
 from .journey import Journey
 from .mail.notices import find_notice
@@ -65,8 +66,8 @@ class WorkloadService:
         self._entrance = Entrance(dispatcher)
         self._arrivals: Together[Arrival, Record | None] = Together(unit, self._write_down)
         self._keeping = Keeping()
-        self.in_hand = 0
-        """Submits that nobody has answered yet."""
+        self.crowd = Crowd()
+        """Those who submit."""
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
@@ -74,11 +75,8 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
-        self.in_hand += 1
-        try:
+        with self.crowd.joining():
             return await self._submit(command, delivery)
-        finally:
-            self.in_hand -= 1
 
     async def _submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         try:
@@ -87,9 +85,8 @@ class WorkloadService:
             spec = await self._with_borrowed(command.spec, command.principal)
             admitted = await self._admission.admit(spec, command.principal)
         except RefusedError:
-            # Only a request with a key can have come before, or a message that is delivered again: what was let in
-            # then is let in, though it would be refused now.
-            known = await self._find(command.workload_id) if command.request_hash or delivery.deliveries > 1 else None
+            # It may have come before: what was let in then is let in, though it would be refused now.
+            known = await self._find(command.workload_id)
             if known is None:
                 raise
             return await self._same(known, command.principal, command.request_hash)

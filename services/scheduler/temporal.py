@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
 from temporalio.client import Client
@@ -24,6 +23,7 @@ from contracts.model import Model
 from contracts.states import WorkloadState
 from services.chassis.unit import OutboxRow
 
+from .crowd import Crowd
 from .settings import TemporalSettings
 from .workflows.job import BACKEND, STATE, JobWorkflow
 from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
@@ -38,11 +38,6 @@ _PROJECT = SearchAttributeKey.for_keyword("Project")
 
 _STARTS = 8
 """Workflows that are started at once: more would only take from those who submit, whose jobs wait for room anyway."""
-
-_CROWD = 8
-"""Submits that are in hand at once from which on a start waits: those who ask are answered first."""
-_GIVES_WAY, _LOOKS_AGAIN = 1.0, 0.02
-"""Seconds for which a start gives way at most, and between two looks."""
 
 IsOver = Callable[[str], Awaitable[bool]]
 Wake = Callable[[str], Awaitable[None]]
@@ -82,10 +77,10 @@ async def connect(settings: TemporalSettings) -> Client:
 class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
-    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake, crowd: Callable[[], int] = lambda: 0) -> None:
-        """*crowd* tells how many submits are in hand."""
+    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake, crowd: Crowd | None = None) -> None:
+        """*crowd*: those who submit, and are answered before workflows start."""
         self.task_queue = task_queue
-        self._crowd = crowd
+        self._crowd = crowd or Crowd()
         self._wake = wake
         self._starting = asyncio.Semaphore(_STARTS)
         self._is_over = is_over
@@ -108,18 +103,12 @@ class TemporalSink:
         try:
             if verb == "start":
                 async with self._starting:
-                    await self._give_way()
+                    await self._crowd.give_way()
                     await self._start(self._client, StartJob.model_validate_json(row.payload))
             else:
                 await self._signal(self._client, workload_id, Signal.model_validate_json(row.payload))
         except RPCError as error:
             raise UnavailableError(f"Temporal does not answer: {error.status.name}", retry_after=1.0) from error
-
-    async def _give_way(self) -> None:
-        """Wait for the end of a crowd of submits; when it lasts, a few workflows start all the same."""
-        until = monotonic() + _GIVES_WAY
-        while self._crowd() >= _CROWD and monotonic() < until:
-            await asyncio.sleep(_LOOKS_AGAIN)
 
     async def start_again(self, start: StartJob, state: str) -> None:
         """Start a workflow anew whose last run is closed or gone; one that runs is left alone."""
