@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from math import expm1
 
 __all__ = ["Crowd"]
 
-_MANY = 8
-"""So many at once are a crowd."""
-_GIVES_WAY = 1.0
-"""Seconds for which something gives way at most: a crowd that stays slows it down and does not stop it."""
+_MANY = 8.0
+"""So many at once, on average, are a crowd."""
+_SPAN = 0.2
+"""Seconds of that average: those whose answers come together come back together."""
+_LOOKS, _PAUSE = 20, 0.05
+"""How often is looked again, and the seconds between: then whatever gave way goes on, and a crowd that stays has slowed
+it down and not stopped it."""
 
 
 class Crowd:
@@ -19,8 +24,8 @@ class Crowd:
 
     def __init__(self) -> None:
         self._present = 0
-        self._thin = asyncio.Event()
-        self._thin.set()
+        self._average = 0.0
+        self._at = time.monotonic()
 
     @contextmanager
     def joining(self) -> Iterator[None]:
@@ -32,14 +37,18 @@ class Crowd:
             self._count(-1)
 
     def _count(self, change: int) -> None:
+        self._look()
         self._present += change
-        if self._present < _MANY:
-            self._thin.set()
-        else:
-            self._thin.clear()
+
+    def _look(self) -> float:
+        moment = time.monotonic()
+        self._average += (self._present - self._average) * -expm1((self._at - moment) / _SPAN)
+        self._at = moment
+        return self._average
 
     async def give_way(self) -> None:
         """Wait until they are no crowd, if that is soon."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GIVES_WAY):
-                await self._thin.wait()
+        for _ in range(_LOOKS):
+            if self._look() < _MANY:
+                return
+            await asyncio.sleep(_PAUSE)

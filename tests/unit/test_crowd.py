@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -12,34 +13,57 @@ from services.scheduler import crowd as module
 from services.scheduler.crowd import Crowd
 
 
-async def test_nobody_waits_for_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GIVES_WAY", 60.0)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SPAN", 0.02)
+    monkeypatch.setattr(module, "_PAUSE", 0.01)
+
+
+@contextmanager
+def _joined(crowd: Crowd, many: int) -> Iterator[None]:
+    with ExitStack() as all_:
+        for _ in range(many):
+            all_.enter_context(crowd.joining())
+        yield
+
+
+async def _waited(crowd: Crowd) -> float:
+    began = time.monotonic()
+    await crowd.give_way()
+    return time.monotonic() - began
+
+
+async def test_nobody_waits_for_a_few_however_long_they_stay() -> None:
     crowd = Crowd()
-    with ExitStack() as few:
-        for _ in range(module._MANY - 1):
-            few.enter_context(crowd.joining())
-        async with asyncio.timeout(5):
-            await crowd.give_way()
+    with _joined(crowd, 7):
+        await asyncio.sleep(0.2)
+        assert await _waited(crowd) < 0.01
+
+
+async def test_many_who_are_answered_at_once_are_no_crowd() -> None:
+    crowd = Crowd()
+    for _ in range(1000):
+        with crowd.joining():
+            pass
+    assert await _waited(crowd) < 0.01
 
 
 async def test_a_crowd_is_waited_for_until_it_is_thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GIVES_WAY", 60.0)
+    monkeypatch.setattr(module, "_LOOKS", 10_000)
     crowd = Crowd()
-    with ExitStack() as many:
-        for _ in range(module._MANY):
-            many.enter_context(crowd.joining())
+    with _joined(crowd, 32):
+        await asyncio.sleep(0.1)
         waiting = asyncio.create_task(crowd.give_way())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         assert not waiting.done()
+    # Those whose answers came together may be back in a moment.
+    assert not waiting.done()
     async with asyncio.timeout(5):
         await waiting
 
 
-async def test_a_crowd_that_stays_slows_down_and_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GIVES_WAY", 0.05)
-    crowd, began = Crowd(), time.monotonic()
-    with ExitStack() as many:
-        for _ in range(module._MANY):
-            many.enter_context(crowd.joining())
-        await crowd.give_way()
-    assert time.monotonic() - began >= 0.05
+async def test_a_crowd_that_stays_slows_down_and_does_not_stop() -> None:
+    crowd = Crowd()
+    with _joined(crowd, 32):
+        await asyncio.sleep(0.1)
+        assert await _waited(crowd) >= module._LOOKS * module._PAUSE
