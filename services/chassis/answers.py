@@ -20,6 +20,7 @@ from contracts.errors import InternalError, ShunterError, TooLargeError
 from contracts.queries import Query, Reply
 from contracts.subjects import query_subject
 
+from .crowd import Crowd
 from .errors import invalid_from
 
 __all__ = ["FOR_HEADERS", "Answers", "QueryHandler", "Written", "answer_of", "refused", "reply", "written"]
@@ -90,6 +91,8 @@ class Answers:
         self._acts: list[tuple[str, Callable[[bytes], Awaitable[bytes]]]] = []
         self._subscriptions: list[Subscription] = []
         self._in_hand: set[asyncio.Task[None]] = set()
+        self.crowd = Crowd()
+        """Those who wait for an answer."""
 
     def add(self, kind: type[Query], handler: QueryHandler) -> None:
         """Have *handler* answer one kind of question."""
@@ -126,9 +129,11 @@ class Answers:
             except nats.errors.Error as error:
                 log.warning("query.unanswered", query=message.subject, error=repr(error))
             finally:
+                self.crowd.go()
                 room.release()
 
         async def take(message: Msg) -> None:
+            self.crowd.come()
             await room.acquire()
             task = asyncio.create_task(answer(message))
             self._in_hand.add(task)

@@ -84,6 +84,8 @@ class Bus:
         self._consumers: list[Consumer] = []
         self._stopping = False
         self._answers = Answers(service)
+        self.crowd = self._answers.crowd
+        """Those who wait for an answer of ours."""
         self._acks = Acks(within=_KEPT_WITHIN)
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}

@@ -90,7 +90,7 @@ class Parts:
             task_queue=section.temporal.task_queue,
             is_over=self.service.is_over,
             wake=vigils.wake,
-            crowd=self.service.crowd,
+            crowd=frame.bus.crowd,
         )
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)

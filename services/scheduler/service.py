@@ -39,7 +39,6 @@ from .arrays.keeping import Keeping
 from .arrays.steering import cancel_tasks, read_tasks, spec_of_failed
 from .arrays.store import find_array
 from .arrays.views import ArrayViews
-from .crowd import Crowd
 from .entrance import Arrival, Entrance
 from .journey import Journey
 from .mail.notices import find_notice
@@ -66,8 +65,6 @@ class WorkloadService:
         self._entrance = Entrance(dispatcher)
         self._arrivals: Together[Arrival, Record | None] = Together(unit, self._write_down)
         self._keeping = Keeping()
-        self.crowd = Crowd()
-        """Those who submit."""
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
@@ -75,10 +72,6 @@ class WorkloadService:
 
     async def submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         """Let a workload in; the same identifier twice is the same workload, if the request is the same."""
-        with self.crowd.joining():
-            return await self._submit(command, delivery)
-
-    async def _submit(self, command: SubmitWorkload, delivery: Delivery) -> Workload | Written:
         try:
             if command.spec.array is not None:
                 require_items(command.spec.array)

@@ -21,9 +21,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.errors import InternalError, UnavailableError
 from contracts.model import Model
 from contracts.states import WorkloadState
+from services.chassis.crowd import Crowd
 from services.chassis.unit import OutboxRow
 
-from .crowd import Crowd
 from .settings import TemporalSettings
 from .workflows.job import BACKEND, STATE, JobWorkflow
 from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
@@ -78,7 +78,7 @@ class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
     def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake, crowd: Crowd | None = None) -> None:
-        """*crowd*: those who submit, and are answered before workflows start."""
+        """*crowd*: those who wait for an answer, which they get before workflows start."""
         self.task_queue = task_queue
         self._crowd = crowd or Crowd()
         self._wake = wake

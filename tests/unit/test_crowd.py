@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
-from services.scheduler import crowd as module
-from services.scheduler.crowd import Crowd
+from services.chassis import crowd as module
+from services.chassis.crowd import Crowd
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +21,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def _joined(crowd: Crowd, many: int) -> Iterator[None]:
-    with ExitStack() as all_:
-        for _ in range(many):
-            all_.enter_context(crowd.joining())
-        yield
+    for _ in range(many):
+        crowd.come()
+    yield
+    for _ in range(many):
+        crowd.go()
 
 
 async def _waited(crowd: Crowd) -> float:
@@ -43,8 +44,8 @@ async def test_nobody_waits_for_a_few_however_long_they_stay() -> None:
 async def test_many_who_are_answered_at_once_are_no_crowd() -> None:
     crowd = Crowd()
     for _ in range(1000):
-        with crowd.joining():
-            pass
+        crowd.come()
+        crowd.go()
     assert await _waited(crowd) < 0.01
 
 

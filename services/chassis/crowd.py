@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import expm1
 
 __all__ = ["Crowd"]
@@ -27,14 +25,13 @@ class Crowd:
         self._average = 0.0
         self._at = time.monotonic()
 
-    @contextmanager
-    def joining(self) -> Iterator[None]:
-        """Be one of them within the block."""
+    def come(self) -> None:
+        """Be one of them from now on."""
         self._count(1)
-        try:
-            yield
-        finally:
-            self._count(-1)
+
+    def go(self) -> None:
+        """Have an answer."""
+        self._count(-1)
 
     def _count(self, change: int) -> None:
         self._look()
