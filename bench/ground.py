@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -60,10 +60,10 @@ class Ground:
         return self._stack
 
     @contextmanager
-    def own_stack(self) -> Iterator[Stack]:
+    def own_stack(self, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
         """Run a stack for one row that leaves work behind; its first job has been run."""
         self._stacks += 1
-        with run_stack(self._folder / f"stack-{self._stacks}") as stack:
+        with run_stack(self._folder / f"stack-{self._stacks}", environment=environment) as stack:
             client = stack.client("owner")
             job = client.post("/v1/jobs", json={"argv": ["true"]}).raise_for_status().json()
             client.get(f"/v1/jobs/{job['id']}", params={"wait": 30}).raise_for_status()

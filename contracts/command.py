@@ -16,6 +16,8 @@ class Command(Message):
     """A wish. Its subject is `commands.<service>.<noun>.<verb>.<id>`, computed in `contracts.subjects`."""
 
     service: ClassVar[str]
+    is_direct: ClassVar[bool] = False
+    """Whether one whose sender waits goes straight to the service, and by the stream only if it is not done there."""
 
     @property
     def target_id(self) -> str:

@@ -66,6 +66,7 @@ class SubmitWorkload(_WorkloadCommand):
     """Run this. Answered with the `Workload`; the same identifier and request twice make one workload."""
 
     name: ClassVar[str] = "workload.submit"
+    is_direct: ClassVar[bool] = True
 
     kind: Kind = Kind.JOB
     spec: JobSpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
@@ -27,7 +26,7 @@ def clean_path(value: str) -> str:
         raise ValueError("the path is empty")
     if len(value) > _MOST_OF_NAME // 4 and any(utf8_size(part) > _MOST_OF_NAME for part in parts):
         raise ValueError(f"a name in a path must not be longer than {_MOST_OF_NAME} bytes")
-    return str(PurePosixPath(*parts))
+    return "/".join(parts)
 
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(clean_path)]

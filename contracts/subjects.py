@@ -18,6 +18,7 @@ __all__ = [
     "control_subject",
     "event_subject",
     "log_subject",
+    "order_subject",
     "parked_subject",
     "pilot_inbox",
     "pilot_subject",
@@ -84,6 +85,11 @@ def _token(word: str) -> str:
 def command_filter(service: str) -> str:
     """Return the subjects of all commands of a service."""
     return f"commands.{service}.>"
+
+
+def order_subject(kind: type[Command]) -> str:
+    """Return where commands go that are to be done at once; no stream keeps them."""
+    return f"orders.{kind.service}.{kind.name}"
 
 
 def event_subject(noun: str = "*", fact: str = "*", about: str = "*") -> str:

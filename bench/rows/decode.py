@@ -16,9 +16,10 @@ import yaml
 from bench.bulk import ask_bulk, form_of
 from bench.ground import Ground, cpu_note, cpu_of
 from bench.load import get, post, run_load
+from bench.peers.bulk import run_bulk
 from bench.peers.decode import FOLDER, find_original, run_decode
 from bench.table import Figure, Row
-from tests.support.stack import free_base
+from tests.support.stack import Stack, free_base
 
 __all__ = ["ROW"]
 
@@ -27,6 +28,9 @@ _MEGABYTES = 64
 _PASSWORD = "Bench-0123456789"
 _ZERO = 27.5
 """Seconds that a job of zero seconds took the original, whose worker waits for polls and pings."""
+
+_FOLDER = {"SHUNTER_STORAGE__OBJECTS__KIND": "folder"}
+"""A stack whose files lie in a folder, as the original's do here."""
 
 _WRITTEN_DOWN = (106.0, 101.0, 1.1, 2.7)
 """What the original did when it was looked at: POST and GET of jobs per second, and 64 MB up and down per second."""
@@ -78,11 +82,12 @@ class _Side:
 def _measure(ground: Ground) -> list[Figure]:
     seconds, rounds = ground.size(3, 1), ground.size(15, 3)
     with ground.own_stack() as stack:
-        offered = yaml.safe_load((stack.data / "application_config.yaml").read_text())
-        _write(stack.data / "application_config.yaml", offered)
-        side = _enter(stack.url, "/decode")
+        side = _ours(stack)
         zero = statistics.median(_zero(side, number) for number in range(rounds))
         ours = _drive(ground, side, seconds, stack.pids)
+    with ground.own_stack(_FOLDER) as stack:
+        up, down = _move(_ours(stack), ground.size(5, 1))
+    _note_what_is_possible(ground)
     original = find_original()
     theirs = _Found(*_WRITTEN_DOWN) if original is None else _beside(ground, original, seconds)
     if original is None:
@@ -102,9 +107,36 @@ def _measure(ground: Ground) -> list[Figure]:
         Figure(
             "job of zero seconds", f"{zero * 1000:.0f} ms", f"the original {_ZERO} s, written down", _ZERO / zero, 20
         ),
-        figure(f"upload of {_MEGABYTES} MB", ours.up, theirs.up, 5),
-        figure(f"download of {_MEGABYTES} MB", ours.down, theirs.down, 5),
+        figure(f"upload of {_MEGABYTES} MB, files in S3", ours.up, theirs.up, 5),
+        figure(f"download of {_MEGABYTES} MB, files in S3", ours.down, theirs.down, 5),
+        figure(f"upload of {_MEGABYTES} MB, files in a folder", up, theirs.up, 5),
+        figure(f"download of {_MEGABYTES} MB, files in a folder", down, theirs.down, 5),
     ]
+
+
+def _ours(stack: Stack) -> _Side:
+    offered = yaml.safe_load((stack.data / "application_config.yaml").read_text())
+    _write(stack.data / "application_config.yaml", offered)
+    return _enter(stack.url, "/decode")
+
+
+def _note_what_is_possible(ground: Ground) -> None:
+    """Note what the loader can do beside a server that does nothing else: no figure of ours can be better."""
+    content = bytes(_MEGABYTES * 10**6)
+    file = ground.folder / "bulk"
+    file.write_bytes(content)
+    kind, body = form_of({}, "big", content)
+    up, down = [], []
+    with run_bulk(file) as url:
+        for _ in range(ground.size(5, 1)):
+            began = time.perf_counter()
+            ask_bulk("POST", url, {"content-type": kind}, body)
+            middle = time.perf_counter()
+            ask_bulk("GET", url, {})
+            up.append(middle - began)
+            down.append(time.perf_counter() - middle)
+    what = f"a server that only sends and keeps files does {_MEGABYTES} MB"
+    ROW.notes.append(f"{what} {1 / min(up):.1f} times a second up and {1 / min(down):.1f} down")
 
 
 def _beside(ground: Ground, original: Path, seconds: float) -> _Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.envelope import Context
+from services.chassis.collector import spare_collector
 from services.chassis.service import Frame, open_frame
 
 from .eventlog import EventLog
@@ -61,6 +62,7 @@ def run() -> None:
     """Start the process."""
     import uvloop
 
+    spare_collector()
     uvloop.run(main(AccountingSettings()))
 
 

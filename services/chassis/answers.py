@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import nats.errors
@@ -19,6 +20,7 @@ from contracts.errors import InternalError, ShunterError, TooLargeError
 from contracts.queries import Query, Reply
 from contracts.subjects import query_subject
 
+from .crowd import Crowd
 from .errors import invalid_from
 
 __all__ = ["FOR_HEADERS", "Answers", "QueryHandler", "Written", "answer_of", "refused", "reply", "written"]
@@ -86,19 +88,24 @@ class Answers:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._handlers: list[tuple[type[Query], QueryHandler]] = []
+        self._acts: list[tuple[str, Callable[[bytes], Awaitable[bytes]]]] = []
         self._subscriptions: list[Subscription] = []
         self._in_hand: set[asyncio.Task[None]] = set()
+        self.crowd = Crowd()
+        """Those who wait for an answer."""
 
     def add(self, kind: type[Query], handler: QueryHandler) -> None:
         """Have *handler* answer one kind of question."""
-        self._handlers.append((kind, handler))
+        self.hear(query_subject(kind, self._service), partial(_answer, kind, handler))
+
+    def hear(self, subject: str, act: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """Have what comes on a subject answered with what *act* returns."""
+        self._acts.append((subject, act))
 
     async def start(self, client: Client) -> None:
         """Begin to hear."""
-        for kind, handler in self._handlers:
-            take = self._taker(client, kind, handler)
-            subject = query_subject(kind, self._service)
+        for subject, act in self._acts:
+            take = self._taker(client, act)
             self._subscriptions.append(await client.subscribe(subject, queue=self._service, cb=take))
 
     async def stop(self) -> None:
@@ -111,20 +118,22 @@ class Answers:
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=_GRACE)
 
-    def _taker(self, client: Client, kind: type[Query], handler: QueryHandler) -> Callable[[Msg], Awaitable[None]]:
+    def _taker(self, client: Client, act: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Msg], Awaitable[None]]:
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def answer(message: Msg) -> None:
             try:
-                raw = await _answer(kind, handler, message.data)
+                raw = await act(message.data)
                 if message.reply:
                     await reply(client, message.reply, raw)
             except nats.errors.Error as error:
-                log.warning("query.unanswered", query=kind.name, error=repr(error))
+                log.warning("query.unanswered", query=message.subject, error=repr(error))
             finally:
+                self.crowd.go()
                 room.release()
 
         async def take(message: Msg) -> None:
+            self.crowd.come()
             await room.acquire()
             task = asyncio.create_task(answer(message))
             self._in_hand.add(task)

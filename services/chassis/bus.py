@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import nats.errors
@@ -16,22 +16,23 @@ from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from contracts.commands import NO_TARGET, Command
-from contracts.envelope import Context, Envelope, is_message_id, type_of
+from contracts.envelope import Context, Envelope, type_of
 from contracts.errors import ShunterError, TooLargeError, UnavailableError, error_of
 from contracts.events import Event
 from contracts.queries import Query, Reply
-from contracts.subjects import STREAMS, command_filter, query_subject, subject_of
+from contracts.subjects import STREAMS, command_filter, order_subject, query_subject, subject_of
 
 from .acks import Acks
-from .answers import FOR_HEADERS, Answers, QueryHandler, Written, answer_of, refused, reply, written
+from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
 from .connecting import require_nats, until_it_answers
 from .consumer import Consumer
-from .errors import invalid_from, translated
-from .parking import ORIGINAL_ID
+from .delivery import MESSAGE_ID, ByType, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
+from .direct import NOT_DONE, Direct
+from .errors import translated
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -43,7 +44,6 @@ __all__ = ["REPLY_TO", "Bus", "CommandHandler", "Delivery", "EventHandler", "Que
 REPLY_TO = "Shunter-Reply-To"
 """The header of a command that names where its answer is awaited; JetStream uses the ordinary one itself."""
 
-_MESSAGE_ID = "Nats-Msg-Id"
 _KEPT_WITHIN = 5.0
 """Seconds that JetStream has to say that it keeps a message."""
 _GOODBYE = 1.0
@@ -54,24 +54,9 @@ _LINES = 10_000
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What came with a message: its id, the context of whatever it causes, its place in the stream."""
-
-    message_id: str
-    context: Context
-    subject: str = ""
-    sequence: int = 0
-    deliveries: int = 1
-    envelope: Envelope | None = None
-    """The message itself, read once; none if it came without an envelope."""
-
-
-CommandHandler = Callable[[Any, Delivery], Awaitable[BaseModel | Written]]
 EventHandler = Callable[[Envelope, Delivery], Awaitable[None]]
 RawHandler = Callable[[bytes, Delivery], Awaitable[None]]
 _Handle = Callable[[Msg, Delivery], Awaitable[None]]
-_ByType = Mapping[str, tuple[type[Command], CommandHandler]]
 
 
 class Bus:
@@ -99,9 +84,12 @@ class Bus:
         self._consumers: list[Consumer] = []
         self._stopping = False
         self._answers = Answers(service)
+        self.crowd = self._answers.crowd
+        """Those who wait for an answer of ours."""
         self._acks = Acks(within=_KEPT_WITHIN)
         self._lines: dict[str, asyncio.Lock] = {}
         self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self._direct = Direct()
         self.on_return: list[Callable[[], Awaitable[object]]] = []
         """Called, each for itself, when NATS was away and is back, maybe with another store."""
         self._returning: set[asyncio.Task[None]] = set()
@@ -114,6 +102,7 @@ class Bus:
         await self.broker.connect()
         await until_it_answers(lambda: declare_streams(self.jetstream, self._settings.replicas), self._settings)
         await self._acks.start(self.connection)
+        await self._direct.start(self.connection)
         self._inbox = self.connection.new_inbox()
         await self.connection.subscribe(f"{self._inbox}.*", cb=self._take_answer)
 
@@ -151,6 +140,7 @@ class Bus:
 
     async def _resume(self) -> None:
         log.info("bus.reconnected")
+        self._direct.give_up()
         for consumer in self._consumers:
             consumer.resume()
         for act in self.on_return:
@@ -186,7 +176,7 @@ class Bus:
         """
         self._require_room(len(payload))
         with translated("NATS"):
-            await self._acks.publish(subject, payload, {_MESSAGE_ID: message_id, **(headers or {})})
+            await self._acks.publish(subject, payload, {MESSAGE_ID: message_id, **(headers or {})})
 
     async def send_row(self, row: OutboxRow) -> None:
         """Say a row of the outbox; the relay's sink for events."""
@@ -215,16 +205,22 @@ class Bus:
         payload = envelope.to_bytes()
         # The event that tells of it, and the record, say all that and more.
         self._require_room(2 * len(payload))
-        if wait <= 0:
+        ends = time.monotonic() + wait
+        if wait > 0 and command.is_direct:
+            # Twice is once: its handlers know its id, whichever way it comes.
+            raw = await self._direct.ask(order_subject(type(command)), payload, within=wait)
+            if raw != NOT_DONE:
+                return raw
+        if (left := ends - time.monotonic()) <= 0:
             await self.publish(subject_of(command), payload, envelope.id)
             return None
-        got = self._awaited[envelope.id] = asyncio.get_running_loop().create_future()
+        got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._awaited[envelope.id] = got
         reply_to = {REPLY_TO: f"{self._inbox}.{envelope.id}"}
         try:
             await self.publish(subject_of(command), payload, envelope.id, reply_to)
-            async with asyncio.timeout(wait):
-                raw: bytes = await got
-                return raw
+            async with asyncio.timeout(left):
+                return await got
         except TimeoutError:
             return None
         finally:
@@ -263,7 +259,7 @@ class Bus:
             reply_to = (message.headers or {}).get(REPLY_TO)
             async with self._line(delivery.subject):
                 try:
-                    command, handler = _read_command(message.data, delivery, by_type)
+                    command, handler = read_command(message.data, delivery, by_type)
                     answer = await handler(command, delivery)
                 except ShunterError as error:
                     if reply_to and not isinstance(error, UnavailableError):
@@ -273,6 +269,20 @@ class Bus:
                 await reply(self.connection, reply_to, written(answer))
 
         self._subscribe("COMMANDS", [command_filter(self.service)], f"{self.service}-commands", handle, workers)
+        for kind in handlers:
+            if kind.is_direct:
+                self._answers.hear(order_subject(kind), partial(self._obey_directly, by_type))
+
+    async def _obey_directly(self, by_type: ByType, raw: bytes) -> bytes:
+        """Obey a command that came past the stream. Whatever is wrong is found again, and told, when it comes by it."""
+        try:
+            command, handler, delivery = direct_delivery(raw, by_type)
+            bind_context(delivery.context, delivery.message_id)
+            async with self._line(delivery.subject):
+                return written(await handler(command, delivery))
+        except Exception as error:  # noqa: BLE001 (the stream is for this)
+            log.info("command.left_to_stream", error=type(error).__name__)
+            return NOT_DONE
 
     def follow(
         self, stream: str, subjects: Sequence[str], durable: str, handler: RawHandler, *, workers: int = 1
@@ -291,7 +301,7 @@ class Bus:
 
     def _subscribe(self, stream: str, subjects: Sequence[str], durable: str, handle: _Handle, workers: int) -> None:
         async def settle(message: Msg) -> None:
-            delivery = _delivery(message)
+            delivery = delivery_of(message)
             bind_context(delivery.context, delivery.message_id)
             await self._settlement.settle(message, delivery, handle(message, delivery))
 
@@ -340,34 +350,6 @@ def _security(settings: NatsSettings) -> SASLPlaintext | None:
 async def _as_it_is(message: NatsMessage) -> NatsMessage:
     """Decode nothing: handlers here read the bytes themselves, by the contracts."""
     return message
-
-
-def _read_command(raw: bytes, delivery: Delivery, by_type: _ByType) -> tuple[Command, CommandHandler]:
-    try:
-        envelope = delivery.envelope or Envelope.from_bytes(raw)
-        kind, handler = by_type[envelope.type]
-        return envelope.unwrap(kind), handler
-    except ValidationError as error:
-        raise invalid_from(error) from error
-    except KeyError as error:
-        # Not refused: a newer replica beside us may know it, and if none does it is parked for an operator.
-        raise LookupError(f"no handler for {error} here") from error
-
-
-def _delivery(raw: Msg) -> Delivery:
-    """Say where a message stands; a body that is no envelope still has a place and an id."""
-    metadata = raw.metadata
-    place = (raw.subject, metadata.sequence.stream, metadata.num_delivered)
-    try:
-        envelope = Envelope.from_bytes(raw.data)
-    except ValidationError:
-        headers = raw.headers or {}
-        # What an operator sent again has an id of its own for the stream, and keeps its old one for the inbox.
-        message_id = headers.get(ORIGINAL_ID) or headers.get(_MESSAGE_ID, "")
-        if not is_message_id(message_id):
-            message_id = f"{metadata.stream}-{metadata.sequence.stream}"
-        return Delivery(message_id, Context.start("service:unknown"), *place)
-    return Delivery(envelope.id, envelope.to_context(), *place, envelope)
 
 
 def _json_of(raw: bytes) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import uvloop
 
+from services.chassis.collector import spare_collector
 from services.chassis.sealing import Sealer
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import Server
@@ -30,9 +30,6 @@ __all__ = ["main", "open_process", "run", "run_beside"]
 
 _STORE_TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=None)
 _STORE_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
-
-_COLLECT_AFTER = 20_000
-"""Objects after which the collector looks at the youngest; each request makes some hundreds that live shortly."""
 
 
 @asynccontextmanager
@@ -84,10 +81,7 @@ def run_beside(dialect: str | None, host: str, port: int) -> None:
 
 
 def _run(settings: GatewaySettings, only: str | None) -> None:
-    # What was imported stays: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
+    spare_collector()
     uvloop.run(main(settings, only=only))
 
 

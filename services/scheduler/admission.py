@@ -15,6 +15,7 @@ from contracts.principals import Level, Principal
 from contracts.queries import FreezeInputs, Frozen
 from contracts.runs import FrozenInput
 from contracts.spec import Input, JobSpec
+from services.chassis.asking import AskedOnce
 from services.chassis.errors import invalid_from
 from services.chassis.policy import bill_to
 
@@ -66,6 +67,7 @@ class Admission:
     def __init__(self, *, placer: Placer, ask: Ask, gate: HookGate, offered: Offered, mail: MailGate) -> None:
         self._placer = placer
         self._ask = ask
+        self._frozen = AskedOnce(ask)
         self._gate = gate
         self._offered = offered
         self._mail = mail
@@ -164,8 +166,10 @@ class Admission:
     async def _freeze(self, inputs: list[Input], principal: Principal) -> list[FrozenInput]:
         if not inputs:
             return []
-        frozen: Frozen = await self._ask(FreezeInputs(principal=principal, inputs=inputs))
-        return frozen.inputs
+        # Many jobs of one user often begin with the same files.
+        question = FreezeInputs(principal=principal, inputs=inputs)
+        frozen: Frozen = await self._frozen(question, question.model_dump_json().encode())
+        return list(frozen.inputs)
 
 
 def admitted_before(

@@ -14,6 +14,7 @@ import uvloop
 from tenacity import retry, retry_if_exception_type, wait_exponential
 
 from contracts.errors import UnavailableError
+from services.chassis.collector import spare_collector
 from services.chassis.connecting import until_it_answers
 from services.chassis.service import Frame, open_frame
 
@@ -121,6 +122,7 @@ async def _serve_and_leave(settings: SchedulerSettings) -> None:
 
 def run() -> None:
     """Read the settings and serve."""
+    spare_collector()
     uvloop.run(_serve_and_leave(SchedulerSettings()))
 
 

@@ -86,7 +86,12 @@ class Parts:
         self.previewer = placing.previewer(admission, dispatcher)
         self.roster = placing.roster(dispatcher, lambda item: make_backend(item, means))
         self.tickets = Tickets(settings.ticket_key, RunTicket)
-        self.sink = TemporalSink(task_queue=section.temporal.task_queue, is_over=self.service.is_over, wake=vigils.wake)
+        self.sink = TemporalSink(
+            task_queue=section.temporal.task_queue,
+            is_over=self.service.is_over,
+            wake=vigils.wake,
+            crowd=frame.bus.crowd,
+        )
         self.mirror = ScheduleMirror(unit=unit, task_queue=section.temporal.task_queue)
         self.dependencies = Dependencies(unit=unit, dispatcher=dispatcher)
         self.agreement = QueueAgreement(unit=unit, dispatcher=dispatcher, entrance=entrance, placer=placer)

@@ -78,9 +78,8 @@ class WorkloadService:
             spec = await self._with_borrowed(command.spec, command.principal)
             admitted = await self._admission.admit(spec, command.principal)
         except RefusedError:
-            # Only a request with a key can have come before, or a message that is delivered again: what was let in
-            # then is let in, though it would be refused now.
-            known = await self._find(command.workload_id) if command.request_hash or delivery.deliveries > 1 else None
+            # It may have come before: what was let in then is let in, though it would be refused now.
+            known = await self._find(command.workload_id)
             if known is None:
                 raise
             return await self._same(known, command.principal, command.request_hash)

@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.errors import InternalError, UnavailableError
 from contracts.model import Model
 from contracts.states import WorkloadState
+from services.chassis.crowd import Crowd
 from services.chassis.unit import OutboxRow
 
 from .settings import TemporalSettings
@@ -76,8 +77,10 @@ async def connect(settings: TemporalSettings) -> Client:
 class TemporalSink:
     """Says rows of the outbox to Temporal. A row's subject is `start/<id>` or `signal/<id>`."""
 
-    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake) -> None:
+    def __init__(self, *, task_queue: str, is_over: IsOver, wake: Wake, crowd: Crowd | None = None) -> None:
+        """*crowd*: those who wait for an answer, which they get before workflows start."""
         self.task_queue = task_queue
+        self._crowd = crowd or Crowd()
         self._wake = wake
         self._starting = asyncio.Semaphore(_STARTS)
         self._is_over = is_over
@@ -100,6 +103,7 @@ class TemporalSink:
         try:
             if verb == "start":
                 async with self._starting:
+                    await self._crowd.give_way()
                     await self._start(self._client, StartJob.model_validate_json(row.payload))
             else:
                 await self._signal(self._client, workload_id, Signal.model_validate_json(row.payload))

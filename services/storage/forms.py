@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -64,11 +65,13 @@ class FormService:
             expires_at=form.expires_at,
         )
 
-    async def look(self, owner: str) -> None:
-        """Take in what came for an owner, so that whoever looks now sees it."""
+    async def look(self, owner: str, places: Sequence[str] = ("",)) -> None:
+        """Take in what came for an owner, so that whoever looks now sees it: at files and folders of these *places*."""
         async with self._unit.looking_up() as connection:
             forms = await forms_of(connection, owner)
         for form in forms:
+            if not any(_may_bring(form, place) for place in places):
+                continue
             try:
                 await self._adoption.of(form)
             except Exception as error:  # noqa: BLE001 (whoever looks for other files must not be refused for these)
@@ -100,3 +103,8 @@ class FormService:
             await self._objects.delete(keys[start : start + _DELETED])
         async with self._unit.begin(Context.start("service:storage")) as work:
             await forget_form(work.connection, form.id)
+
+
+def _may_bring(form: OpenedForm, place: str) -> bool:
+    """Say whether what comes by a form may be of a place: below it, or above."""
+    return form.folder.startswith(place) or place.startswith(form.folder)

@@ -149,7 +149,8 @@ def _looking(forms: FormService, method: Callable[[_Q], Awaitable[Any]]) -> Quer
 
     async def answer(query: _Q) -> Any:
         with translated("the database"):
-            await forms.look(getattr(query, "owner", None) or query.principal.subject)  # type: ignore[attr-defined]
+            owner = getattr(query, "owner", None) or query.principal.subject  # type: ignore[attr-defined]
+            await forms.look(owner, [item.source for item in query.inputs] if isinstance(query, FreezeInputs) else [""])
             return await method(query)
 
     return answer

@@ -6,6 +6,7 @@ import structlog
 
 from contracts.errors import UnavailableError
 from contracts.runs import RunTicket
+from services.chassis.collector import spare_collector
 from services.chassis.service import Frame, open_frame
 from services.chassis.tickets import Tickets
 
@@ -104,6 +105,7 @@ def run() -> None:
     """Start the process."""
     import uvloop
 
+    spare_collector()
     uvloop.run(main(StorageSettings()))
 
 

@@ -27,7 +27,7 @@ pytestmark = needs_postgres
 
 def _arrive(objects: FolderObjects, key: str, content: bytes) -> None:
     with objects.disk.incoming() as (file, coming):
-        file.write(content)
+        file.write([content])
         file.end()
         objects.disk.put(coming, key)
 

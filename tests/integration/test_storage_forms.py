@@ -83,6 +83,18 @@ async def test_files_of_a_form_are_there_for_whoever_looks(ada: User) -> None:
     }
 
 
+async def test_a_job_finds_what_came_by_forms_of_its_folders_those_above_and_those_below(ada: User) -> None:
+    forms = {folder: await _form(ada, folder) for folder in ("of/one", "of/one/deep", "of", "elsewhere")}
+    for folder, form in forms.items():
+        assert await _post(form, f"in-{folder.replace('/', '-')}", b"x") == 204
+    query = FreezeInputs(principal=ada.principal, inputs=[Input(source="of/one", path="there", folder=True)])
+    found = {item.source for item in (await ada.ask(query)).inputs}
+    assert found == {"of/one/in-of-one", "of/one/deep/in-of-one-deep"}
+    above = FreezeInputs(principal=ada.principal, inputs=[Input(source="of/in-of")])
+    assert [item.source for item in (await ada.ask(above)).inputs] == ["of/in-of"]
+    assert "elsewhere/in-elsewhere" in {item.path for item in (await ada.page(prefix="elsewhere/")).items}
+
+
 async def test_the_same_name_again_replaces_and_what_is_deleted_stays_away(ada: User) -> None:
     form = await _form(ada)
     for content in (b"one", b"two", b"one"):

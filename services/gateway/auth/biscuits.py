@@ -37,6 +37,9 @@ now and then, and then refuses what is right."""
 _UNTIL = re.compile(
     r"check if time\((\$\w+)\), \1 <=? (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ);?",
 )
+
+_CONDITION = re.compile(r"\b(?:check|reject|deny)\b|<-")
+"""What a block may hold that refuses anything, or what such things could rest on."""
 _FACTS = "time({time}); operation({method}); mode({method}); path({path}); service({service}); gpus({gpus});"
 
 
@@ -62,6 +65,8 @@ class ShownToken:
     """Whether its blocks speak of time in other words too."""
     minds_projects: bool
     """Whether its blocks speak of projects."""
+    is_plain: bool = False
+    """Whether its blocks refuse nothing but what comes after its end."""
 
     @property
     def id(self) -> str:
@@ -106,6 +111,8 @@ class ShownToken:
         return True
 
     def _run(self, facts: Facts, project: str | None) -> None:
+        if self.is_plain:
+            return
         from biscuit_auth import AuthorizationError, DataLogError
 
         try:
@@ -195,6 +202,7 @@ class Biscuits(Authenticator):
             expires_at=min(ends, default=None),
             is_timed=timed,
             minds_projects=any("project(" in source for source in sources),
+            is_plain=not any(_is_condition(line.strip()) for source in sources for line in source.splitlines()),
         )
 
 
@@ -223,6 +231,11 @@ def _read_authority(biscuit: Biscuit) -> tuple[Principal, frozenset[Role]] | Non
         email=next((known_address(found[0]) for found in terms("found($e) <- email($e)")), None),
     )
     return principal, frozenset(Role(found[0]) for found in terms("found($r) <- use($r)"))
+
+
+def _is_condition(line: str) -> bool:
+    """Say whether a line may refuse a request for another reason than its time; a doubtful one does."""
+    return _CONDITION.search(line) is not None and _UNTIL.fullmatch(line) is None
 
 
 def _times(sources: list[str]) -> tuple[list[datetime], bool]:

@@ -107,9 +107,9 @@ class PullBackend(Backend):
         since = now() - timedelta(seconds=self._settings.alive)
         async with self._unit.looking_up() as connection:
             workers = await store.workers_since(connection, self.name, since)
+            if not workers:
+                raise UnavailableError(f"no worker of {self.name!r} was there in the last {self._settings.alive:g} s")
             counts = await store.count(connection, self.name)
-        if not workers:
-            raise UnavailableError(f"no worker of {self.name!r} was there in the last {self._settings.alive:g} s")
         busy = min(counts.get(PullState.LEASED, 0), len(workers))
         free = (len(workers) - busy) / len(workers)
         return Capacity(

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 _FRESH = 2.0
 """Seconds for which what a backend said of its room is believed."""
+_FRESH_NEAR = 0.2
+"""The same, of one that is near. That one is away, or has nobody to do its work, is asked again at once."""
 
 _NO_FACTS = BackendFacts()
 _BY_FILE = Drain(by="configuration", message="its settings say `drain`")
@@ -146,7 +148,7 @@ class Backends:
     async def standing(self, backend: Backend) -> Standing:
         """Return what is known of one backend. Old news is returned at once and renewed behind the scenes."""
         heard = self._heard.get(backend.name)
-        if backend.is_near or heard is None or (heard[1] is None and monotonic() - heard[0] > _FRESH):
+        if heard is None or self._is_asked_first(backend, *heard):
             await self._hear(backend)
         elif monotonic() - heard[0] > _FRESH and backend.name not in self._asking:
             task = asyncio.create_task(self._hear(backend))
@@ -155,6 +157,14 @@ class Backends:
         _, capacity, trouble = self._heard[backend.name]
         name = backend.name
         return Standing(backend, capacity, trouble, self.facts_of(name), self.drain_of(name))
+
+    @staticmethod
+    def _is_asked_first(backend: Backend, at: float, capacity: Capacity | None, trouble: str) -> bool:
+        """Say whether a backend has to answer before anything is said of it."""
+        age = monotonic() - at
+        if backend.is_near:
+            return bool(trouble) or age > _FRESH_NEAR
+        return capacity is None and age > _FRESH
 
     async def _hear(self, backend: Backend) -> None:
         """Ask a backend for its room; what one that was replaced meanwhile says is of no interest."""

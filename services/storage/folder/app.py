@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -168,12 +169,48 @@ async def _take(
 
 
 async def _fill(objects: FolderObjects, file: Incoming, chunks: AsyncIterator[bytes], most: int) -> None:
-    waiting = bytearray()
-    async for chunk in chunks:
-        waiting += chunk
-        if file.size + len(waiting) > most:
-            raise TooLargeError(f"at most {most} bytes are taken")
-        if len(waiting) >= _PIECE:
-            full, waiting = bytes(waiting), bytearray()
-            await objects.call(partial(file.write, full))
-    await objects.call(partial(file.write, bytes(waiting)))
+    size, writing = 0, _Writing(objects, file)
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise TooLargeError(f"at most {most} bytes are taken")
+            await writing.add(chunk)
+        await writing.finish()
+    finally:
+        await writing.settle()
+
+
+class _Writing:
+    """Has a thread write what came, while more is coming."""
+
+    def __init__(self, objects: FolderObjects, file: Incoming) -> None:
+        self._objects = objects
+        self._file = file
+        self._held: list[bytes] = []
+        self._size = 0
+        self._last: asyncio.Future[None] | None = None
+
+    async def add(self, chunk: bytes) -> None:
+        self._held.append(chunk)
+        self._size += len(chunk)
+        if self._size >= _PIECE:
+            await self._write_on()
+
+    async def finish(self) -> None:
+        await self._write_on()
+        await self._written()
+
+    async def settle(self) -> None:
+        """Wait for the thread, however it goes: the file is about to be closed."""
+        if self._last is not None:
+            await asyncio.wait({self._last})
+
+    async def _write_on(self) -> None:
+        await self._written()
+        held, self._held, self._size = self._held, [], 0
+        self._last = asyncio.ensure_future(self._objects.call(partial(self._file.write, held)))
+
+    async def _written(self) -> None:
+        if self._last is not None:
+            await self._last

@@ -56,11 +56,12 @@ class Incoming:
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def write(self, piece: bytes) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
         """Go on."""
-        self._file.write(piece)
-        self._hash.update(piece)
-        self.size += len(piece)
+        for piece in pieces:
+            self._file.write(piece)
+            self._hash.update(piece)
+            self.size += len(piece)
 
     def end(self) -> str:
         """Have all of it on the disk and return its checksum."""

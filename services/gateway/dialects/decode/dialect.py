@@ -12,6 +12,7 @@ from services.gateway.factory import Process
 
 from .file_routes import brings_file, file_router
 from .job_routes import job_router
+from .models import JobCreate
 from .settings import DecodeSettings
 from .sign_up_routes import access_router, sign_up_router
 from .visits import SERVICE
@@ -56,8 +57,11 @@ def make_decode(process: Process) -> Dialect:
 
 
 def _enrich(document: dict[str, Any]) -> None:
-    """Say who may ask."""
-    schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+    """Say what a job is asked for with, and who may ask."""
+    components = document.setdefault("components", {})
+    wish = JobCreate.model_json_schema(ref_template="#/components/schemas/{model}")  # its route reads it itself
+    components.setdefault("schemas", {}).update({**wish.pop("$defs", {}), "JobCreate": wish})
+    schemes = components.setdefault("securitySchemes", {})
     schemes["HTTPBearer"] = {"type": "http", "scheme": "bearer"}
     for path, item in document["paths"].items():
         for method, operation in item.items():

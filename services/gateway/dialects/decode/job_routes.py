@@ -6,13 +6,14 @@ import asyncio
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from contracts.numbers import MOST_NUMBER
+from services.gateway.api.reading import body_of, read_json
 from services.gateway.dialects.details import json_body
 from services.gateway.jobs import Submitted
 
@@ -26,6 +27,13 @@ __all__ = ["job_router"]
 
 _PAGE = 1000
 """Jobs that are asked for at once."""
+
+_EXAMPLE = {
+    "job_name": "training-1",
+    "application": {"application": "decode", "version": "v0_10_1", "entrypoint": "train"},
+    "attributes": {"files_down": {"config_id": "first", "data_ids": ["beads"], "artifact_ids": []}, "env_vars": {}},
+    "hardware": {},
+}
 
 _Offset = Annotated[int, Query(ge=0, le=MOST_NUMBER, description="Passes over so many of the newest jobs.")]
 _Limit = Annotated[int, Query(ge=-1, le=MOST_NUMBER, description="How many jobs to list at most; -1 lists all.")]
@@ -44,8 +52,9 @@ async def list_applications(visit: Visiting) -> Response:
     return json_body(offered)
 
 
-async def start_job(wish: JobCreate, visit: Visiting) -> Response:
+async def start_job(request: Request, visit: Visiting) -> Response:
     """Start a job. Its inputs are what lies in the folders at this moment."""
+    wish = await read_json(request, JobCreate)
     submitted = await _submit(visit, wish)
     if submitted.record is None:
         raise UnavailableError("the job is kept and will be started; GET /jobs shows it then", retry_after=5.0)
@@ -118,7 +127,8 @@ def job_router() -> APIRouter:
     catalog = dict[str, dict[str, dict[str, Any]]]
     declare(router, "GET", "/jobs/applications", list_applications, answer=catalog, summary="List what can be started")
     declare(router, "GET", "/jobs", list_jobs, answer=list[Job], summary="List jobs")
-    declare(router, "POST", "/jobs", start_job, answer=Job, status=201, summary="Start a job")
+    body = body_of(JobCreate, {"training": {"value": _EXAMPLE}})
+    declare(router, "POST", "/jobs", start_job, answer=Job, status=201, summary="Start a job", openapi_extra=body)
     declare(router, "GET", "/jobs/{job_id}", describe_job, answer=Job, summary="Show a job")
     declare(router, "DELETE", "/jobs/{job_id}", delete_job, status=204, summary="Delete a job")
     return router

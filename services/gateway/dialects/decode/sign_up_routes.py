@@ -13,6 +13,7 @@ from starlette.responses import Response
 from contracts.envelope import Context
 from contracts.errors import InvalidError, UnauthenticatedError
 from services.gateway.api.context import process_of
+from services.gateway.auth.passport import Passport
 from services.gateway.callers import TRACE
 from services.gateway.dialects.decode_worker.settings import DecodeWorkerSettings
 from services.gateway.dialects.decode_worker.visits import SERVICE as WORKERS_SERVICE
@@ -132,7 +133,8 @@ async def _log_in(request: Request, known: _Credentials, settings: DecodeSetting
 async def _greet(request: Request, username: str, settings: DecodeSettings) -> None:
     """Have jobs wait for a worker who has logged in: it asks for work in a moment."""
     process = process_of(request)
-    principal = process.identity.register.named(username)
+    register = process.identity.register
+    principal = register.admit(Passport(register.named(username), "password")).principal
     backend = DecodeWorkerSettings.model_validate(process.settings.dialects.get(WORKERS_SERVICE, {})).backend
     wanted = any(backend in place.backends for place in settings.environments.values())
     if wanted and Group.WORKERS in groups_of(principal, settings.groups):
