@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from .servers import free_ports
+from .stores import stores
 
 __all__ = ["Postgres", "needs_postgres", "run_postgres", "run_postgres_server"]
 
@@ -93,6 +95,14 @@ async def run_postgres_server(*settings: str, careful: bool = False) -> AsyncIte
 
 @asynccontextmanager
 async def run_postgres() -> AsyncIterator[str]:
-    """Run PostgreSQL without any care for the disk; the URL reaches its first database."""
+    """Run PostgreSQL without any care for the disk; the URL reaches an empty database.
+
+    Where tests use containers, it is one on the server there.
+    """
+    if found := stores():
+        url = found.database_url(Path(uuid4().hex), "postgres")
+        await found.bring_empty(url)
+        yield url
+        return
     async with run_postgres_server() as server:
         yield server.url
