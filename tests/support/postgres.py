@@ -7,17 +7,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from .servers import free_ports
 from .stores import stores
 
-__all__ = ["Postgres", "needs_postgres", "run_postgres", "run_postgres_server"]
+__all__ = ["Postgres", "needs_postgres", "run_postgres", "run_postgres_server", "stop_postgres"]
 
 
 def _find_initdb() -> str | None:
@@ -95,14 +96,40 @@ async def run_postgres_server(*settings: str, careful: bool = False) -> AsyncIte
 
 @asynccontextmanager
 async def run_postgres() -> AsyncIterator[str]:
-    """Run PostgreSQL without any care for the disk; the URL reaches an empty database.
+    """Give a database of its own, without any care for the disk, on a server that all tests of this process share.
 
-    Where tests use containers, it is one on the server there.
+    Where tests use containers, it is on the one there.
     """
+    name = f"t{uuid4().hex}"
     if found := stores():
-        url = found.database_url(Path(uuid4().hex), "postgres")
+        url = found.database_url(Path(name), "postgres")
         await found.bring_empty(url)
         yield url
         return
-    async with run_postgres_server() as server:
-        yield server.url
+    if not _shared:
+        server = await _open.enter_async_context(run_postgres_server("max_connections=300"))
+        _shared.append(server)
+    url = _shared[0].url
+    await _say(url, f"CREATE DATABASE {name}")
+    try:
+        yield f"{url.rpartition('/')[0]}/{name}"
+    finally:
+        await _say(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _say(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+_open = AsyncExitStack()
+_shared: list[Postgres] = []
+
+
+async def stop_postgres() -> None:
+    """Stop the server that tests shared, when they are over."""
+    await _open.aclose()
+    _shared.clear()

@@ -113,7 +113,7 @@ class StoreContainers:
                 (
                     f"cat >/tmp/nats.conf <<'END'\nserver_name: n{number}\nlisten: 127.0.0.1:{client}\n"
                     f"max_payload: 8MB\naccounts {{\n{accounts}\n}}\n"
-                    f"jetstream {{ store_dir: /tmp/js, max_file_store: 16GB, max_memory_store: 1GB }}\n"
+                    f"jetstream {{ store_dir: /tmp/js, max_file_store: 100TB }}\n"
                     f"cluster {{ name: shunter, listen: 127.0.0.1:{route}, routes: [{peers}] }}\n"
                     "END\nexec nats-server -c /tmp/nats.conf"
                 ),

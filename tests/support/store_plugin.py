@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from .docker_engine import EngineAbsentError
+from .postgres import stop_postgres
 from .store_containers import Places, StoreContainers
 from .stores import Stores, choose
 
@@ -25,7 +26,6 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure_node",
     "pytest_fixture_setup",
-    "pytest_report_header",
     "pytest_runtest_call",
     "pytest_runtest_protocol",
     "pytest_runtest_teardown",
@@ -101,7 +101,8 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop them."""
+    """Stop them, and what else the tests of this process shared."""
+    asyncio.run(stop_postgres())
     containers = session.config.stash.get(_ON, None)
     if containers is not None:
         containers.close()
@@ -160,7 +161,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _kind(item: pytest.Item, *, used: bool) -> str:
     if mark := item.get_closest_marker("own_stores"):
-        return f"of its own: {mark.args[0]}"
+        return str(mark.args[0])
     for node in item.listchain():
         used |= not node.stash.get(_FIXTURES, set()).isdisjoint(getattr(item, "fixturenames", ()))
     return _CONTAINERS if used else _NONE
@@ -182,22 +183,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 # --- What is said -----------------------------------------------------------------------------------------------------
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say which stores the tests of services use."""
-    return f"stores: {config.getoption('--stores')}"
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many tests ran on which stores, and why some have their own."""
+    """Say how many tests of services ran on which stores, and why some have their own."""
+    say = terminalreporter.write_line
     if why := config.stash.get(_WHY_NOT, ""):
-        terminalreporter.write_line(f"stores: no containers here ({why}); each test had small servers of its own")
+        say(f"stores: NO CONTAINERS HERE ({why})")
     if _ON not in config.stash:
+        if config.getoption("--stores") != "containers":
+            say("stores: tests of services had small servers of their own (`make test STORES=best`: production's)")
         return
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     kinds = Counter(value for report in reports for name, value in report.user_properties if name == _PROPERTY)
-    own = {kind: count for kind, count in kinds.items() if kind not in {_CONTAINERS, _NONE}}
-    terminalreporter.section("stores of the tests of services")
-    terminalreporter.write_line(f"{kinds[_CONTAINERS]:5} on NATS thrice, PostgreSQL and S3 in containers")
-    terminalreporter.write_line(f"{kinds[_NONE]:5} need none")
-    for kind, count in sorted(own.items()):
-        terminalreporter.write_line(f"{count:5} {kind}")
+    say(f"stores: {kinds.pop(_CONTAINERS, 0)} tests of services on NATS thrice, PostgreSQL and S3 in containers")
+    say(f"stores: {kinds.pop(_NONE, 0)} need none")
+    for why, count in kinds.most_common():
+        say(f"stores: {count} with their own: {why}")
