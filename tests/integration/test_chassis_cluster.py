@@ -12,7 +12,7 @@ import pytest
 from contracts.commands import CancelWorkload
 from contracts.envelope import Context, Envelope
 from contracts.errors import UnavailableError
-from contracts.subjects import subject_of
+from contracts.subjects import STREAMS, subject_of
 from services.chassis.bus import Bus, Delivery
 from tests.support.chassis import INBOX, Stand, cancel, left, open_bus, open_stand, requested, until
 from tests.support.databases import url_in
@@ -113,6 +113,26 @@ async def test_leaders_that_change_hands_under_work_lose_and_double_nothing(
                 while await _leader(cluster, place) in {0, led}:  # noqa: ASYNC110 (only NATS knows)
                     await asyncio.sleep(0.1)
         await site.settle()
+
+
+async def test_a_service_that_starts_while_a_server_is_away_waits_for_it(cluster: NatsCluster) -> None:
+    """Streams of three need three: without them a first start does not end, it goes on when the third is there."""
+    missing = cluster.ports[2]
+    await cluster.kill(missing)
+    with pytest.raises(UnavailableError, match=r"cannot do that now|does not answer"):
+        async with open_bus(cluster.settings(0).model_copy(update={"connect_within": 1.0}), "gateway"):
+            pass
+    starting = asyncio.create_task(_start_and_look(cluster))
+    await asyncio.sleep(0.3)
+    await cluster.start(missing)
+    async with asyncio.timeout(30):
+        assert await starting == len(STREAMS)
+
+
+async def _start_and_look(cluster: NatsCluster) -> int:
+    async with open_bus(cluster.settings(0), "gateway") as bus:
+        found = await bus.jetstream.streams_info()
+        return len([stream for stream in found if stream.config.num_replicas == len(cluster.ports)])
 
 
 async def _leader(cluster: NatsCluster, place: str) -> int:
