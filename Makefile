@@ -13,6 +13,9 @@ ENGINES := deploy/engines
 RAY := .venv-ray
 KUBERNETES := .kubernetes
 DATA ?= .shunter
+# What tests/integration stands on: small servers of each test's own, `containers` (NATS thrice, PostgreSQL, S3), or the
+# `best` of both that this machine can have.
+STORES ?= $(if $(CI),best,own)
 PORT ?= 8800
 # The first Python on the path that is new enough.
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
@@ -59,9 +62,9 @@ $(RAY)/.installed: requirements-ray.lock
 demo: install ## Run the main job on real input, on a stack of its own
 	@$(BIN)/python -m deploy.local.demo.main
 
-test: install ## Run all tests
+test: install ## Run all tests (STORES=best: those of services on production's stores in containers, where they can be)
 	@echo "==> testing, a process for each core"
-	@$(BIN)/python -m pytest tests --ignore=tests/faults --numprocesses=auto --dist=loadfile
+	@$(BIN)/python -m pytest tests --ignore=tests/faults --stores=$(STORES) --numprocesses=auto --dist=loadfile
 	@echo "==> testing faults, one after the other: they measure how soon all is well again"
 	@$(BIN)/python -m pytest tests/faults
 

@@ -12,36 +12,18 @@ from services.chassis.settings import NatsSettings
 from tests.support.docker_engine import Dockerd, dockerd_or_skip
 from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
-from tests.support.stores import use_containers
+
+pytest_plugins = ["tests.support.store_plugin"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switches of single kinds of tests."""
     parser.addoption("--update-schemas", action="store_true", help="write contracts/schemas anew, for review")
-    parser.addoption(
-        "--stores",
-        choices=["own", "containers"],
-        default="own",
-        help="small servers of each test's own, or NATS thrice, PostgreSQL and S3 in containers",
-    )
     faults = parser.getgroup("faults", "drawn faults (tests/faults)")
     faults.addoption("--seeds", type=int, default=20, help="how many seeds tests/faults draws")
     faults.addoption("--first-seed", type=int, default=1, help="the first of them")
     faults.addoption("--long-outages", action="store_true", help="also those that last up to a minute")
     faults.addoption("--settle", type=float, default=60.0, help="seconds within which all must come to rest")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have tests use containers if that is wished, or skip them all where there can be none."""
-    is_worker_or_alone = hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None)
-    if config.getoption("--stores") != "containers" or not is_worker_or_alone:
-        return
-    why = use_containers(config)
-    for item in items:
-        if why:
-            item.add_marker(pytest.mark.skip(reason=f"there are no containers here: {why}"))
-        elif item.get_closest_marker("own_stores"):
-            item.add_marker(pytest.mark.skip(reason="it reads or breaks the files or servers of its own stores"))
 
 
 @pytest_asyncio.fixture

@@ -81,6 +81,7 @@ class Bus:
         self._settlement = Settlement(
             service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
         )
+        self.longest_request = settings.longest_request
         self._consumers: list[Consumer] = []
         self._stopping = False
         self._answers = Answers(service)
@@ -313,6 +314,7 @@ class Bus:
                 handle=settle,
                 workers=workers,
                 replicas=self._settings.replicas,
+                expires=self.longest_request,
             )
         )
 

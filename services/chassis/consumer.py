@@ -23,8 +23,6 @@ from .streams import declare_streams
 
 __all__ = ["Consumer"]
 
-_EXPIRES = 30.0
-"""Seconds that one request for messages lies at the server; longer costs less when nothing happens."""
 _LATE = 1.0
 """Seconds past its end after which a request that nobody answered counts as lost."""
 _ALIVE_EVERY = 1.5
@@ -63,13 +61,16 @@ class Consumer:
         ack_wait: float = _ACK_WAIT,
         alive_every: float = _ALIVE_EVERY,
         replicas: int = 1,
+        expires: float = 30.0,
     ) -> None:
+        """*expires*: seconds that one request for messages lies at the server."""
         self._stream = stream
         self._durable = durable
         self._handle = handle
         self._workers = workers
         self._alive_every = alive_every
         self._replicas = replicas
+        self._expires = expires
         self._config = ConsumerConfig(
             name=durable,
             durable_name=durable,
@@ -139,12 +140,12 @@ class Consumer:
             await self._request(free, now)
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_EXPIRES + _LATE):
+            async with asyncio.timeout(self._expires + _LATE):
                 await self._wake.wait()
 
     async def _request(self, count: int, now: float) -> None:
-        body = json.dumps({"batch": count, "expires": int(_EXPIRES * 1e9)}).encode()
-        self._requests.append(_Request(now + _EXPIRES, count))
+        body = json.dumps({"batch": count, "expires": int(self._expires * 1e9)}).encode()
+        self._requests.append(_Request(now + self._expires, count))
         await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}", body, self._inbox)
 
     async def _recover(self) -> None:

@@ -28,6 +28,10 @@ _TOLD = 500
 _NO_STREAM = 10059
 """What JetStream says of a stream that is not there."""
 
+_TOO_MUCH = 429
+_WITHOUT_A_PEER = frozenset({10005, 10007, 10009, 10118, 10119})
+"""What a cluster says while one of its servers is away: no peers for a new stream, nobody who leads, or offline."""
+
 _AWAY = (
     nats.errors.ConnectionClosedError,
     nats.errors.NoRespondersError,
@@ -53,11 +57,13 @@ def translated(what: str) -> Iterator[None]:
             yield
     except _AWAY as error:
         raise UnavailableError(f"{what} does not answer: {type(error).__name__}", retry_after=2.0) from error
-    except nats.js.errors.NotFoundError as error:
-        if error.err_code != _NO_STREAM:
+    except nats.js.errors.APIError as error:
+        if error.err_code == _NO_STREAM:
+            # It has lost its store; the streams are made again and filled by whoever comes back first.
+            raise UnavailableError(f"{what} has no streams yet", retry_after=2.0) from error
+        if error.code != _TOO_MUCH and error.err_code not in _WITHOUT_A_PEER:
             raise
-        # It has lost its store; the streams are made again and filled by whoever comes back first.
-        raise UnavailableError(f"{what} has no streams yet", retry_after=2.0) from error
+        raise UnavailableError(f"{what} cannot do that now: {error.description}", retry_after=2.0) from error
 
 
 @contextmanager

@@ -110,8 +110,9 @@ class StreamReader:
                     return entries
                 if wait <= 0:
                     return []
-                await self._request(batch=1, expires=int(_LINGER * 1e9))
-                self._lingers_until = time.monotonic() + _LINGER + 2.0
+                linger = min(_LINGER, self._bus.longest_request)
+                await self._request(batch=1, expires=int(linger * 1e9))
+                self._lingers_until = time.monotonic() + linger + 2.0
             return await self._linger(wait)
         except UnavailableError:
             await self._close()

@@ -23,6 +23,14 @@ class NatsSettings(BaseModel):
     connect_within: float = Field(default=30.0, gt=0, le=3600)
     """Seconds that a service waits for NATS at its start before it gives up."""
 
+    @property
+    def longest_request(self) -> float:
+        """Seconds that a request for messages may lie at a server: a longer one costs less while nothing comes.
+
+        A server of a cluster that dies, or leads no more, tells nobody of those that it had.
+        """
+        return 30.0 if self.replicas == 1 else 5.0
+
 
 class LogSettings(BaseModel):
     """How much is logged, and in what form."""

@@ -19,9 +19,20 @@ from tests.support.clusters import Rig, open_rig
 from tests.support.fixtures import bus, runner
 from tests.support.gateway import Site, Stand, run_stand
 from tests.support.runner import FakeRunner
-from tests.support.servers import S3, run_nats
+from tests.support.servers import S3, run_nats, run_s3
+from tests.support.stores import chosen
 
 __all__ = ["bus", "runner"]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S3]:
+    """One S3 server for all tests of services; each uses a bucket or owner of its own."""
+    if found := chosen():
+        yield await found.s3()
+        return
+    async with run_s3(tmp_path_factory.mktemp("s3")) as own:
+        yield own
 
 
 @pytest_asyncio.fixture

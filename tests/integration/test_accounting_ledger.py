@@ -28,6 +28,7 @@ from services.chassis.database import make_engine
 from services.chassis.migrations import alembic_config, ensure_schema
 from services.chassis.policy import Scope
 from services.chassis.unit import UnitOfWork, turn_for
+from tests.support.databases import bring_empty, url_in
 from tests.support.usage_events import NOON, closing_move, moves_of_a_run, opening_move, plain_move
 
 EVERYTHING = Selection(scope=Scope(everything=True, owner="root", projects=frozenset()))
@@ -36,7 +37,8 @@ HOUR = 3_600_000_000
 
 @pytest_asyncio.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    made = make_engine(f"sqlite+aiosqlite:///{tmp_path}/ledger.db")
+    await bring_empty(url_in(tmp_path))
+    made = make_engine(url_in(tmp_path))
     async with made.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     yield made
@@ -217,6 +219,7 @@ async def test_an_event_that_cannot_be_read_is_refused_but_passed(engine: AsyncE
         assert await read_position(connection) == 41
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext

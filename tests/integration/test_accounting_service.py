@@ -37,7 +37,7 @@ from services.chassis.database import make_engine
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import open_bus
-from tests.support.databases import bring_schema, database_url
+from tests.support.databases import bring_schema, database_url, lose
 from tests.support.servers import free_ports
 from tests.support.usage_events import NOON, closing_move, moves_of_a_run, opening_move
 
@@ -197,13 +197,12 @@ async def test_after_a_restart_it_goes_on_where_it_was(settings: AccountingSetti
         assert (await replay(scheduler)).equal
 
 
-@pytest.mark.own_stores
 async def test_a_ledger_that_was_lost_is_rebuilt_from_the_log(settings: AccountingSettings, scheduler: Bus) -> None:
     async with accounting(settings) as (_, events):
         await announce(scheduler, moves_of_a_run(1))
         await settled(scheduler, events)
-    for file in (settings.data / "db").iterdir():
-        file.unlink()
+    await lose(settings.database_url)
+    await bring_schema("accounting", settings.database_url)
     async with accounting(settings) as (_, events):
         await settled(scheduler, events)
         assert (await sum_usage(scheduler)).total.segments == 1
@@ -303,7 +302,6 @@ async def test_the_lag_is_a_metric_and_too_much_of_it_is_not_ready(
         assert REGISTRY.get_sample_value("shunter_accounting_lag_events") == 0
 
 
-@pytest.mark.own_stores
 async def test_the_process_serves_until_told_to_stop(settings: AccountingSettings, scheduler: Bus) -> None:
     """The whole of `main`, as operators run it."""
     (port,) = free_ports(1)
@@ -312,6 +310,7 @@ async def test_the_process_serves_until_told_to_stop(settings: AccountingSetting
         "SHUNTER_DATA": str(settings.data),
         "SHUNTER_NATS__URL": settings.nats.url,
         "SHUNTER_ACCOUNTING__HEALTH__PORT": str(port),
+        "SHUNTER_ACCOUNTING__DATABASE_URL": settings.database_url,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.accounting.main", env=env, stderr=asyncio.subprocess.PIPE

@@ -126,6 +126,7 @@ def _task(index: int, state: str) -> dict[str, object]:
     return {**row, "canceling": False, "message": ""}
 
 
+@pytest.mark.own_stores("a backup is of SQLite")
 def test_only_what_has_not_begun_stays_in_the_task_queue(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     engine = create_engine(f"sqlite:///{tmp_path}/db/scheduler.db")

@@ -25,6 +25,7 @@ from services.scheduler.catalog.shelf import Shelf
 from services.scheduler.catalog.sources import FileSource, ObjectSource, Source, source_of
 from services.scheduler.tables import METADATA
 from tests.support.catalogs import small
+from tests.support.databases import bring_empty, url_in
 from tests.support.scheduler import ADA, ADMIN
 from tests.support.servers import S3
 
@@ -68,7 +69,8 @@ class Site:
 
 @asynccontextmanager
 async def _open(folder: Path) -> AsyncIterator[UnitOfWork]:
-    engine = make_engine(f"sqlite+aiosqlite:///{folder / 'scheduler.db'}")
+    await bring_empty(url_in(folder))
+    engine = make_engine(url_in(folder))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(METADATA.create_all)

@@ -24,11 +24,18 @@ from services.chassis.settings import ChassisSettings, LogSettings, NatsSettings
 from services.chassis.streams import declare_streams
 from services.scheduler.tables import METADATA
 from tests.support.chassis import open_bus, open_stand
+from tests.support.databases import bring_empty, url_in
 from tests.support.servers import free_ports
 
 
 def _settings(nats: NatsSettings) -> ChassisSettings:
     return ChassisSettings(nats=nats, log=LogSettings(level="warning"), drain=5)
+
+
+async def _fresh(folder: Path) -> str:
+    url = url_in(folder)
+    await bring_empty(url)
+    return url
 
 
 async def _tables(url: str) -> set[str]:
@@ -37,6 +44,7 @@ async def _tables(url: str) -> set[str]:
         return set(found.scalars())
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_a_fresh_database_gets_the_present_schema_and_a_present_one_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "scheduler.db"
     url = f"sqlite+aiosqlite:///{file}"
@@ -50,12 +58,14 @@ async def test_a_fresh_database_gets_the_present_schema_and_a_present_one_is_lef
     assert file.stat().st_mtime_ns == before
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_two_processes_that_start_together_make_one_schema(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
     await asyncio.gather(ensure_schema("scheduler", url), ensure_schema("scheduler", url))
     assert await _tables(url) >= set(METADATA.tables)
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_a_database_that_cannot_be_upgraded_says_why(tmp_path: Path) -> None:
     file = tmp_path / "no.db"
     file.write_bytes(b"this is no database at all, but a text" * 100)
@@ -99,7 +109,7 @@ async def _listens(port: int) -> httpx.Response:
 
 async def test_a_service_serves_until_it_is_told_to_stop(nats: NatsSettings, tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
+    url = await _fresh(tmp_path)
     async with open_bus(nats, "gateway") as gateway:
         async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
             serving = asyncio.create_task(frame.serve(Server(port=port)))
@@ -116,7 +126,7 @@ async def test_a_service_serves_until_it_is_told_to_stop(nats: NatsSettings, tmp
 
 async def test_a_signal_before_readiness_is_a_wish_too(nats: NatsSettings, tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    url = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}"
+    url = await _fresh(tmp_path)
     async with open_frame("scheduler", _settings(nats), database_url=url, metadata=METADATA) as frame:
         serving = asyncio.create_task(frame.serve(Server(port=port)))
         await asyncio.sleep(0)  # it has begun to serve, and is far from ready
@@ -130,7 +140,7 @@ async def test_a_service_whose_nats_greets_but_does_not_answer_yet_waits_for_it(
     nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (port,) = free_ports(1)
-    url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", count(1)
+    url, asked = await _fresh(tmp_path), count(1)
 
     async def declare_late(jetstream: JetStreamContext, replicas: int) -> None:
         if next(asked) % 3:
@@ -152,7 +162,7 @@ async def test_a_service_whose_nats_greets_but_does_not_answer_yet_waits_for_it(
 async def test_a_start_that_waits_for_nats_heeds_the_wish_to_stop(
     nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, asked = f"sqlite+aiosqlite:///{tmp_path / 'scheduler.db'}", asyncio.Event()
+    url, asked = await _fresh(tmp_path), asyncio.Event()
 
     async def never(_jetstream: JetStreamContext, _replicas: int) -> None:
         asked.set()

@@ -55,6 +55,7 @@ async def _healed(bus: Bus, refill: Refill) -> int:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.own_stores("it kills its NATS")
 @pytest.mark.parametrize("lost", ["everything", "the end"])
 async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path, lost: str) -> None:
     server = NatsProcess(tmp_path)
@@ -92,6 +93,7 @@ async def test_what_the_log_lost_is_said_again_once_and_in_order(tmp_path: Path,
         await server.kill()
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_relay_that_is_at_work_says_at_once_what_the_log_lost(tmp_path: Path) -> None:
     server = NatsProcess(tmp_path)
     await server.start()

@@ -31,6 +31,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsProcess]:
     await process.kill()
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: NatsProcess, tmp_path: Path) -> None:
     targets = [workload_id() for _ in range(5)]
     heard: dict[str, tuple[str, int]] = {}
@@ -90,6 +91,7 @@ async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: Nat
         assert await stand.count(INBOX) == 6
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_questions_are_answered_again_after_a_kill_of_nats(server: NatsProcess) -> None:
     async def look(_query: CheckHealth) -> Health:
         return Health(service="scheduler", ready=True)
@@ -113,6 +115,7 @@ async def test_questions_are_answered_again_after_a_kill_of_nats(server: NatsPro
         assert answer.ready
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_service_stops_in_order_while_nats_is_away(server: NatsProcess) -> None:
     async def handler(_command: CancelWorkload, _delivery: Delivery) -> Health:
         return Health(service="scheduler", ready=True)
@@ -126,6 +129,7 @@ async def test_a_service_stops_in_order_while_nats_is_away(server: NatsProcess) 
             await bus.stop()
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_consumer_that_somebody_removed_is_made_again(server: NatsProcess) -> None:
     heard: list[int] = []
 
@@ -143,6 +147,7 @@ async def test_a_consumer_that_somebody_removed_is_made_again(server: NatsProces
         await until(lambda: heard == [1, 1, 2])
 
 
+@pytest.mark.own_stores("its NATS wants a password")
 async def test_a_wrong_password_is_said_at_once_and_not_retried_for_ever(tmp_path: Path) -> None:
     server = NatsProcess(tmp_path, user="shunter", password="right")
     await server.start()
@@ -166,6 +171,7 @@ async def test_a_service_gives_up_when_nats_stays_away_at_its_start() -> None:
             await Bus(nowhere, "gateway").connect()
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_service_that_starts_before_nats_waits_for_it(tmp_path: Path) -> None:
     server = NatsProcess(tmp_path)
     bus = Bus(server.settings, "gateway")

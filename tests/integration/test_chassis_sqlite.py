@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.chassis.database import make_engine, make_scanner
 from services.chassis.unit import looker
 
+pytestmark = pytest.mark.own_stores("it is about SQLite")
+
 
 @pytest_asyncio.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:

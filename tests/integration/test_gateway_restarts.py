@@ -45,6 +45,7 @@ async def _publish(site: Site, job_id: str, data: bytes, offset: int) -> None:
                 return
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_reader_goes_on_after_nats_was_killed(server: NatsProcess) -> None:
     job_id = workload_id()
     async with run_site(server.settings) as site:
@@ -72,6 +73,7 @@ async def _read(reader: StreamReader, seen: list[bytes], count: int) -> None:
                 await reader.pause(0.1)
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_a_follower_loses_nothing_when_nats_is_killed(server: NatsProcess) -> None:
     async with run_site(server.settings) as site, run_gateway(server.settings) as (client, _):
         made = await client.post("/v1/jobs", json={"argv": ["true"]}, headers=ADA)
@@ -110,6 +112,7 @@ async def _gateway_process(server: NatsProcess, folder: Path) -> AsyncIterator[t
         await process.wait()
 
 
+@pytest.mark.own_stores("it starts the gateway as `shunter up` does")
 async def test_the_process_finishes_what_it_holds_and_ends(server: NatsProcess, tmp_path: Path) -> None:
     async with (
         run_site(server.settings) as site,
@@ -130,6 +133,7 @@ async def test_the_process_finishes_what_it_holds_and_ends(server: NatsProcess, 
                 assert await process.wait() == 0
 
 
+@pytest.mark.own_stores("it starts the gateway as `shunter up` does")
 async def test_clients_that_keep_their_connections_see_no_broken_one_when_it_stops(
     server: NatsProcess, tmp_path: Path
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from contracts.states import WorkloadState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
+from tests.support.databases import lose, query
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADA, BOB, EVE, User, run_scheduler, scheduler_settings
 from tests.support.sharing import Sharer
@@ -186,10 +185,9 @@ async def test_one_may_wait_for_a_shared_job_and_not_for_a_stranger_s(ada: User,
 
 
 async def test_a_lost_table_gets_its_grants_back_from_the_log(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     ada, sharer = User(bus, ADA), Sharer(bus, ADA)
-    database = tmp_path / "db" / "scheduler.db"
     async with run_scheduler(settings):
         job = (await ada.submit()).id
         await sharer.share(job, "user:eve")
@@ -197,18 +195,16 @@ async def test_a_lost_table_gets_its_grants_back_from_the_log(
         await sharer.share(job, "user:zoe")
         await sharer.unshare(job, "user:zoe")
         await ada.until(job)
-        await _until_said(database)
-    for path in database.parent.glob("scheduler.db*"):
-        path.unlink()
+        await _until_said(settings.database_url)
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         await ada.until(job)
         assert await sharer.grants_on(job) == [kept]
         assert await _listed(bus, EVE, shared=True) == [job]
 
 
-async def _until_said(database: Path) -> None:
+async def _until_said(url: str) -> None:
     async with asyncio.timeout(30):
-        with closing(sqlite3.connect(database)) as connection:
-            unsent = "SELECT count(*) FROM outbox WHERE sink = 'events' AND sent_at IS NULL"
-            while connection.execute(unsent).fetchone()[0]:  # noqa: ASYNC110 (another connection writes)
-                await asyncio.sleep(0.05)
+        unsent = "SELECT count(*) FROM outbox WHERE sink = 'events' AND sent_at IS NULL"
+        while (await query(url, unsent))[0][0]:  # noqa: ASYNC110 (another connection writes)
+            await asyncio.sleep(0.05)

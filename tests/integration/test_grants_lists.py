@@ -33,6 +33,8 @@ _IDS = [workload_id() for _ in range(_JOBS)]
 EVE = Principal(subject="eve", projects={"optics": Level.MEMBER})
 ZOE = Principal(subject="zoe", projects={"lasers": Level.MEMBER})
 
+pytestmark = pytest.mark.own_stores("it reads how SQLite would answer")
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncEngine]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +16,7 @@ from contracts.signing import BODY_HEADER, sign
 from services.chassis.settings import NatsSettings
 from services.gateway.settings import StaticUser
 from shunter.signing import KeyPairAuth
+from tests.support.databases import database_url, dump
 from tests.support.gateway import Site, as_user, identity_settings, run_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -110,11 +110,9 @@ async def test_keys_are_their_owners_business_and_end_at_once(client: httpx.Asyn
 async def test_secrets_lie_sealed_and_keys_survive(nats: NatsSettings, tmp_path: Path) -> None:
     async with run_gateway(nats, data=tmp_path) as (client, _):
         pair = await _make(client, ADA)
-    with sqlite3.connect(tmp_path / "db" / "gateway.db") as database:
-        dump = "\n".join(database.iterdump())
-    database.close()
-    assert pair["access_key"] in dump
-    assert pair["secret_key"] not in dump
+    dumped = await dump(database_url(tmp_path, "gateway") or f"sqlite+aiosqlite:///{tmp_path}/db/gateway.db")
+    assert pair["access_key"].encode() in dumped
+    assert pair["secret_key"].encode() not in dumped
     kept = tmp_path / "gateway" / "keys.json"
     assert kept.stat().st_mode & 0o777 == 0o600
     users = [StaticUser(subject="ada", token_sha256="0" * 64), _demo_user()]

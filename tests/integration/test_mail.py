@@ -23,6 +23,7 @@ from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.temporal import connect
 from tests.support.certificates import Authority
+from tests.support.databases import lose
 from tests.support.hooks import Got, Hooker, Says, run_receiver
 from tests.support.mail import POSTED, Reader, addressed, mailing, ticket_in
 from tests.support.post_office import PostOffice, run_post_office
@@ -188,9 +189,7 @@ async def test_a_table_that_was_lost_sends_nothing_twice_and_knows_who_wants_non
         await Hooker(bus, POSTED).until(2, states=[DeliveryState.DELIVERED])
         gone = BOB.model_copy(update={"email": "bob@example.org"})
         await Reader(bus, gone).wish(opted_out=True)
-    path = Path(plain.database_url.partition("///")[2])
-    for each in path.parent.glob(f"{path.name}*"):
-        each.unlink()
+    await lose(plain.database_url)
     async with run_scheduler(plain):
         await user.until(held.id, WorkloadState.HELD)
         assert (await Reader(bus, gone).standing()).opted_out
@@ -200,6 +199,7 @@ async def test_a_table_that_was_lost_sends_nothing_twice_and_knows_who_wants_non
     assert sorted(names) == sorted([job.id, held.id, other.id])
 
 
+@pytest.mark.own_stores("it reads the files of its stores")
 @pytest.mark.parametrize("implicit", [False, True])
 async def test_the_password_goes_over_tls_and_lies_nowhere(
     plain: SchedulerSettings, tmp_path: Path, bus: Bus, runner: FakeRunner, implicit: bool

@@ -116,6 +116,7 @@ async def test_only_admins_of_the_site_are_let_in(nats: NatsSettings) -> None:
             assert (await client.request(method, path)).status_code == 401
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_the_view_comes_in_time_and_names_what_is_silent_and_waits(server: NatsProcess) -> None:
     async with run_gateway(server.settings) as (client, process):
         await send(process.bus, cancel())

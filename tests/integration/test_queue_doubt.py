@@ -25,6 +25,7 @@ from services.scheduler.queue.table import Ticket
 from services.scheduler.settings import Limits, QueueSettings
 from services.scheduler.tables import METADATA
 from tests.support.backend import FakeBackend
+from tests.support.databases import bring_empty, url_in
 from tests.support.postgres import needs_postgres, run_postgres
 
 _OUTBOX = METADATA.tables["outbox"]
@@ -97,7 +98,8 @@ async def _until_gone(queue: _Queue, *names: str) -> None:
 
 
 async def test_what_was_let_go_by_a_lost_commit_goes_a_moment_later(tmp_path: Path) -> None:
-    async with _queue(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as queue, _running(queue.clock.run):
+    await bring_empty(url_in(tmp_path))
+    async with _queue(url_in(tmp_path)) as queue, _running(queue.clock.run):
         await queue.admit("first")
         await queue.admit("second")
         assert await queue.gone() == ["start/first"]

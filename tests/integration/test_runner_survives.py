@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from contracts.runs import RunTask, StepName
@@ -147,6 +148,7 @@ async def test_tasks_that_are_given_while_no_runner_lives_run_later(
         assert (await desk.until(task, StepName.DONE)).exit_code == 0
 
 
+@pytest.mark.own_stores("it kills its NATS")
 async def test_reports_and_output_wait_until_nats_is_back(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     spec = servers.nats_server(tmp_path / "nats", port=port, monitor_port=port + 10_000)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from services.chassis.settings import NatsSettings
 from services.chassis.tickets import Tickets
 from services.scheduler.settings import SchedulerSettings
 from tests.support.catalogs import small
+from tests.support.databases import lose, query
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADA, User, freezing, run_scheduler, scheduler_settings
 
@@ -142,7 +141,7 @@ async def test_a_schedule_stays_with_the_name_of_its_application(
 
 @pytest.mark.usefixtures("storage")
 async def test_folders_that_come_with_a_start_and_from_another_job_are_found_by_whoever_rebuilds_the_table(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     user = User(bus)
     async with run_scheduler(settings):
@@ -157,11 +156,8 @@ async def test_folders_that_come_with_a_start_and_from_another_job_are_found_by_
         assert ended.state is WorkloadState.SUCCEEDED
     targets = ["m/m-a", "m/m-b", "m/mine-a", "m/mine-b", "m/more-a", "m/more-b", "one"]
     assert sorted(item.target for item in runner.tasks[-1].inputs) == targets
-    with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
-        before = connection.execute("SELECT spec FROM workloads ORDER BY id").fetchall()
-    for file in (tmp_path / "db").iterdir():
-        file.unlink()
+    before = await query(settings.database_url, "SELECT spec FROM workloads ORDER BY id")
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         assert (await user.until(taker.id)).state is WorkloadState.SUCCEEDED
-    with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
-        assert connection.execute("SELECT spec FROM workloads ORDER BY id").fetchall() == before
+    assert await query(settings.database_url, "SELECT spec FROM workloads ORDER BY id") == before

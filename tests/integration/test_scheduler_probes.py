@@ -28,13 +28,15 @@ from services.scheduler.temporal import TemporalSink, connect
 from services.scheduler.worker import workflow_runner
 from services.scheduler.workflows.job import JobWorkflow
 from tests.support.backend import FakeBackend
+from tests.support.databases import bring_empty, url_in
 
 CONTEXT = Context.start("user:ada")
 
 
 @asynccontextmanager
 async def _unit(folder: Path) -> AsyncIterator[UnitOfWork]:
-    engine = make_engine(f"sqlite+aiosqlite:///{folder / 'x.db'}")
+    await bring_empty(url_in(folder))
+    engine = make_engine(url_in(folder))
     async with engine.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     inbox, outbox = METADATA.tables["inbox"], METADATA.tables["outbox"]

@@ -16,6 +16,7 @@ from contracts.states import WorkloadState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
+from tests.support.databases import lose
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import ADA, BOB, User, run_scheduler, scheduler_settings
 
@@ -25,10 +26,6 @@ S = WorkloadState
 @pytest.fixture
 def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSettings:
     return scheduler_settings(tmp_path, nats, temporal, every=0.1, silence=0.3)
-
-
-def _lose_table(settings: SchedulerSettings) -> None:
-    Path(settings.database_url.partition("///")[2]).unlink()
 
 
 async def _until_idle(runner: FakeRunner) -> None:
@@ -120,7 +117,7 @@ async def test_a_lost_table_is_rebuilt_with_its_numbers_and_without_what_was_rem
         jobs = [await ada.until((await ada.submit(name=f"n{place}", unique_name=True)).id) for place in range(3)]
         await ada.remove(jobs[1].id)
         again = await ada.until((await ada.submit(name="n1", unique_name=True)).id)
-    _lose_table(settings)
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         await ada.until(again.id)
         assert [(await ada.find(number)).id for number in (1, 3, 4)] == [jobs[0].id, jobs[2].id, again.id]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from services.scheduler.settings import Limits, SchedulerSettings
 from services.scheduler.temporal import connect
 from services.scheduler.workflows.job import JobWorkflow
 from services.scheduler.workflows.words import JobInput
+from tests.support.databases import dump, lose, query, restore
 from tests.support.runner import FakeRunner, Outcome, task_fact
 from tests.support.scheduler import ADA, User, run_scheduler, scheduler_settings
 from tests.support.schedules import Keeper
@@ -61,28 +60,12 @@ async def _until_status(handle: WorkflowHandle[Any, Any], status: WorkflowExecut
             await asyncio.sleep(0.1)
 
 
-def _copy(source: Path, target: Path) -> None:
-    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
-        one.backup(other)
-
-
-async def _until_said(database: Path) -> None:
+async def _until_said(settings: SchedulerSettings) -> None:
     """Wait until the log has what the table has: what was not said is lost with the table."""
     async with asyncio.timeout(60):
-        with closing(sqlite3.connect(database)) as connection:
-            unsent = "SELECT count(*) FROM outbox WHERE sink = 'events' AND sent_at IS NULL"
-            while connection.execute(unsent).fetchone()[0]:  # noqa: ASYNC110 (another connection writes)
-                await asyncio.sleep(0.05)
-
-
-def _lose(database: Path) -> None:
-    for path in database.parent.glob("scheduler.db*"):
-        path.unlink()
-
-
-def _put_back(backup: Path, database: Path) -> None:
-    _lose(database)
-    _copy(backup, database)
+        unsent = "SELECT count(*) FROM outbox WHERE sink = 'events' AND sent_at IS NULL"
+        while (await query(settings.database_url, unsent))[0][0]:  # noqa: ASYNC110 (another connection writes)
+            await asyncio.sleep(0.05)
 
 
 async def _moves(bus: Bus) -> Counter[tuple[str, int]]:
@@ -105,23 +88,23 @@ async def _moves(bus: Bus) -> Counter[tuple[str, int]]:
 
 
 async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     runner.decide = lambda task: Outcome(exit_code=None if task.argv == ["sleep"] else 0)
-    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    user = User(bus)
     async with run_scheduler(settings):
         known = await user.submit(argv=["sleep"])
         goes_on = await user.submit(argv=["sleep"])
         for job in (known, goes_on):
             await user.until(job.id, S.RUNNING)
-        _copy(database, tmp_path / "backup.db")
+        backup = await dump(settings.database_url)
         later = await user.submit(name="later")
         await user.until(later.id)
         await _end(runner, known.id)
         await user.until(known.id)
         before = {job.id: (await user.history(job.id)).transitions for job in (known, goes_on, later)}
-        await _until_said(database)
-    _put_back(tmp_path / "backup.db", database)
+        await _until_said(settings)
+    await restore(settings.database_url, backup)
     async with run_scheduler(settings):
         for job in (known, later):
             assert (await user.until(job.id)).state is S.SUCCEEDED
@@ -133,14 +116,14 @@ async def test_a_table_from_a_backup_is_brought_forward_and_nothing_runs_twice(
 
 
 async def test_a_lost_table_is_rebuilt_from_the_event_log(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     user = User(bus)
     async with run_scheduler(settings):
         job = await user.submit(name="known", labels={"a": "b"})
         ended = await user.until(job.id)
-        await _until_said(tmp_path / "db" / "scheduler.db")
-    _lose(tmp_path / "db" / "scheduler.db")
+        await _until_said(settings)
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         assert await user.until(job.id) == ended
     assert len(runner.tasks) == 1
@@ -174,18 +157,18 @@ async def test_workflows_that_temporal_lost_go_on_and_those_too_many_end(
 
 
 async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_not_come_back(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     runner.decide = lambda task: Outcome(exit_code=None if task.argv == ["sleep"] else 0)
     settings.scheduler.limits = Limits(running_per_user=1)
-    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    user = User(bus)
     async with run_scheduler(settings):
         first = await user.submit(argv=["sleep"])
         await user.until(first.id, S.RUNNING)
         to_cancel, to_hold = await user.submit(), await user.submit()
         to_release = await user.submit(argv=["sleep"], hold=True)
         old = await user.submit(after=[{"job": first.id}])
-        _copy(database, tmp_path / "backup.db")
+        backup = await dump(settings.database_url)
         new = await user.submit()
         chained = await user.submit(after=[{"job": new.id}])
         held = await user.submit(hold=True)
@@ -199,9 +182,9 @@ async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_n
         await user.until(never.id)
         jobs = [first, to_cancel, to_hold, to_release, old, new, chained, held, broken, never]
         before = {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs}
-        await _until_said(database)
+        await _until_said(settings)
     told = await _moves(bus)
-    _put_back(tmp_path / "backup.db", database)
+    await restore(settings.database_url, backup)
     async with run_scheduler(settings):
         await user.until(to_release.id, S.RUNNING)
         assert {job.id: (await user.get(job.id), (await user.history(job.id)).transitions) for job in jobs} == before
@@ -219,7 +202,7 @@ async def test_what_waited_waits_in_its_place_and_what_has_left_the_queue_does_n
 
 
 async def test_what_was_let_go_unknown_to_the_table_leaves_the_queue_when_it_goes(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client
 ) -> None:
     runner.decide = lambda _: Outcome(exit_code=None)
     settings.scheduler.limits = Limits(running_per_user=1)
@@ -237,8 +220,7 @@ async def test_what_was_let_go_unknown_to_the_table_leaves_the_queue_when_it_goe
         last = await user.submit()
         await _end(runner, first.id)
         await user.until(last.id, S.RUNNING)
-        with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
-            assert connection.execute("SELECT id FROM waiting").fetchall() == []
+        assert await query(settings.database_url, "SELECT id FROM waiting") == []
         await _end(runner, last.id)
         await user.until(last.id)
     assert [task.workload_id for task in runner.tasks] == [first.id, waits.id, last.id]
@@ -263,15 +245,15 @@ def _fails_once(task: RunTask, index: int) -> int | None:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["older", "lost"])
 async def test_tasks_of_arrays_are_brought_forward_and_none_runs_twice(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, tmp_path: Path, *, lost: bool
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, client: Client, *, lost: bool
 ) -> None:
     settings.scheduler.watch.silence = 1.0
     runner.decide_task = lambda _task, _index: None
-    user, database = User(bus), tmp_path / "db" / "scheduler.db"
+    user = User(bus)
     async with run_scheduler(settings):
         old = await user.submit(array={"count": 50})
         await user.until_counts(old.id, running=50)
-        _copy(database, tmp_path / "backup.db")
+        backup = await dump(settings.database_url)
         await _finish(runner, f"{old.id}.1")
         await _finish(runner, f"{old.id}.2", 5, 6)
         await user.until_counts(old.id, running=44)
@@ -287,10 +269,10 @@ async def test_tasks_of_arrays_are_brought_forward_and_none_runs_twice(
         ended = await user.until((await user.submit(array={"count": 3})).id)
         jobs = [old, new, narrow, waits, ended]
         before = {job.id: (await user.get(job.id), await user.tasks(job.id)) for job in jobs}
-        await _until_said(database)
+        await _until_said(settings)
     told = await _moves(bus)
     await client.get_workflow_handle(new.id).terminate(reason="a test")
-    _lose(database) if lost else _put_back(tmp_path / "backup.db", database)
+    await (lose(settings.database_url) if lost else restore(settings.database_url, backup))
     async with run_scheduler(settings):
         await user.until(old.id, S.RUNNING)
         assert {job.id: (await user.get(job.id), await user.tasks(job.id)) for job in jobs} == before
@@ -323,9 +305,9 @@ def _shown(schedule: Schedule) -> dict[str, Any]:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["older", "lost"])
 async def test_batches_and_schedules_are_brought_forward(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path, *, lost: bool
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, *, lost: bool
 ) -> None:
-    user, keeper, database = User(bus), Keeper(bus), tmp_path / "db" / "scheduler.db"
+    user, keeper = User(bus), Keeper(bus)
     jobs = [{"key": "one", "argv": ["true"]}, {"key": "two", "argv": ["true"], "after": [{"key": "one"}]}]
     create = CreateBatch(
         batch_id=workload_id("bat"), principal=ADA, spec=BatchSpec.model_validate({"name": "both", "jobs": jobs})
@@ -333,7 +315,7 @@ async def test_batches_and_schedules_are_brought_forward(
     look = GetBatch(principal=ADA, batch_id=create.batch_id)
     async with run_scheduler(settings):
         changed, gone = await keeper.create(name="old", paused=True), await keeper.create(name="gone", paused=True)
-        _copy(database, tmp_path / "backup.db")
+        backup = await dump(settings.database_url)
         await keeper.replace(changed.id, name="new", paused=True, every="200d")
         await keeper.delete(gone.id)
         fresh = await keeper.create(name="fresh", paused=True, request_hash="a")
@@ -343,8 +325,8 @@ async def test_batches_and_schedules_are_brought_forward(
         ids = [member.job_id for member in made.jobs] + [run.job_id for run in runs]
         found = [await user.until(job) for job in ids]
         before = [_shown(await keeper.get(one.id)) for one in (changed, fresh)], await bus.ask(look)
-        await _until_said(database)
-    _lose(database) if lost else _put_back(tmp_path / "backup.db", database)
+        await _until_said(settings)
+    await (lose(settings.database_url) if lost else restore(settings.database_url, backup))
     async with run_scheduler(settings):
         assert [await user.until(job) for job in ids] == found
         assert ([_shown(await keeper.get(one.id)) for one in (changed, fresh)], await bus.ask(look)) == before

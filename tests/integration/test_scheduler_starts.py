@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
+from tests.support.databases import lose, query
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADA, EVE, User, freezing, run_scheduler, scheduler_settings
 
@@ -66,7 +65,7 @@ async def _glance(bus: Bus, who: Principal = ADA, **wish: object) -> GlancePage:
 
 @pytest.mark.usefixtures("storage")
 async def test_what_a_start_brings_lies_there_when_the_job_runs(
-    settings: SchedulerSettings, bus: Bus, runner: FakeRunner, tmp_path: Path
+    settings: SchedulerSettings, bus: Bus, runner: FakeRunner
 ) -> None:
     user = User(bus)
     more = [Input(source="new/b", path="b"), Input(source="late", path="sub/c")]
@@ -79,14 +78,11 @@ async def test_what_a_start_brings_lies_there_when_the_job_runs(
     (task,) = runner.tasks
     assert {item.target: item.key for item in task.inputs} == {"a": "ada/a", "b": "ada/new/b", "sub/c": "ada/late"}
     # All that the table knew is lost; the log brings it back.
-    with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
-        before = connection.execute("SELECT spec, inputs FROM workloads").fetchall()
-    for file in (tmp_path / "db").iterdir():
-        file.unlink()
+    before = await query(settings.database_url, "SELECT spec, inputs FROM workloads")
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         assert (await user.until(job.id)).spec == ended.spec
-    with closing(sqlite3.connect(tmp_path / "db" / "scheduler.db")) as connection:
-        assert connection.execute("SELECT spec, inputs FROM workloads").fetchall() == before
+    assert await query(settings.database_url, "SELECT spec, inputs FROM workloads") == before
 
 
 @pytest.mark.usefixtures("storage", "runner")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nats as nats_py
 import psutil
+import pytest
 
 from deploy.local.slimming import give_back_program
 from services.chassis.settings import NatsSettings
@@ -25,6 +26,7 @@ _GROWN = 16 * 2**20
 """Bytes by which a server may have grown by its own work meanwhile."""
 
 
+@pytest.mark.own_stores("it looks at the memory of its NATS")
 async def test_a_server_that_gave_back_its_program_answers_as_before(tmp_path: Path) -> None:
     """How much is given back is the kernel's and the file system's affair, down to nothing; the rest holds anywhere."""
     server = NatsProcess(tmp_path)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -27,6 +28,7 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), METADATA))
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_the_migrated_schema_is_the_one_in_the_code(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'storage.db'}"
     await ensure_schema("storage", url)
@@ -44,6 +46,7 @@ async def _alembic(step: Callable[[Config, str], None], url: str, revision: str)
     await asyncio.to_thread(step, config, revision)
 
 
+@pytest.mark.own_stores("it is about SQLite")
 async def test_what_an_older_version_kept_is_there_after_the_upgrade(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'storage.db'}"
     await _alembic(command.upgrade, url, "0002")

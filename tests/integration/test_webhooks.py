@@ -33,6 +33,7 @@ from services.scheduler.settings import SchedulerSettings
 from services.scheduler.tables import deliveries
 from services.scheduler.temporal import connect
 from services.scheduler.webhooks.sending import sign
+from tests.support.databases import lose
 from tests.support.hooks import Got, Hooker, Receiver, Says, allowing, run_receiver, sealed
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, BOB, User, run_scheduler, scheduler_settings
@@ -50,12 +51,6 @@ def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSett
 async def receiver() -> AsyncIterator[Receiver]:
     async with run_receiver() as receiver:
         yield receiver
-
-
-def _remove(path: Path) -> None:
-    """Remove a database with what lies beside it."""
-    for each in path.parent.glob(f"{path.name}*"):
-        each.unlink()
 
 
 def _files_with(word: bytes, folder: Path) -> list[Path]:
@@ -135,6 +130,7 @@ async def test_a_dead_letter_is_told_and_can_be_sent_again(user: User, bus: Bus,
     ]
 
 
+@pytest.mark.own_stores("it reads the files of its stores")
 async def test_a_secret_is_nowhere_in_the_clear(
     user: User, bus: Bus, receiver: Receiver, settings: SchedulerSettings, tmp_path: Path
 ) -> None:
@@ -317,8 +313,7 @@ async def test_a_table_that_was_lost_knows_again_whom_to_tell(
         callback = {"url": receiver.url("/job"), "secret": sealed(SECRET), "events": ["succeeded"]}
         job = await User(bus).submit(hold=True, callback=callback)
         await User(bus).until(job.id, WorkloadState.HELD)
-    path = Path(settings.database_url.partition("///")[2])
-    await asyncio.to_thread(_remove, path)
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         await User(bus).until(job.id, WorkloadState.HELD)  # it is there again
         (known,) = await Hooker(bus).all()

@@ -51,6 +51,7 @@ class Link:
         self.name = name
         self.client = Client()
         self._settings = settings
+        self.longest_request = settings.longest_request
         self.jetstream: JetStreamContext = self.client.jetstream(timeout=_PUBLISH_TIMEOUT)
         self._up = asyncio.Event()
         self._down = asyncio.Event()

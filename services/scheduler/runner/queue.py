@@ -25,8 +25,6 @@ from .link import AWAY, Link
 __all__ = ["Queue", "TaskQueue"]
 
 _STREAM = "TASKS"
-_WAIT = 30.0
-"""Seconds of one request for a task; a longer one costs less while nothing comes."""
 _ACK_WAIT = 5.0
 """Seconds after which a task goes to another runner if the one that got it does not say that it keeps it."""
 _KEPT = 2**20
@@ -149,7 +147,7 @@ class Queue(TaskQueue):
         return await self._link.jetstream.pull_subscribe(subject, durable=durable, stream=_STREAM, config=config)
 
     async def _take_one(self, subscription: JetStreamContext.PullSubscription) -> None:
-        self._fetching = asyncio.create_task(subscription.fetch(1, timeout=_WAIT))
+        self._fetching = asyncio.create_task(subscription.fetch(1, timeout=self._link.longest_request))
         try:
             (message,) = await self._fetching
         except asyncio.CancelledError:

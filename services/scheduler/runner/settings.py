@@ -20,6 +20,13 @@ class NatsSettings(BaseModel):
     url: str = "nats://127.0.0.1:8801"
     user: str | None = None
     password: SecretStr | None = None
+    replicas: int = Field(default=1, ge=1, le=5)
+    """On how many servers of a cluster each stream lies."""
+
+    @property
+    def longest_request(self) -> float:
+        """Seconds that a request for a task may lie at a server: one of a cluster that dies tells nobody of it."""
+        return 30.0 if self.replicas == 1 else 5.0
 
 
 class LogSettings(BaseModel):
