@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .census import Census
 from .crew import FENCED, Crew
-from .gpus import detect
 from .link import Address, Link, complain
-from .means import Means
 from .system import become_subreaper
-from .views import Views
 from .words import Orders
 
+if TYPE_CHECKING:
+    from .means import Means
+
 __all__ = ["serve"]
+
+_LATER = ("census", "process", "gpus", "views", "means", "output", "finishing", "attempt")
+"""What is loaded, part by part, while NATS lets us in and the scheduler answers."""
 
 
 async def serve(given: Mapping[str, str], folder: str) -> int:
@@ -25,7 +29,7 @@ async def serve(given: Mapping[str, str], folder: str) -> int:
     become_subreaper()
     name, token = given["SHUNTER_PILOT_NAME"], given["SHUNTER_PILOT_TOKEN"]
     link = Link(Address(given["SHUNTER_NATS_URL"], name, token, given.get("SHUNTER_CA", "")))
-    crew = Crew(link=link, token=token, incarnation=uuid.uuid4().hex)
+    crew = Crew(link=link, token=token, incarnation=os.urandom(16).hex())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, crew.interrupt)
@@ -43,6 +47,9 @@ async def serve(given: Mapping[str, str], folder: str) -> int:
 async def _first(crew: Crew) -> Orders:
     """Return the first orders; none if the cluster wants its room back before they come."""
     asking, leaving = asyncio.ensure_future(crew.ask()), asyncio.ensure_future(crew.leaving.wait())
+    for name in _LATER:
+        await asyncio.sleep(0)
+        import_module(f".{name}", __package__)
     try:
         await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return asking.result() if asking.done() else Orders(over=True)
@@ -52,6 +59,11 @@ async def _first(crew: Crew) -> Orders:
 
 
 def _means(link: Link, orders: Orders, given: Mapping[str, str], folder: str) -> Means:
+    from .census import Census
+    from .gpus import detect
+    from .means import Means
+    from .views import Views
+
     mounted = given.get("SHUNTER_PILOT_FILES", "")
     return Means(
         link=link,

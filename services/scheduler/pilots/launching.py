@@ -12,7 +12,9 @@ from .archive import Archive
 
 __all__ = ["SCRIPT", "PilotLauncher"]
 
-SCRIPT = "#!/bin/sh\n" + Path(__file__).with_name("launch.sh").read_text()
+_FIRST = (Path(__file__).parents[1] / "pilot" / "boot.py").read_text() + "\n\nboot(sys.argv[1])\n"
+
+SCRIPT = f"#!/bin/sh\nboot='{_FIRST}'\n" + Path(__file__).with_name("launch.sh").read_text()
 """Becomes the pilot; it holds no secret."""
 
 UrlOf = Callable[[Archive], Awaitable[str]]
