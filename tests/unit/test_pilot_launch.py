@@ -153,10 +153,10 @@ def test_what_cannot_be_fetched_or_is_another_file_is_told(tmp_path: Path, url: 
     assert missing.returncode == 92
     assert "cannot be fetched" in missing.stderr
     assert "404" in missing.stderr
-    assert list((tmp_path / "work").iterdir()) == []
+    assert not list(tmp_path.glob("work/*"))
 
 
 def test_it_holds_no_secret_and_shows_none() -> None:
     words = [line for line in SCRIPT.splitlines() if "SHUNTER_PILOT_URL" in line]
-    assert all("printf" in line or "environ" in line for line in words), words
+    assert all("printf" in line or "environ" in line or line.startswith("case ") for line in words), words
     assert "TOKEN" not in SCRIPT

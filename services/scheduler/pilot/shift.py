@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _LATER = ("census", "process", "gpus", "views", "means", "output", "finishing", "attempt")
-"""What is loaded, part by part, while NATS lets us in and the scheduler answers."""
+"""What is loaded while the scheduler looks for its first answer."""
+
+_TURNS = 4
+"""Of the loop, after which a first question is on its way."""
 
 
 async def serve(given: Mapping[str, str], folder: str) -> int:
@@ -35,7 +38,7 @@ async def serve(given: Mapping[str, str], folder: str) -> int:
         loop.add_signal_handler(number, crew.interrupt)
     link.start(crew.answer)
     try:
-        orders = await _first(crew)
+        orders = await _first(crew, link)
         if orders.over or (orders.task is None and not orders.more):
             complain("there is nothing to do here (any more)")
             return FENCED
@@ -44,18 +47,26 @@ async def serve(given: Mapping[str, str], folder: str) -> int:
         await link.close()
 
 
-async def _first(crew: Crew) -> Orders:
+async def _first(crew: Crew, link: Link) -> Orders:
     """Return the first orders; none if the cluster wants its room back before they come."""
     asking, leaving = asyncio.ensure_future(crew.ask()), asyncio.ensure_future(crew.leaving.wait())
-    for name in _LATER:
-        await asyncio.sleep(0)
-        import_module(f".{name}", __package__)
+    loading = asyncio.ensure_future(_load(link))
     try:
         await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return asking.result() if asking.done() else Orders(over=True)
     finally:
         asking.cancel()
         leaving.cancel()
+        loading.cancel()
+
+
+async def _load(link: Link) -> None:
+    """Load what is needed next as soon as there is a question to wait for; whatever is not loaded is so when used."""
+    await link.returned.wait()
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    for name in _LATER:
+        import_module(f".{name}", __package__)
 
 
 def _means(link: Link, orders: Orders, given: Mapping[str, str], folder: str) -> Means:
