@@ -75,21 +75,23 @@ def _by_library(url: str) -> bytes:
 
 def _keep(content: bytes) -> str:
     """Write the pilot into a folder of its own, which goes with it."""
+    why = ""
     name = "shunter-pilot-{}-{}".format(os.environ.get("SHUNTER_PILOT_NAME", "job"), os.getpid())
     for place in (os.environ.get("SHUNTER_PILOT_WORK"), os.environ.get("TMPDIR"), "/tmp", "."):  # noqa: S108
         if place:
             folder = os.path.join(place, name)  # noqa: PTH118
+            file = os.path.join(folder, "pilot.pyz")  # noqa: PTH118
             try:
                 os.makedirs(place, exist_ok=True)  # noqa: PTH103
                 os.mkdir(folder, 0o700)  # noqa: PTH102
-            except OSError:
-                continue
-            os.environ["SHUNTER_PILOT_FETCHED"] = folder
-            file = os.path.join(folder, "pilot.pyz")  # noqa: PTH118
-            with open(file, "xb") as new:  # noqa: PTH123
-                new.write(content)
-            return file
-    raise _end(92, "has no folder", "none can be made; set TMPDIR")
+                os.environ["SHUNTER_PILOT_FETCHED"] = folder
+                with open(file, "xb") as new:  # noqa: PTH123
+                    new.write(content)
+            except OSError as error:
+                why = str(error)
+            else:
+                return file
+    raise _end(92, "has no folder", f"{why}; set TMPDIR")
 
 
 def _end(code: int, what: str, why: str) -> SystemExit:
