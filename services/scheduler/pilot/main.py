@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ def run() -> None:
     hide_ourselves()
     folder = _folder(given)
     guard(folder, given.get("SHUNTER_PILOT_FETCHED", ""))
-    # What follows is large, and the guardian lives as long as we do without it.
+    # What follows is large, and the guardian lives as long as we do without it. None of it is garbage (see `shift`).
+    gc.disable()
     import asyncio
 
     from .shift import serve
