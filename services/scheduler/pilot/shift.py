@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Mapping
@@ -40,7 +39,6 @@ async def serve(given: Mapping[str, str], folder: str) -> int:
     link.start(crew.answer)
     try:
         orders = await _first(crew, link)
-        gc.enable()
         if orders.over or (orders.task is None and not orders.more):
             complain("there is nothing to do here (any more)")
             return FENCED
