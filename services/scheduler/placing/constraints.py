@@ -39,7 +39,7 @@ def _by_kind(spec: JobSpec, standing: Standing) -> Iterator[InvalidError]:
     if spec.image and spec.application is None and Capability.IMAGES not in able:
         yield InvalidError.of("image", f"the backend {name!r} runs no containers")
     if spec.resources.nodes > 1 and Capability.MULTI_NODE not in able:
-        message = f"the backend {name!r} starts a job on one node: ask for 1, where all its processes start together"
+        message = f"the backend {name!r} starts a job on one node: all processes start together there, or none does"
         yield InvalidError.of("resources.nodes", message)
     if spec.placement.environment and not spec.placement.named and Capability.ENVIRONMENTS not in able:
         yield InvalidError.of("placement.environment", f"the machines of the backend {name!r} are all alike")
