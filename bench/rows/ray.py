@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from bench.ground import Ground
-from bench.peers.ray import RayJobs, median_start
+from bench.peers.ray import RayJobs, median_starts
 from bench.table import Figure, Row
 from tests.support.cluster_site import BACKEND, cluster_site
 from tests.support.ray_cluster import RayCluster, missing_ray
@@ -34,8 +34,8 @@ def _measure(ground: Ground) -> list[Figure]:
             ours = run_jobs(site.stack, ground.size(500, 40), _body(placement))
             plain = theirs.run(ground.size(40, 6))
             starts = ground.size(11, 3)
-            own = median_start(theirs.submit, folder, starts)
-            through = median_start(lambda line: site.submit("sh", "-c", line), folder, starts)
+            ways = (theirs.submit, lambda line: site.submit("sh", "-c", line))
+            own, through = median_starts(ways, folder, starts)
     return [
         Figure("done", f"{ours:.1f}/s", f"Ray Jobs {plain:.2f}/s", ours / plain, 3),
         Figure(

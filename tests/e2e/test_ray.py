@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
 from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
+from tests.support.secrecy import check_secrets
 
 _PACK = {"most": 4, "cpus": 4, "walltime": 600}
 
@@ -79,6 +80,11 @@ def test_what_is_cancelled_ends_whether_it_runs_or_waits(site: ClusterSite, clus
     for job in (waits, runs, blocks):
         site.cancel(job)
     assert {site.ended(job)["state"] for job in (runs, waits, blocks)} == {"canceled"}
+    assert not _left(cluster)
+
+
+def test_secrets_are_written_nowhere(site: ClusterSite, cluster: RayCluster) -> None:
+    check_secrets(site, cluster.token, logs=cluster.logs)
     assert not _left(cluster)
 
 

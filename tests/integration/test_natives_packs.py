@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import update
 
@@ -15,6 +17,7 @@ from contracts.runs import RunBundle
 from contracts.states import Reason
 from services.chassis.settings import NatsSettings
 from services.scheduler.backends.base import Cancelled
+from services.scheduler.natives import keeper
 from services.scheduler.natives.words import AttemptState
 from services.scheduler.tables import METADATA
 from tests.support.clusters import CONTEXT, Rig, native_of, open_rig, task
@@ -39,6 +42,22 @@ async def test_small_jobs_of_one_owner_and_project_go_together(packing: Rig) -> 
     order = packing.world.orders[names[0]]
     assert (order.cpus, order.walltime) == (2, 2 * 60 + 300)
     assert [await packing.ask(names[0], asked=number) for number in range(1, 5)] == [*mine[:3], None]
+
+
+async def test_one_that_comes_alone_waits_for_nobody_and_those_right_after_it_go_together(
+    packing: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lone, *others = task(), task(), task()
+    await packing.know(lone, *others)
+    monkeypatch.setattr(keeper, "_LATELY", 60.0)
+    monkeypatch.setattr(keeper, "_LINGER", 60.0)
+    async with packing.kept():
+        await packing.backend.submit(lone)
+        await packing.until(lambda: len(packing.world.alive) == 1)
+        monkeypatch.setattr(keeper, "_LINGER", 0.5)
+        await asyncio.gather(*(packing.backend.submit(one) for one in others))
+    names = [await packing.native_for(one) for one in (lone, *others)]
+    assert names[0] != names[1] == names[2]
 
 
 async def test_one_of_a_pack_ends_without_the_others(packing: Rig) -> None:

@@ -67,6 +67,11 @@ class RayCluster:
         """Return the file with the token that it asks for."""
         return Path(self.folder, "token")
 
+    @property
+    def logs(self) -> Path:
+        """Return where its nodes write what they do."""
+        return Path(self.folder, "r", "session_latest", "logs")
+
     def settings(self) -> dict[str, Any]:
         """Return what a site says of it below `ray`."""
         models = {"A100": {"labels": {"gpu-type": "A100"}, "resources": {"A100": 1}, "memory": 40 * 2**30}}

@@ -91,7 +91,6 @@ def test_options_that_cannot_be_are_refused_with_their_place(options: dict[str, 
     "wanted",
     [
         {"image": "debian"},
-        {"nodes": 2},
         {"gpus": 2, "options": {"gpu_fraction": 0.5}},
         {"options": {"gpu_fraction": 0.5}},
     ],
@@ -99,6 +98,11 @@ def test_options_that_cannot_be_are_refused_with_their_place(options: dict[str, 
 def test_what_ray_cannot_do_is_refused(wanted: dict[str, Any]) -> None:
     with pytest.raises(RefusedError):
         _request(order("s-1", "true", **wanted))
+
+
+def test_several_nodes_are_refused_with_the_field() -> None:
+    with pytest.raises(InvalidError, match=r"^resources\.nodes: "):
+        _request(order("s-1", "true", nodes=2))
 
 
 def test_the_line_reads_its_environment_out_of_the_metadata_and_empties_them() -> None:

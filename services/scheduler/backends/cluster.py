@@ -66,7 +66,7 @@ class ClusterBackend(Backend):
                 if not await store.add(work.connection, self.name, task, now()):
                     _raise_if_refused(await store.find(work.connection, task.workload_id, task.attempt))
                     return
-            await self._ring()
+            await self._ring(self.cluster.bell.there_is_work)
             if task.bundle is not None:
                 return  # many are handed over together; of a refusal its array hears
             with suppress(TimeoutError):
@@ -74,11 +74,11 @@ class ClusterBackend(Backend):
                 if error is not None:
                     raise error
 
-    async def _ring(self) -> None:
+    async def _ring(self, words: bytes) -> None:
         """Tell the keeper, which may be in another process; who was not told looks by itself."""
         self.cluster.bell.work.set()
         with suppress(ShunterError), translated("NATS"):
-            await self.cluster.bus.connection.publish(work_subject(self.name), b"")
+            await self.cluster.bus.connection.publish(work_subject(self.name), words)
 
     async def observe(self, job: NativeJob) -> Observation | None:
         """Look into the table; what it lacks, as it was restored, is looked up on the cluster by its name."""
@@ -136,7 +136,7 @@ class ClusterBackend(Backend):
         if outcome is Cancelled.ENDING:
             self.cluster.bell.wishes.set()
             self.cluster.bell.telling.set()
-            await self._ring()
+            await self._ring(self.cluster.bell.there_is_a_wish)
             if row["state"] == AttemptState.PLACED and not row["task"].get("bundle"):
                 return await self._until_gone(job)
         return outcome

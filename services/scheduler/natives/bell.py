@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from contracts.errors import ShunterError
 __all__ = ["Bell"]
 
 _Key = tuple[str, int]
+
+_WORK = b"work"
+_WISH = b"wish"
 
 
 class Bell:
@@ -23,7 +27,26 @@ class Bell:
         """There is something to stop."""
         self.telling = asyncio.Event()
         """There is something that a pilot has to end of several."""
+        self._mine = secrets.token_hex(8).encode()
         self._waiting: dict[_Key, asyncio.Future[ShunterError | None]] = {}
+
+    @property
+    def there_is_work(self) -> bytes:
+        """Return how other processes are told of work."""
+        return _WORK + b" " + self._mine
+
+    @property
+    def there_is_a_wish(self) -> bytes:
+        """Return how other processes are told of something to stop."""
+        return _WISH + b" " + self._mine
+
+    def hear(self, words: bytes) -> None:
+        """Hear what a process said, which may have been this one: then it is no news."""
+        what, _, who = words.partition(b" ")
+        if who != self._mine:
+            self.work.set()
+            if what != _WORK:
+                self.wishes.set()
 
     @contextmanager
     def expecting(self, workload_id: str, attempt: int) -> Iterator[asyncio.Future[ShunterError | None]]:

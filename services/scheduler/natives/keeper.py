@@ -20,7 +20,10 @@ from .starting import Starter
 __all__ = ["Keeper"]
 
 _LINGER = 0.05
-"""Seconds for which a first small job waits for others that could go with it."""
+"""Seconds for which a small job waits for others that could go with it, where one came just before it."""
+
+_LATELY = 0.25
+"""Seconds after which others are not expected so soon: a job that comes alone waits for nobody."""
 
 _GATHER = 0.2
 """Seconds between two looks whether what small jobs wait for has begun."""
@@ -63,11 +66,13 @@ class Keeper:
 
     async def _start_for_ever(self) -> None:
         bell = self._cluster.bell.work
-        pause = 0.0
+        pause, rang = 0.0, -_LATELY
         while True:
             await _until(bell, pause)
             if bell.is_set() and self._cluster.settings.pack:
-                await asyncio.sleep(_LINGER)
+                if monotonic() - rang < _LATELY:
+                    await asyncio.sleep(_LINGER)
+                rang = monotonic()
             bell.clear()
             more = await self._safely("start", self._starter.start)
             pause = self._pause_after("start", 0.0 if more else _GATHER if self._starter.gathers else _AGAIN)

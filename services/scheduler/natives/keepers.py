@@ -63,5 +63,4 @@ class Keepers:
         """Hear from another process that there is something to start or to stop."""
         for backend in self._backends.clusters:
             if message.subject == work_subject(backend.name):
-                backend.cluster.bell.work.set()
-                backend.cluster.bell.wishes.set()
+                backend.cluster.bell.hear(message.data)

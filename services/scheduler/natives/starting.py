@@ -76,14 +76,14 @@ class Starter:
         async with cluster.unit.reading() as connection:
             most = min(_AT_ONCE * (pack.most if pack else 1), _MOST_READ)
             rows = await store.waiting(connection, cluster.name, most)
+            longest = 2 * pack.walltime + cluster.settings.grace if pack else 0
+            unbegun = await jobs.unbegun(connection, cluster.name, longest) if pack and rows else 0
         self.gathers = False
         if not rows:
             return set()
         waiting = [Waiting(row["number"], _task(row), row["returns"]) for row in rows]
         groups = group(waiting, cluster.settings, cluster.prefix)
         if pack:
-            async with cluster.unit.reading() as connection:
-                unbegun = await jobs.unbegun(connection, cluster.name, 2 * pack.walltime + cluster.settings.grace)
             oldest = {row["number"]: now() - row["queued_at"] for row in rows}
             ripe = [one for one in groups if unbegun < pack.ahead or is_ripe(one, oldest, pack)]
             self.gathers, groups = len(ripe) < len(groups), ripe

@@ -7,14 +7,15 @@ import json
 from typing import TYPE_CHECKING
 
 from . import subjects
-from .attempt import Attempt
 from .errors import AwayError, RefusedError
 from .link import Link, complain
-from .means import Means, node_name
+from .system import node_name
 from .words import Ending, Orders, Task, read
 
 if TYPE_CHECKING:
+    from .attempt import Attempt
     from .bundle import BundleRun
+    from .means import Means
 
 __all__ = ["ALL_TOLD", "FENCED", "Crew"]
 
@@ -147,7 +148,10 @@ class Crew:
             self._holding.discard(task.name)
             self._news.set()
 
+        # Much lies behind these, which is loaded while NATS lets us in.
         if task.bundle is None:
+            from .attempt import Attempt
+
             return Attempt(task=task, means=means, freed=freed)
         from .bundle import BundleRun
 

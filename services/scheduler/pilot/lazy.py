@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from typing import Any
 
-__all__ = ["put_off"]
+__all__ = ["put_off", "without"]
 
 
 class _Later:
@@ -28,3 +30,17 @@ class _Later:
 def put_off(*names: str) -> None:
     """Have modules loaded when they are used, not when they are imported."""
     sys.meta_path.insert(0, _Later(frozenset(names)))
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Have a module pass for one that is not there, for a library that can do without it."""
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import subjects
 from .errors import AwayError, QuotaError, RefusedError
-from .lazy import put_off
+from .lazy import put_off, without
 
 put_off("nats.js")
 
-import nats.errors  # noqa: E402 (after what it would load with it was put off)
-from nats.aio.client import Client  # noqa: E402
+# It would read its whole archive for the number of its version.
+with without("importlib.metadata"):
+    import nats.errors
+    from nats.aio.client import Client
 
 if TYPE_CHECKING:
     import ssl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -22,11 +23,13 @@ def run() -> None:
     hide_ourselves()
     folder = _folder(given)
     guard(folder, given.get("SHUNTER_PILOT_FETCHED", ""))
-    # What follows is large, and the guardian lives as long as we do without it.
+    # What follows is large, and the guardian lives as long as we do without it. None of it is garbage.
+    gc.disable()
     import asyncio
 
     from .shift import serve
 
+    gc.enable()
     code = asyncio.run(serve(given, folder))
     sys.stderr.flush()
     os._exit(code)  # threads that hang in a transfer are not waited for

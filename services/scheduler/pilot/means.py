@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from .census import Census
 from .gpus import Gpus
 from .link import Link
+from .system import node_name
 from .views import Views
 from .words import Allocation, Task, Terms
 
@@ -20,12 +19,7 @@ if TYPE_CHECKING:
     from .transfer import Transfer
     from .wire import Wire
 
-__all__ = ["Means", "node_name"]
-
-
-def node_name() -> str:
-    """Return the name of this node, as its cluster calls it."""
-    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+__all__ = ["Means"]
 
 
 @dataclass

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
-__all__ = ["become_subreaper", "die_with_parent", "hide_ourselves", "tick"]
+__all__ = ["become_subreaper", "die_with_parent", "hide_ourselves", "node_name", "tick"]
 
 _SET_PARENT_DEATH_SIGNAL = 1
 _SET_DUMPABLE = 4
@@ -24,6 +25,11 @@ def hide_ourselves() -> bool:
 def die_with_parent(number: int) -> bool:
     """Have us be sent a signal when our parent is gone."""
     return _prctl(_SET_PARENT_DEATH_SIGNAL, number)
+
+
+def node_name() -> str:
+    """Return the name of this node, as its cluster calls it."""
+    return os.environ.get("SLURMD_NODENAME") or os.uname().nodename
 
 
 def tick() -> float:

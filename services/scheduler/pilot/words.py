@@ -51,7 +51,7 @@ def as_json(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrozenInput:
     """An input as it was when the workload was accepted."""
 
@@ -62,7 +62,7 @@ class FrozenInput:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Input:
     """An input of the tasks of a bundle, with placeholders."""
 
@@ -70,7 +70,7 @@ class Input:
     target: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Output:
     """What a program is to leave behind."""
 
@@ -79,7 +79,7 @@ class Output:
     to: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bundle:
     """Some tasks of an array."""
 
@@ -91,7 +91,7 @@ class Bundle:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """One attempt."""
 
@@ -131,7 +131,7 @@ class Task:
         return read(cls, whole)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Terms:
     """How a pilot works; the site's settings say it. Times in seconds."""
 
@@ -148,7 +148,7 @@ class Terms:
     mpirun: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ending:
     """Something that is to be ended early."""
 
@@ -163,7 +163,7 @@ class Ending:
         return f"{self.workload_id}.{self.attempt}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Orders:
     """What a pilot is to do next."""
 
@@ -185,7 +185,7 @@ class Orders:
         return read(cls, whole)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Allocation:
     """The room that an attempt holds."""
 
@@ -198,7 +198,7 @@ class Allocation:
     gpu_indices: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Usage:
     """What an attempt really used."""
 
@@ -209,7 +209,7 @@ class Usage:
     gpu_memory_peak: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OutputFile:
     """A file that was taken home."""
 
@@ -219,7 +219,7 @@ class OutputFile:
     at: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskLog:
     """Where in its bundle's pack the output of a task lies."""
 
@@ -230,7 +230,7 @@ class TaskLog:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskFact:
     """What became of one task of a bundle."""
 
@@ -248,7 +248,7 @@ class TaskFact:
     logs: list[TaskLog] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step:
     """One step of an attempt."""
 

@@ -34,6 +34,8 @@ _SWEEPS = 15.0
 _RETURNS = 60.0
 """Seconds for which a removed job may come back: what watches over it in Ray writes that it failed, if it was removed
 before its end was noticed there."""
+_PATIENT = 1.5
+"""Seconds that a job takes to start where there is room: nobody is asked why it waits before."""
 _OLD = 86_400.0
 """Seconds after which a job that ended is nobody's: it came back after we had forgotten it."""
 _PAUSE = 0.13 / 2**20
@@ -58,6 +60,7 @@ class RayEngine(Engine):
         self._kinds = GpuKinds(settings.gpu_models)
         self._room: tuple[float, Room] | None = None
         self._counts = (0, 0)
+        self._waiting: dict[str, float] = {}
         self._swept: dict[str, float] = {}
         self._removed: dict[str, float] = {}
 
@@ -70,12 +73,13 @@ class RayEngine(Engine):
         return await _each(orders, self._start)
 
     async def look(self, known: Collection[Native]) -> Mapping[str, Seen]:  # noqa: ARG002 (one call tells all)
-        """Read the list of all jobs, once; what keeps jobs waiting is asked only if some wait."""
+        """Read the list of all jobs, once; what keeps jobs waiting is asked only if some do for long."""
         jobs = await self._jobs()
         ours = {name: job for job in jobs if (name := job.submission_id or "").startswith(f"{self.means.site}-")}
-        waiting = sum(job.status == "PENDING" for job in ours.values())
-        self._counts = (sum(job.status == "RUNNING" for job in ours.values()), waiting)
-        reasons = await self._reasons() if waiting else {}
+        before, since = self._waiting, monotonic()
+        self._waiting = {name: before.get(name, since) for name, job in ours.items() if job.status == "PENDING"}
+        self._counts = (sum(job.status == "RUNNING" for job in ours.values()), len(self._waiting))
+        reasons = await self._reasons() if any(at < since - _PATIENT for at in self._waiting.values()) else {}
         gone = await self._remove_again(jobs)
         return {name: see(job, name, reasons.get) for name, job in ours.items() if name not in gone}
 

@@ -38,7 +38,7 @@ def build(order: Order, options: RayOptions, gpus: GpuDemand, settings: RaySetti
     if order.image:
         raise RefusedError("Ray runs no images here: its nodes are containers themselves, or have what is needed")
     if order.nodes > 1:
-        raise RefusedError("a job of Ray starts on one node, and asks Ray for the others itself")
+        raise InvalidError.of("resources.nodes", "a job of Ray starts on one node, and asks Ray for the others itself")
     resources = dict(gpus.resources)
     for name, amount in options.resources.items():
         resources[name] = max(amount, resources.get(name, 0))
