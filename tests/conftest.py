@@ -11,9 +11,10 @@ import pytest_asyncio
 from services.chassis.settings import NatsSettings
 from tests.support.docker_engine import Dockerd, dockerd_or_skip
 from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
-from tests.support.scheduling import ByStack, in_order, processes
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
 from tests.support.stores import use_containers
+
+pytest_plugins = ["tests.support.scheduling"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,21 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     faults.addoption("--settle", type=float, default=60.0, help="seconds within which all must come to rest")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Say how many processes run the tests."""
-    return processes()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> ByStack:
-    """Say who of them runs what."""
-    return ByStack(config)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put tests in order; have them use containers if that is wished, or skip them all where there can be none."""
-    items[:] = in_order(items)
+    """Have tests use containers if that is wished, or skip them all where there can be none."""
     is_worker_or_alone = hasattr(config, "workerinput") or not config.getoption("numprocesses", default=None)
     if config.getoption("--stores") != "containers" or not is_worker_or_alone:
         return
