@@ -71,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
     return ByStack(config)
 
 
-class ByStack(LoadScopeScheduling):  # type: ignore[misc] (xdist does not say that it has types)
+class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not say that it has types
     """Gives out files, or all files that share a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
