@@ -11,6 +11,7 @@ from itertools import takewhile
 
 import psutil
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 __all__ = [
@@ -65,10 +66,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Give tests out in that order."""
     config.option.loadscopereorder = False
-    return ByStack(config)
+    return ByStack(config, log)
 
 
 class ByStack(LoadScopeScheduling):  # type: ignore[misc]  # xdist does not say that it has types
