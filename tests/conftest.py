@@ -15,6 +15,8 @@ from tests.support.servers import S3, run_nats, run_s3, run_temporal
 
 pytest_plugins = ["tests.support.store_plugin"]
 
+pytest_plugins = ["tests.support.scheduling"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switches of single kinds of tests."""

@@ -29,6 +29,7 @@ from .sqlite import DRIVER, DirectEngine, begin_immediate
 
 __all__ = [
     "CONVENTION",
+    "MIGRATION_URL",
     "READING",
     "Moment",
     "add_chassis_tables",
@@ -40,6 +41,9 @@ __all__ = [
 
 READING = "shunter_reading"
 """The execution option of a connection that only reads: on SQLite it must not take the writer's lock."""
+
+MIGRATION_URL = "SHUNTER_MIGRATION_URL"
+"""The environment variable that hands a URL to whoever migrates; argv would show its password to everybody."""
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.rights_table import OPEN, ROWS, Row
+from tests.support.rights_things import Things, mint
 from tests.support.stack import Stack
 
 _OWNER, _GUEST, _STRANGER = "owner", "low", "none"
@@ -32,6 +33,7 @@ class _Bearers:
 
     users: dict[str, str]
     tokens: dict[str, str]
+    http: httpx.Client
 
     def of(self, who: str) -> dict[str, str]:
         word = {**self.users, **self.tokens}.get(who)
@@ -44,77 +46,28 @@ def _operations(document: dict[str, Any]) -> Iterator[_Operation]:
             yield _Operation(operation["operationId"], method.upper(), path)
 
 
-def _mint(stack: Stack, user: str, **wish: Any) -> dict[str, Any]:
-    found: dict[str, Any] = stack.client(user).post("/v1/tokens", json=wish).raise_for_status().json()
-    return found
-
-
 @pytest.fixture(scope="module")
-def bearers(stack: Stack) -> _Bearers:
-    """Return tokens of all kinds, of the owner and of the admin."""
+def bearers(stack: Stack) -> Iterator[_Bearers]:
+    """Give tokens of all kinds, of the owner and of the admin."""
     tokens: dict[str, str] = {}
     other = stack.client().post("/v1/jobs", json={"argv": ["true"], "hold": True}).raise_for_status().json()["id"]
     for user in (_OWNER, "admin"):
         roles = {"roles": ["admin"]} if user == "admin" else {}
-        tokens[f"{user}/full"] = _mint(stack, user, scopes=roles)["token"]
-        tokens[f"{user}/reading"] = _mint(stack, user, scopes={"read_only": True, **roles})["token"]
-        tokens[f"{user}/elsewhere"] = _mint(stack, user, scopes={"jobs": [other], **roles})["token"]
-        tokens[f"{user}/expired"] = _mint(stack, user, lifetime="1s", scopes=roles)["token"]
-        revoked = _mint(stack, user, scopes=roles)
+        tokens[f"{user}/full"] = mint(stack, user, scopes=roles)["token"]
+        tokens[f"{user}/reading"] = mint(stack, user, scopes={"read_only": True, **roles})["token"]
+        tokens[f"{user}/elsewhere"] = mint(stack, user, scopes={"jobs": [other], **roles})["token"]
+        tokens[f"{user}/expired"] = mint(stack, user, lifetime="1s", scopes=roles)["token"]
+        revoked = mint(stack, user, scopes=roles)
         stack.client(user).delete(f"/v1/tokens/{revoked['id']}").raise_for_status()
         tokens[f"{user}/revoked"] = revoked["token"]
     time.sleep(1.2)
-    return _Bearers(stack.tokens, tokens)
+    with httpx.Client(base_url=stack.url, trust_env=False, timeout=30) as client:
+        yield _Bearers(stack.tokens, tokens, client)
 
 
-def _things(stack: Stack, operation: str) -> dict[str, str]:
-    """Make what a request is about: the owner's, and some of it shared with the guest for reading."""
-    owner, admin, number = stack.client(_OWNER), stack.client("admin"), next(_numbers)
-    found = {"owner": _OWNER, "folder": f"matrix-{number}", "grantee": f"user:{_GUEST}", "index": "0", "sequence": "1"}
-    found["number"] = "9007199254740990"
-    found["path"] = f"{found['folder']}/data.bin"
-    job = owner.post("/v1/jobs", json={"argv": ["true"], "hold": True}).raise_for_status().json()["id"]
-    owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()
-    if operation == "holdJob" or "Task" in operation:
-        # One that waits, so that it can be held, and has tasks.
-        spec = {"argv": ["true"], "start_at": "2040-01-01T00:00:00Z", "array": {"count": 2}}
-        job = owner.post("/v1/jobs", json=spec).raise_for_status().json()["id"]
-        owner.put(f"/v1/jobs/{job}/grants/user:{_GUEST}", json={"right": "read"}).raise_for_status()
-    found["job_id"] = job
-    owner.put(f"/v1/files/{found['path']}", content=b"data").raise_for_status()
-    found["version"] = "0" * 32
-    if operation in {"getFolder", "zipFolder"}:
-        found["path"] = found["folder"]
-    if operation == "dropFolderRule":
-        rule = {"quota": "1GB"}
-        owner.put("/v1/folder-rules", params={"folder": found["folder"]}, json=rule).raise_for_status()
-    grants = f"/v1/folder-grants/user:{_GUEST}"
-    owner.put(grants, params={"folder": found["folder"]}, json={"right": "read"}).raise_for_status()
-    batch = {"jobs": [{"key": "a", "argv": ["true"], "hold": True}]}
-    found["batch_id"] = owner.post("/v1/batches", json=batch).raise_for_status().json()["id"]
-    found["schedule_id"] = f"sch-{'0' * 32}"
-    if "chedule" in operation or operation == "listJobs":  # an owner has a hundred at most
-        schedule = {"name": f"matrix-{number}", "job": {"argv": ["true"]}, "every": "24h"}
-        found["schedule_id"] = owner.post("/v1/schedules", json=schedule).raise_for_status().json()["id"]
-    if operation == "resumeSchedule":
-        owner.post(f"/v1/schedules/{found['schedule_id']}/pause").raise_for_status()
-    found["delivery_id"] = f"dlv-{'0' * 32}"
-    if "ubscription" in operation:
-        hook = {"name": "matrix", "url": "http://127.0.0.1:9/matrix"}
-        found["subscription_id"] = owner.post("/v1/subscriptions", json=hook).raise_for_status().json()["id"]
-    minted = _mint(stack, _OWNER, name="matrix")
-    found |= {"token_id": minted["id"], "minted": minted["token"]}
-    found["access_key"] = owner.post("/v1/keys", json={"name": "matrix"}).raise_for_status().json()["access_key"]
-    found["subject"] = _OWNER if operation in {"getUser", "setPassword"} else f"matrix-user-{number}"
-    found["name"] = f"matrix-{number}"
-    if "Backend" in operation:
-        found["name"] = "pull"  # no work of the other tests goes there unless it names it
-    if "Project" in operation or "Member" in operation:
-        admin.put(f"/v1/projects/{found['name']}", json={}).raise_for_status()
-        admin.put(f"/v1/projects/{found['name']}/members/{found['subject']}", json={"level": "member"})
-    if "User" in operation:
-        admin.put(f"/v1/users/{found['subject']}", json={}).raise_for_status()
-    return found
+def _things(stack: Stack, operation: str) -> Things:
+    """Return what a request is about: the owner's, and some of it shared with the guest for reading."""
+    return Things(stack, operation, next(_numbers), owner=_OWNER, guest=_GUEST)
 
 
 def _end_subscriptions(stack: Stack) -> None:
@@ -125,7 +78,7 @@ def _end_subscriptions(stack: Stack) -> None:
             client.delete(f"/v1/subscriptions/{item['id']}").raise_for_status()
 
 
-def _filled(value: Any, things: dict[str, str]) -> Any:
+def _filled(value: Any, things: Things) -> Any:
     if isinstance(value, dict):
         return {name: _filled(inner, things) for name, inner in value.items()}
     if isinstance(value, str):
@@ -133,15 +86,15 @@ def _filled(value: Any, things: dict[str, str]) -> Any:
     return value
 
 
-def _ask(stack: Stack, operation: _Operation, row: Row, things: dict[str, str], headers: dict[str, str]) -> int:
+def _ask(bearers: _Bearers, who: str, operation: _Operation, row: Row, things: Things) -> int:
     body = row.body
     more: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {}
     if isinstance(body, dict):
         more = {"json": _filled(body, things)}
     query = row.query.format_map(things)
-    url = f"{stack.url}{operation.path.format_map(things)}{f'?{query}' if query else ''}"
-    with httpx.Client(trust_env=False, timeout=30) as client:
-        return client.request(operation.method, url, headers=headers, **more).status_code
+    url = f"{operation.path.format_map(things)}{f'?{query}' if query else ''}"
+    bearers.http.cookies.clear()  # nobody is known by what somebody else was given
+    return bearers.http.request(operation.method, url, headers=bearers.of(who), **more).status_code
 
 
 def _expected(operation: _Operation, row: Row) -> dict[str, int]:
@@ -175,7 +128,7 @@ def test_everybody_is_answered_as_the_table_says(stack: Stack, bearers: _Bearers
         row = ROWS[operation.name]
         things = _things(stack, operation.name)
         for who, expected in _expected(operation, row).items():
-            found = _ask(stack, operation, row, things, bearers.of(who))
+            found = _ask(bearers, who, operation, row, things)
             if found != expected:
                 wrong.append(f"{operation.name} ({operation.method} {operation.path}), {who}: {found}, not {expected}")
         if "ubscription" in operation.name:
@@ -192,6 +145,7 @@ def test_what_is_open_to_all_needs_no_credentials(stack: Stack) -> None:
 
 def test_strangers_see_nothing_of_others_in_any_list(stack: Stack) -> None:
     things = _things(stack, "listJobs")
+    hidden = [things[name] for name in ("job_id", "batch_id", "schedule_id", "folder", "token_id", "access_key")]
     stranger = stack.client(_STRANGER)
     for path in (
         "users",
@@ -208,5 +162,5 @@ def test_strangers_see_nothing_of_others_in_any_list(stack: Stack) -> None:
         "usage",
     ):
         shown = stranger.get(f"/v1/{path}").raise_for_status().text
-        for name in ("job_id", "batch_id", "schedule_id", "folder", "token_id", "access_key"):
-            assert things[name] not in shown, (path, name)
+        for thing in hidden:
+            assert thing not in shown, (path, thing)

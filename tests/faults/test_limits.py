@@ -12,6 +12,7 @@ import httpx
 import psutil
 
 from tests.faults.drill import Drill
+from tests.support import plain
 from tests.support.fault_stack import FaultStack, await_that
 from tests.support.jobs import until_ended
 
@@ -41,7 +42,7 @@ def _knock(stack: FaultStack, doors: ExitStack) -> None:
 def _status(stack: FaultStack) -> int | None:
     """Ask something over a new connection."""
     try:
-        return httpx.get(f"{stack.url}/healthz", timeout=1.0, trust_env=False).status_code
+        return plain.get(f"{stack.url}/healthz", timeout=1.0).status_code
     except httpx.TransportError:
         return None
 
@@ -73,7 +74,7 @@ def _look_at_lag(stack: FaultStack) -> float:
     """Return how many events accounting says are not in its ledger, after it has looked."""
     assert stack.is_ready("accounting")
     url = f"http://127.0.0.1:{stack.parts['accounting']['port']}/metrics"
-    found = re.search(r"^shunter_accounting_lag_events (\S+)$", httpx.get(url, trust_env=False).text, re.MULTILINE)
+    found = re.search(r"^shunter_accounting_lag_events (\S+)$", plain.get(url).text, re.MULTILINE)
     assert found
     return float(found[1])
 

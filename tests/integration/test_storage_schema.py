@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from contracts.model import now
 from contracts.shelves import Amount
 from services.chassis.database import make_engine
-from services.chassis.migrations import alembic_config, ensure_schema
+from services.chassis.migrating import alembic_config
+from services.chassis.migrations import ensure_schema
 from services.storage.store import OpenedUpload, due_uploads
 from services.storage.stored import Reason, StoredFile
 from services.storage.superseded import due_superseded
@@ -41,9 +42,7 @@ async def test_the_migrated_schema_is_the_one_in_the_code(tmp_path: Path) -> Non
 
 async def _alembic(step: Callable[[Config, str], None], url: str, revision: str) -> None:
     """Go to a revision; in a thread, for Alembic runs a loop of its own."""
-    config = alembic_config("storage", url)
-    assert isinstance(config, Config)
-    await asyncio.to_thread(step, config, revision)
+    await asyncio.to_thread(step, alembic_config("storage", url), revision)
 
 
 @pytest.mark.own_stores("it is about SQLite")

@@ -289,7 +289,8 @@ async def test_a_scheduler_that_is_killed_while_it_sends_sends_the_same_again(
     config = await asyncio.to_thread(_config, settings, tmp_path)
     async with _process(config) as process:
         job = await User(bus).submit(callback={"url": receiver.url()})
-        await receiver.until(2)  # the second one is on its way, and what came of it will not be written down
+        # The second one is on its way, and what came of it will not be written down.
+        await receiver.until(2, seconds=60)
         process.kill()
         await process.wait()
     async with _process(config):

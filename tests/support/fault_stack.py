@@ -19,6 +19,7 @@ import psutil
 
 from deploy.local.parts import NAMES, SERVICES
 
+from . import plain
 from .fault_proxy import FaultProxy, Mode, run_proxy
 from .servers import free_ports
 from .stack import free_base
@@ -200,7 +201,7 @@ class FaultStack:
     def is_ready(self, name: str) -> bool:
         """Ask a part whether it can work."""
         try:
-            status = httpx.get(self.parts[name]["ready_url"], timeout=5, trust_env=False).status_code
+            status = plain.get(self.parts[name]["ready_url"]).status_code
         except httpx.TransportError:
             return False
         return status < 500 if name in SERVERS else status == 200

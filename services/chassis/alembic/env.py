@@ -18,9 +18,7 @@ def _run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
     context.configure(
         connection=connection,
-        target_metadata=context.config.attributes["metadata"],
         render_as_batch=connection.dialect.name == "sqlite",
-        compare_type=True,
     )
     with context.begin_transaction():
         context.run_migrations()
