@@ -74,7 +74,8 @@ class SshServer:
     async def drop_connections(self) -> None:
         """Cut all connections; what was called lives on without them."""
         for child in _children(self.pid):
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         await asyncio.sleep(0.1)
 
     def renew_host_key(self) -> str:
