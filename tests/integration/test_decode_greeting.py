@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from contracts.leases import Leases, TakeLeases
 from services.chassis.bus import Delivery
 from services.chassis.settings import NatsSettings
@@ -18,7 +20,7 @@ async def test_a_worker_who_logs_in_is_there_and_a_user_is_not(nats: NatsSetting
         there.append((command.principal.subject, command.limit))
         return Leases(items=[])
 
-    settings = {"sign_up": True, "environments": {"local": {"backends": ["pull", "local"]}}}
+    settings: dict[str, JsonValue] = {"sign_up": True, "environments": {"local": {"backends": ["pull", "local"]}}}
     async with (
         open_bus(nats, "scheduler") as scheduler,
         run_gateway(nats, dialects={"decode": settings}) as (client, _),
