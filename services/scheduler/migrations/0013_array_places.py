@@ -7,7 +7,7 @@ from alembic import op
 
 from services.chassis.database import Moment
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
