@@ -170,6 +170,7 @@ async def test_sums_larger_than_64_bits_are_exact(connection: AsyncConnection) -
     assert total.cpu_us == 3000 * 100_000 * 24 * HOUR > 2**63
 
 
+@pytest.mark.own_stores("it reads how SQLite would answer")
 async def test_segments_that_wait_to_be_split_are_found_by_their_index(connection: AsyncConnection) -> None:
     plan = await connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM segments WHERE {_sql(UNSPLIT)}"))
     assert "ix_segments_unsplit" in str(plan.all())
