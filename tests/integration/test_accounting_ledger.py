@@ -92,7 +92,7 @@ async def test_the_first_move_that_closes_counts_whenever_it_comes(connection: A
     await record(connection, fold([(1, opening_move()), (3, second)]), 3)
     await record(connection, fold([(2, first)]), 3)
     found = await sums_by(connection, GroupBy.DAY)
-    assert [group.day for group in found] == ["2026-11-21", "2026-11-22", "2026-11-23"]
+    assert sorted(group.day or "" for group in found) == ["2026-11-21", "2026-11-22", "2026-11-23"]
     assert sum(sums.wall_us for sums in found.values()) == 48 * HOUR
 
 
@@ -170,6 +170,7 @@ async def test_sums_larger_than_64_bits_are_exact(connection: AsyncConnection) -
     assert total.cpu_us == 3000 * 100_000 * 24 * HOUR > 2**63
 
 
+@pytest.mark.own_stores("it reads how SQLite would answer")
 async def test_segments_that_wait_to_be_split_are_found_by_their_index(connection: AsyncConnection) -> None:
     plan = await connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM segments WHERE {_sql(UNSPLIT)}"))
     assert "ix_segments_unsplit" in str(plan.all())

@@ -12,6 +12,7 @@ import pytest
 from contracts.commands import CancelWorkload
 from contracts.envelope import Context, Envelope
 from contracts.errors import UnavailableError
+from contracts.queries import Health
 from contracts.subjects import STREAMS, subject_of
 from services.chassis.bus import Bus, Delivery
 from tests.support.chassis import INBOX, Stand, cancel, left, open_bus, open_stand, requested, until
@@ -38,10 +39,11 @@ class _Site:
         self.gateway = gateway
         self.heard: list[str] = []
 
-    async def handle(self, command: CancelWorkload, delivery: Delivery) -> None:
+    async def handle(self, command: CancelWorkload, delivery: Delivery) -> Health:
         async with self.stand.unit.handling(delivery.message_id, delivery.context) as work:
             if work:
                 work.send(requested(command.workload_id))
+        return Health(service="scheduler", ready=True)
 
     async def follow(self, _raw: bytes, delivery: Delivery) -> None:
         if delivery.message_id not in self.heard:
