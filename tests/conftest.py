@@ -13,9 +13,7 @@ from tests.support.docker_engine import Dockerd, dockerd_or_skip
 from tests.support.ray_cluster import RayCluster, missing_ray, shared_ray
 from tests.support.servers import S3, run_nats, run_s3, run_temporal
 
-pytest_plugins = ["tests.support.store_plugin"]
-
-pytest_plugins = ["tests.support.scheduling"]
+pytest_plugins = ["tests.support.store_plugin", "tests.support.scheduling"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -59,13 +59,13 @@ def _place(nodeid: str) -> int:
     return len(list(takewhile(lambda prefix: not nodeid.startswith(prefix), _ORDER)))
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Use one process more than there are cores: tests wait for servers much of their time."""
     return (psutil.cpu_count(logical=False) or psutil.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Give tests out in that order."""
     config.option.loadscopereorder = False

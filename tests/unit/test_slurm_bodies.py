@@ -17,6 +17,12 @@ from services.scheduler.backends.engines.slurm.settings import SlurmSettings
 _SETTINGS = SlurmSettings(work="/shared/shunter")
 _LIMITS = Limits(site="s1", last_words=60, over_time=0, largest_array=1001, partitions={"": None})
 
+_OLDER, _NEWER = 38, 39
+
+
+def _set(number: int) -> dict[str, Any]:
+    return {"set": True, "infinite": False, "number": number}
+
 
 def _batch(**more: Any) -> Batch:
     launch = Launch("#!/bin/sh\nexec pilot\n", {"SHUNTER_PILOT_NAME": "s1-a-1", "SHUNTER_PILOT_TOKEN": "t"}, Path("/p"))
@@ -26,17 +32,17 @@ def _batch(**more: Any) -> Batch:
     return batch
 
 
-def _job(batch: Batch, *, is_newer: bool) -> dict[str, Any]:
-    body = job_of(batch, work="/shared/shunter", path="/usr/bin", is_newer=is_newer)
+def _job(batch: Batch, *, version: int) -> dict[str, Any]:
+    body = job_of(batch, work="/shared/shunter", path="/usr/bin", version=version)
     assert body["script"] == batch.script
     job = body["job"]
     assert isinstance(job, dict)
     return job
 
 
-@pytest.mark.parametrize("is_newer", [False, True])
-def test_a_job_says_what_both_know_in_the_same_words(*, is_newer: bool) -> None:
-    job = _job(_batch(options={"partition": "gpu", "qos": "high", "account": "lab"}), is_newer=is_newer)
+@pytest.mark.parametrize("version", [_OLDER, _NEWER])
+def test_a_job_says_what_both_know_in_the_same_words(*, version: int) -> None:
+    job = _job(_batch(options={"partition": "gpu", "qos": "high", "account": "lab"}), version=version)
     assert (job["name"], job["tasks"], job["cpus_per_task"]) == ("s1-a-1", 1, 2)
     assert (job["partition"], job["qos"], job["account"]) == ("gpu", "high", "lab")
     assert job["standard_output"] == job["standard_error"] == "/dev/null"
@@ -44,15 +50,15 @@ def test_a_job_says_what_both_know_in_the_same_words(*, is_newer: bool) -> None:
     assert None not in job.values()  # what is null is another thing to some versions than what is not said
 
 
-@pytest.mark.parametrize("is_newer", [False, True])
-def test_a_gang_says_how_many_processes_a_node_has(*, is_newer: bool) -> None:
-    job = _job(_batch(nodes=2, processes=5), is_newer=is_newer)
+@pytest.mark.parametrize("version", [_OLDER, _NEWER])
+def test_a_gang_says_how_many_processes_a_node_has(*, version: int) -> None:
+    job = _job(_batch(nodes=2, processes=5), version=version)
     assert (job["tasks"], job["tasks_per_node"]) == (5, 3)
-    assert job["nodes"] == ("2" if is_newer else [2, 2])
+    assert job["nodes"] == ("2" if version == _NEWER else [2, 2])
 
 
 def test_the_older_one_takes_plain_numbers() -> None:
-    job = _job(_batch(gpus=2, gpu_model="a100", options={"exclusive": True}), is_newer=False)
+    job = _job(_batch(gpus=2, gpu_model="a100", options={"exclusive": True}), version=_OLDER)
     assert (job["memory_per_node"], job["time_limit"], job["gres"]) == (1024, 12, "gpu:a100:2")
     assert job["environment"] == {"PATH": "/usr/bin", "SHUNTER_PILOT_NAME": "s1-a-1", "SHUNTER_PILOT_TOKEN": "t"}
     assert job["exclusive"] == "true"
@@ -60,19 +66,19 @@ def test_the_older_one_takes_plain_numbers() -> None:
 
 
 def test_the_newer_one_takes_numbers_that_say_that_they_are_set_and_warns() -> None:
-    job = _job(_batch(gpus=2, gpu_model="a100", options={"nodelist": "n[1-2]", "gres": "nvme:1"}), is_newer=True)
-    assert job["memory_per_node"] == {"set": True, "number": 1024}
-    assert job["time_limit"] == {"set": True, "number": 12}
+    job = _job(_batch(gpus=2, gpu_model="a100", options={"nodelist": "n[1-2]", "gres": "nvme:1"}), version=_NEWER)
+    assert job["memory_per_node"] == _set(1024)
+    assert job["time_limit"] == _set(12)
     assert job["tres_per_node"] == "gres/gpu:a100:2,gres/nvme:1"
     assert "SHUNTER_PILOT_TOKEN=t" in job["environment"]
     assert (job["required_nodes"], job["requeue"]) == (["n[1-2]"], False)
     assert (job["kill_warning_signal"], job["kill_warning_flags"]) == ("TERM", ["BATCH_JOB"])
-    assert job["kill_warning_delay"] == {"set": True, "number": 60}
+    assert job["kill_warning_delay"] == _set(60)
 
 
 def test_no_memory_is_not_said() -> None:
-    assert "memory_per_node" not in _job(_batch(memory=None), is_newer=False)
-    assert "memory_per_node" not in _job(_batch(memory=None), is_newer=True)
+    assert "memory_per_node" not in _job(_batch(memory=None), version=_OLDER)
+    assert "memory_per_node" not in _job(_batch(memory=None), version=_NEWER)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_no_memory_is_not_said() -> None:
         ({}, ""),
         ({"errors": []}, ""),
         ({"errors": [{"error": "no such partition"}]}, "no such partition"),
-        ({"errors": [{"description": "first", "error": "x"}, {"error": "second"}]}, "first\nsecond"),
+        ({"errors": [{"description": "first", "error": "x"}, {"error": "second"}]}, "first: x\nsecond"),
     ],
 )
 def test_errors_are_told_in_their_own_words(answer: dict[str, Any], expected: str) -> None:
