@@ -33,7 +33,7 @@ from services.scheduler.settings import SchedulerSettings
 from services.scheduler.tables import deliveries
 from services.scheduler.temporal import connect
 from services.scheduler.webhooks.sending import sign
-from tests.support.databases import lose
+from tests.support.databases import bring_schema, lose
 from tests.support.hooks import Got, Hooker, Receiver, Says, allowing, run_receiver, sealed
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, BOB, User, run_scheduler, scheduler_settings
@@ -286,6 +286,7 @@ async def test_a_scheduler_that_is_killed_while_it_sends_sends_the_same_again(
     settings: SchedulerSettings, bus: Bus, runner: FakeRunner, receiver: Receiver, tmp_path: Path
 ) -> None:
     receiver.answer = lambda _: Says(pause=0.7)
+    await bring_schema("scheduler", settings.database_url)
     config = await asyncio.to_thread(_config, settings, tmp_path)
     async with _process(config) as process:
         job = await User(bus).submit(callback={"url": receiver.url()})
