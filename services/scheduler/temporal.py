@@ -25,7 +25,8 @@ from services.chassis.crowd import Crowd
 from services.chassis.unit import OutboxRow
 
 from .settings import TemporalSettings
-from .workflows.job import BACKEND, STATE, JobWorkflow
+from .workflows.job import JobWorkflow
+from .workflows.rules import BACKEND, STATE
 from .workflows.words import AttemptEnd, Cancellation, JobInput, Recall
 
 __all__ = ["TEMPORAL_SINK", "Signal", "StartJob", "TemporalSink", "connect"]

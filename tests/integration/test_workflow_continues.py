@@ -10,7 +10,8 @@ from contracts.states import WorkloadState
 from services.scheduler.settings import TemporalSettings
 from services.scheduler.temporal import connect
 from services.scheduler.worker import workflow_runner
-from services.scheduler.workflows.job import STATE, JobWorkflow
+from services.scheduler.workflows.job import JobWorkflow
+from services.scheduler.workflows.rules import STATE
 from tests.support.calls import live_long
 
 

@@ -13,7 +13,8 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.states import Reason, WorkloadState
-from services.scheduler.workflows.job import BACKEND, JobWorkflow
+from services.scheduler.workflows.job import JobWorkflow
+from services.scheduler.workflows.rules import BACKEND
 from services.scheduler.workflows.words import ArrayEnd, ArrayStanding, AttemptEnd, AttemptRef, Cancellation, Recall
 from tests.support.calls import Calls, Handle
 from tests.support.skipping import running_job, skipping_time

@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
         Withdrawn,
     )
 
-__all__ = ["BACKEND", "STATE", "JobWorkflow"]
+__all__ = ["JobWorkflow"]
 
 _CANCEL_AGAIN = timedelta(seconds=20)
 """The pause after which a backend that promised to end an attempt is asked again."""
