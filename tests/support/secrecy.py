@@ -39,12 +39,12 @@ def check_secrets(site: ClusterSite, *secrets: str, logs: Path | None = None) ->
         tokens = pilot_secrets(site)
         assert tokens, "no pilot runs on this machine"
         for secret in (*tokens, *secrets):
-            assert set(_places(site, secret, logs)) == set(), "a secret got out"
+            assert not (places := set(_places(site, secret, logs))), f"a secret got out: {places}"
     finally:
         site.cancel(job)
     site.ended(job)
     for secret in (*tokens, *secrets):
-        assert set(_places(site, secret, logs)) == set(), "a secret got out at the end"
+        assert not (places := set(_places(site, secret, logs))), f"a secret got out at the end: {places}"
 
 
 def pilot_secrets(site: ClusterSite) -> set[str]:
