@@ -40,6 +40,8 @@ from services.scheduler.pilots.issuer import Issuer, seed_of
 from tests.support.clusters import Rig, open_rig, task
 from tests.support.servers import run_nats
 
+pytestmark = pytest.mark.own_stores("its NATS asks the scheduler who may come in")
+
 _KEY = SecretStr("k" * 40)
 
 
