@@ -52,6 +52,7 @@ def _is_signed(got: Got) -> bool:
     return got.headers.get(SIGNATURE) == sign(SECRET, got.body)
 
 
+@pytest.mark.own_stores("it reads the files of its stores")
 async def test_a_secret_goes_in_and_never_comes_out(
     client: httpx.AsyncClient, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -20,6 +20,8 @@ from tests.support.run_storage import RunStorage, run_storage
 from tests.support.runners import a_task
 from tests.support.servers import S3
 
+pytestmark = pytest.mark.own_stores("its NATS lets in whoever comes")
+
 
 @pytest_asyncio.fixture
 async def work(nats: NatsSettings) -> AsyncIterator[Work]:

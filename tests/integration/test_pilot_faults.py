@@ -24,6 +24,8 @@ from tests.support.run_storage import RunStorage, run_storage
 from tests.support.runners import a_task
 from tests.support.servers import S3
 
+pytestmark = pytest.mark.own_stores("its NATS lets in whoever comes")
+
 _COUNT = "i=0; while [ $i -lt {count} ]; do echo $i; i=$((i+1)); sleep 0.1; done"
 
 

@@ -41,6 +41,8 @@ from services.scheduler.pilots.probing import PilotProbes
 from tests.support.clusters import Rig, open_rig, task
 from tests.support.servers import run_nats
 
+pytestmark = pytest.mark.own_stores("its NATS asks the scheduler who may come in")
+
 _KEY = SecretStr("k" * 40)
 
 

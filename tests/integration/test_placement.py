@@ -25,6 +25,7 @@ from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.placing.settings import PlacementSettings
 from services.scheduler.settings import BackendSettings, QueueSettings, SchedulerSettings
+from tests.support.databases import lose
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import ADA, ADMIN, User, run_scheduler, scheduler_settings
 
@@ -199,8 +200,7 @@ async def test_a_table_that_got_lost_learns_from_the_log_who_is_drained(settings
             await _drain(bus, name, message="new disks")
         await _resume(bus, "second")
         await asyncio.sleep(0.5)  # the relay says it
-    for file in (settings.data / "db").iterdir():
-        file.unlink()
+    await lose(settings.database_url)
     async with run_scheduler(settings):
         views = await _until_named(bus, "local", "second")
         assert [view.state is BackendState.DRAINING for view in views] == [True, False]
