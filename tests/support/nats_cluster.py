@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,14 +49,18 @@ class NatsCluster:
         process.kill()
         await process.wait()
 
-    async def leader(self, stream: str, consumer: str = "") -> int:
-        """Return which of them leads a stream, or a consumer of it."""
-        async with self.connected() as client:
-            jetstream = client.jetstream()
-            found = await (jetstream.consumer_info(stream, consumer) if consumer else jetstream.stream_info(stream))
-            assert found.cluster
-            assert found.cluster.leader
-            return int(found.cluster.leader)
+    async def leader(self, place: str, *, but: int = 0) -> int:
+        """Return which of them leads a stream, or `stream.consumer`, once one does that is not *but*."""
+        stream, _, consumer = place.partition(".")
+        async with self.connected() as client, asyncio.timeout(_READY_WITHIN):
+            jetstream = client.jetstream(timeout=1)
+            while True:
+                with suppress(nats.errors.Error):
+                    look = jetstream.consumer_info(stream, consumer) if consumer else jetstream.stream_info(stream)
+                    found = (await look).cluster
+                    if found and found.leader and int(found.leader) != but:
+                        return int(found.leader)
+                await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Client]:

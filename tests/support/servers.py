@@ -24,11 +24,14 @@ class S3:
     secret_key: str
 
 
-def free_ports(count: int, *, below: int = 22_000) -> list[int]:
-    """Return free ports below the ephemeral range, with their neighbours 10000 above free too."""
+def free_ports(count: int, *, at: int = 0, below: int = 22_000) -> list[int]:
+    """Return free ports below the ephemeral range, with their neighbours 10000 above free too.
+
+    Those that are taken up only later are looked for *at* a place where nobody else looks.
+    """
     found: list[int] = []
     with ExitStack() as held:
-        for port in range(12_000 + os.getpid() * 1009 % 8000, below):
+        for port in range(at or 12_000 + os.getpid() * 1009 % 8000, below):
             try:
                 for number in (port, port + 10_000):
                     listener = held.enter_context(socket.socket())

@@ -6,18 +6,25 @@ One set serves all processes of a test run: each test has an account of NATS, da
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .docker_engine import Dockerd, EngineAbsentError, run_dockerd
 from .docker_images import make_server_image
 from .servers import S3, free_ports
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
 
 __all__ = ["ACCOUNTS", "POSTGRES", "Places", "StoreContainers"]
 
@@ -27,6 +34,9 @@ POSTGRES = Path("/usr/lib/postgresql")
 """Where Debian has its server and its tools."""
 _IMAGE = "shunter-test/servers:1"
 _POSTGRES_USER = "999"
+_PORTS = 22_000
+"""From here they have ports that no other server of a test gets: they are chosen before they are bound."""
+_READY_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class StoreContainers:
         self._open = ExitStack()
         self._folder = Path(tempfile.mkdtemp(prefix="shunter-stores-"))
         self._open.callback(shutil.rmtree, self._folder, ignore_errors=True)
-        self._ports = free_ports(12)
+        self._ports = free_ports(12, at=_PORTS + os.getpid() * 13 % 600, below=_PORTS + 700)
         self._threads = ThreadPoolExecutor(6)
         self._starting: Future[None] | None = None
         s3 = S3(f"127.0.0.1:{self._ports[7]}", "admin", "test-secret-key")
@@ -100,8 +110,24 @@ class StoreContainers:
             make_server_image(client, _IMAGE, programs, POSTGRES)
         run = _runner_on(engine)
         running = [self._threads.submit(run, *words) for words in (*self._nats(), self._postgres(), self._s3())]
-        for one in running:
-            one.result()
+        containers = [one.result() for one in running]
+        try:
+            self._await(containers)
+        finally:
+            for container in containers:
+                container.get_docker_client().client.close()
+
+    def _await(self, containers: list[DockerContainer]) -> None:
+        """Wait until all listen; raises with the words of one that ended."""
+        until = time.monotonic() + _READY_WITHIN
+        missing = {*self._ports[:3], *self._ports[6:8]}
+        while missing := {port for port in missing if not _listens(port)}:
+            for container in containers:
+                container.reload()
+                if container.status != "running" or time.monotonic() > until:
+                    said = b"".join(container.get_logs()).decode(errors="replace")
+                    raise RuntimeError(f"{container._name} is {container.status}: {said[-500:]}")
+            time.sleep(0.1)
 
     def _nats(self) -> list[tuple[str, str]]:
         routes = self._ports[3:6]
@@ -142,7 +168,13 @@ class StoreContainers:
         return "s3", script
 
 
-def _runner_on(engine: Dockerd) -> Callable[..., None]:
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _runner_on(engine: Dockerd) -> Callable[..., DockerContainer]:
     """Return what runs a script in a container with the machine's network; the engine's end is its end."""
     from testcontainers.core.config import testcontainers_config
     from testcontainers.core.container import DockerContainer
@@ -151,14 +183,13 @@ def _runner_on(engine: Dockerd) -> Callable[..., None]:
     testcontainers_config.ryuk_disabled = True
     where = {"environment": {"DOCKER_HOST": engine.url}}
 
-    def run(name: str, script: str, user: str = "0") -> None:
+    def run(name: str, script: str, user: str = "0") -> DockerContainer:
         container = DockerContainer(_IMAGE, docker_client_kw=where)
         container.with_name(f"{name}-{engine.word}").with_command(["/bin/sh", "-c", script])
         container.with_kwargs(network="host", user=user)
         if name != "s3":
             # It is in memory: no test waits for a disk.
             container.with_tmpfs_mount("/tmp")
-        with closing(container.get_docker_client().client):
-            container.start()
+        return container.start()
 
     return run
