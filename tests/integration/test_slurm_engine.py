@@ -206,11 +206,17 @@ async def test_a_number_that_another_job_has_by_now_harms_it_not(bench: Bench) -
     """A controller that crashed may have lost jobs, and begins with their numbers again."""
     (native,) = await bench.start(bench.order("new"))
     await bench.reach([native])
+    written = bench.cluster.work / "logs" / f"{number_of(native.native_id)}.log"
+
+    async def is_written() -> bool:
+        return written.exists()
+
+    await until(is_written)
     lost = Native(f"{bench.site}-old-1", native.native_id)
     await bench.engine.stop([lost])
     await bench.engine.remove([lost])
     assert (await bench.engine.look([lost]))[native.name].state is NativeState.RUNNING
-    assert (bench.cluster.work / "logs" / f"{number_of(native.native_id)}.log").exists()
+    assert written.exists()
 
 
 async def test_a_job_of_somebody_more_urgent_takes_its_place(bench: Bench) -> None:

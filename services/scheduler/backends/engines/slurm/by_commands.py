@@ -105,9 +105,9 @@ class CommandDoor(Door):
         text = (await self._shell.run(calls.list_nodes(self._partitions))).expect("sinfo")
         return list(parse_nodes(text))
 
-    async def facts(self) -> ConfigFacts:
+    async def facts(self, *, fresh: bool = False) -> ConfigFacts:
         """Call `scontrol show config` now and then."""
-        if self._facts is None or monotonic() - self._facts[0] > _FACTS_KEPT:
+        if fresh or self._facts is None or monotonic() - self._facts[0] > _FACTS_KEPT:
             text = (await self._shell.run(calls.show_config())).expect("scontrol")
             self._facts = (monotonic(), read_config(text))
         return self._facts[1]

@@ -101,7 +101,7 @@ class RestDoor(Door):
         nodes, partitions = await asyncio.gather(self._list("nodes"), self._list("partitions"))
         return list(nodes_of(nodes, partitions_of(partitions)))
 
-    async def facts(self) -> ConfigFacts:
+    async def facts(self, *, fresh: bool = False) -> ConfigFacts:  # noqa: ARG002 (nothing is asked)
         """Return what holds for this way."""
         return _ALONE
 

@@ -49,8 +49,8 @@ class Door(ABC):
         """Return all nodes that jobs may get."""
 
     @abstractmethod
-    async def facts(self) -> ConfigFacts:
-        """Return what the configuration says."""
+    async def facts(self, *, fresh: bool = False) -> ConfigFacts:
+        """Return what the configuration says, and when the controller began; *fresh* asks now."""
 
     @abstractmethod
     async def close(self) -> None:

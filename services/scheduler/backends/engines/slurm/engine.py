@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from time import monotonic
 
 from contracts.errors import RefusedError, ShunterError
+from contracts.states import Reason
 from services.scheduler.backends.base import Capability, Capacity
 from services.scheduler.backends.engines.base import (
     Engine,
@@ -33,6 +36,11 @@ __all__ = ["SlurmEngine"]
 
 _AT_ONCE = 4
 """Batches that are handed over at the same time."""
+_UNSURE = 600.0
+"""Seconds after the controller was started again in which Slurm may end jobs of its own accord, and say `CANCELLED`.
+
+A node that still has a job of a number that was lost and given again refuses the new one, and takes it out.
+"""
 
 
 class SlurmEngine(Engine):
@@ -53,6 +61,8 @@ class SlurmEngine(Engine):
         self._partitions: dict[str, int | None] | None = None
         self._ending = Farewells(settings.last_words)
         self._counts = (0, 0)
+        self._booted = ""
+        self._restarted = -_UNSURE
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -86,7 +96,19 @@ class SlurmEngine(Engine):
             found.update(self._register.read_ended(rows, missing))
             kept = (await self._door.facts()).kept
         missing = {native_id: name for native_id, name in missing.items() if name not in found}
-        return found | self._register.read_vanished(missing, found, kept)
+        return await self._doubted(found | self._register.read_vanished(missing, found, kept), known)
+
+    async def _doubted(self, found: dict[str, Seen], known: Collection[Native]) -> dict[str, Seen]:
+        """Take what is said to be canceled for lost after a crash of the controller: maybe nobody canceled it."""
+        canceled = [native.name for native in known if _is_canceled(found.get(native.name))]
+        if not self._booted or canceled:
+            booted = (await self._door.facts(fresh=bool(canceled))).booted
+            if self._booted and booted != self._booted:
+                self._restarted = monotonic()
+            self._booted = booted
+        if canceled and monotonic() - self._restarted < _UNSURE:
+            found.update((name, replace(found[name], ending=Reason.LOST)) for name in canceled)
+        return found
 
     async def stop(self, natives: Collection[Native]) -> None:
         """Take out what waits and tell the pilots of what runs; those that stay are ended at a later look."""
@@ -179,3 +201,7 @@ class SlurmEngine(Engine):
         states = [seen.state for seen in view.found.values()]
         self._counts = (states.count(NativeState.RUNNING), states.count(NativeState.WAITING))
         return view
+
+
+def _is_canceled(seen: Seen | None) -> bool:
+    return seen is not None and seen.ending is Reason.CANCELED

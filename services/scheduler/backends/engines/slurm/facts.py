@@ -23,6 +23,8 @@ class ConfigFacts:
     """Whether `sacct` answers from slurmdbd."""
     has_completions: bool = False
     """Whether `sacct --completion` answers from the file of ended jobs."""
+    booted: str = ""
+    """`BOOT_TIME`: when the controller was started."""
     kept: float = 300.0
     """`MinJobAge`: seconds for which the queue knows jobs that have ended."""
 
@@ -44,6 +46,7 @@ def read_config(text: str) -> ConfigFacts:
         over_time=int(over) if over.isdigit() else 10**6,
         largest_array=int(values.get("MaxArraySize", "1001")),
         has_accounting=values.get("AccountingStorageType", "").endswith("slurmdbd"),
+        booted=values.get("BOOT_TIME", ""),
         kept=_seconds(values.get("MinJobAge", "300 sec")),
         has_completions=values.get("JobCompType", "").endswith("filetxt"),
     )
