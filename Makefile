@@ -15,7 +15,7 @@ KUBERNETES := .kubernetes
 DATA ?= .shunter
 # What tests/integration stands on: small servers of each test's own, `containers` (NATS thrice, PostgreSQL, S3), or the
 # `best` of both that this machine can have.
-STORES ?= $(if $(CI),best,own)
+STORES ?= own
 # Whatever the machine says: hundreds of processes are started by tests, and none should compile what another one has.
 export PYTHONDONTWRITEBYTECODE :=
 PORT ?= 8800
@@ -65,8 +65,10 @@ demo: install ## Run the main job on real input, on a stack of its own
 	@$(BIN)/python -m deploy.local.demo.main
 
 test: install ## Run all tests (STORES=best: those of services on production's stores in containers, where they can be)
-	@echo "==> testing, one process more than there are cores; those of faults are one after the other in one of them"
-	@$(BIN)/python -m pytest tests --stores=$(STORES) --numprocesses=auto
+	@echo "==> testing, one process more than there are cores"
+	@$(BIN)/python -m pytest tests --ignore=tests/faults --stores=$(STORES) --numprocesses=auto
+	@echo "==> testing faults, one after the other: they measure how soon all is well again"
+	@$(BIN)/python -m pytest tests/faults
 
 test-containers: install ## Run the tests of services on NATS thrice, PostgreSQL and S3 in containers (needs `make engines`)
 	@echo "==> testing services on the stores of a production site, in containers"
