@@ -16,13 +16,13 @@ from services.scheduler.settings import SchedulerSettings
 from services.storage.settings import StorageSettings
 from tests.support import scheduler, storage
 from tests.support.clusters import Rig, open_rig
-from tests.support.fixtures import bus, runner
+from tests.support.fixtures import bus, pilots, runner, world
 from tests.support.gateway import Site, Stand, run_stand
 from tests.support.runner import FakeRunner
 from tests.support.servers import S3, run_nats, run_s3
 from tests.support.stores import chosen
 
-__all__ = ["bus", "runner"]
+__all__ = ["bus", "pilots", "runner", "world"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

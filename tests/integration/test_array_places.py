@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.backends import BackendView, DrainBackend, ResumeBackend
 from contracts.envelope import Context
 from contracts.ranges import Ranges
 from contracts.states import Reason, WorkloadState
 from contracts.tasks import TaskState
+from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.arrays import places
@@ -24,34 +24,13 @@ from services.scheduler.pilots.delivery import Delivery
 from services.scheduler.placing.settings import PlacementSettings
 from services.scheduler.settings import BackendSettings
 from tests.support.cluster_pilots import FakePilots
-from tests.support.engines import WORLDS, World
+from tests.support.engines import World
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, User, run_scheduler, scheduler_settings
 
 S = WorkloadState
 
 Site = Callable[..., AbstractAsyncContextManager[User]]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return WORLDS.setdefault(str(tmp_path), World())
-
-
-@pytest_asyncio.fixture
-async def pilots(nats: NatsSettings, bus: Bus, world: World) -> AsyncIterator[FakePilots]:
-    pilots = FakePilots(nats, world=world)
-    await pilots.start()
-    yield pilots
-    await pilots.stop()
-
-
-@pytest_asyncio.fixture
-async def runner(nats: NatsSettings, bus: Bus) -> AsyncIterator[FakeRunner]:
-    runner = FakeRunner(nats)
-    await runner.start()
-    yield runner
-    await runner.stop()
 
 
 @pytest.fixture
@@ -176,16 +155,21 @@ async def test_what_nobody_begins_with_is_seen_gone_and_then_runs_elsewhere_once
     assert pilots.tasks == []
 
 
+async def _two_of_six_begin(user: User, world: World) -> Workload:
+    job = await user.submit(array={"count": 6})
+    await _until(lambda: len(world.alive) == 6)
+    for name in world.alive[:2]:
+        world.begin_with(name)
+    return job
+
+
 async def test_what_a_patient_site_began_with_stays_and_the_rest_goes(
     site: Site, world: World, pilots: FakePilots, runner: FakeRunner
 ) -> None:
     world.begins_at_once = False
     pilots.decide_task = lambda _task, _index: None
     async with site(patience=1.0) as user:
-        job = await user.submit(array={"count": 6})
-        await _until(lambda: len(world.alive) == 6)
-        for name in world.alive[:2]:
-            world.begin_with(name)
+        job = await _two_of_six_begin(user, world)
         seen = await user.until_counts(job.id, running=2, succeeded=4)
         assert (seen.state, seen.backend) == (S.RUNNING, "local")
         assert len(world.alive) == 2
@@ -269,10 +253,7 @@ async def test_a_lost_table_knows_where_each_task_is(
     world.begins_at_once = False
     pilots.decide_task = lambda _task, _index: None
     async with site(patience=1.0) as user:
-        job = await user.submit(array={"count": 6})
-        await _until(lambda: len(world.alive) == 6)
-        for name in world.alive[:2]:
-            world.begin_with(name)
+        job = await _two_of_six_begin(user, world)
         before = await user.until_counts(job.id, running=2, succeeded=4)
         tasks = await user.tasks(job.id)
     database = tmp_path / "db" / "scheduler.db"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.errors import InvalidError
 from contracts.explanations import Why
@@ -21,7 +20,7 @@ from services.chassis.settings import NatsSettings
 from services.scheduler.pilots.delivery import Delivery
 from services.scheduler.settings import BackendSettings
 from tests.support.cluster_pilots import FakePilots
-from tests.support.engines import WORLDS, World
+from tests.support.engines import World
 from tests.support.runner import Outcome
 from tests.support.scheduler import User, run_scheduler, scheduler_settings
 
@@ -29,20 +28,6 @@ S = WorkloadState
 HPC: dict[str, Any] = {"placement": {"backend": "hpc"}}
 
 Site = Callable[..., AbstractAsyncContextManager[User]]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return WORLDS.setdefault(str(tmp_path), World())
-
-
-@pytest_asyncio.fixture
-async def pilots(nats: NatsSettings, bus: Bus, world: World) -> AsyncIterator[FakePilots]:
-    """They come after the bus, which sees to the streams."""
-    pilots = FakePilots(nats, world=world)
-    await pilots.start()
-    yield pilots
-    await pilots.stop()
 
 
 @pytest.fixture
