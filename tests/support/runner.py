@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nats
+import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -93,8 +94,13 @@ class FakeRunner:
     async def _take(self) -> None:
         while True:
             try:
-                messages = await self._queue.fetch(1, timeout=30)
+                # nats-py waits to its end for what a leader of a cluster let go of when it changed.
+                messages = await self._queue.fetch(1, timeout=self.settings.longest_request)
             except nats.errors.TimeoutError:
+                continue
+            except nats.js.errors.ServiceUnavailableError:
+                # Its server has not heard yet who leads the queue.
+                await asyncio.sleep(0.05)
                 continue
             for message in messages:
                 task = RunTask.model_validate_json(message.data, extra="ignore")
