@@ -108,7 +108,8 @@ class StreamReader:
                 await self._open()
             # A request that lingers was made when nothing was there; what came since is found by a new one.
             if not self._lingers_until or wait <= 0:
-                if entries := await until_led()(self._fetch):
+                entries: list[Entry] = await until_led()(self._fetch)
+                if entries:
                     self._lingers_until = 0.0
                     return entries
                 if wait <= 0:

@@ -10,6 +10,7 @@ import nats
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from contracts.model import now
 from contracts.ranges import Ranges
@@ -79,7 +80,9 @@ class FakeRunner:
         self.connection: Client = await nats.connect(self.settings.url)
         self._js = self.connection.jetstream()
         name = f"runner-{self.backend}"
-        self._queue = await self._js.pull_subscribe(task_subject(self.backend), durable=name, stream="TASKS")
+        # What a cluster answers to the first question of a connection may get lost: nobody there knows its inbox yet.
+        patiently = AsyncRetrying(retry=retry_if_exception_type(nats.errors.TimeoutError), stop=stop_after_attempt(4))
+        self._queue = await patiently(self._js.pull_subscribe, task_subject(self.backend), durable=name, stream="TASKS")
         await self.connection.subscribe(control_subject(self.backend), cb=self._control)
         self._taking = asyncio.create_task(self._take() if self.takes else asyncio.sleep(0))
 
