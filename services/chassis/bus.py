@@ -110,9 +110,9 @@ class Bus:
     async def start(self) -> None:
         """Begin to handle messages."""
         await self.broker.start()
+        await self._answers.start(self.connection)
         # A cluster that just elects who leads a stream does not answer; it will.
         await until_it_answers(self._declare_consumers, self._settings)
-        await self._answers.start(self.connection)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
         # The server has heard of all our subscriptions before anybody is told that we are ready.
         await self.connection.flush()
