@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from .finishing import Verdict, judge
+from .finishing import Verdict, judge, outran
 from .folder import RunFolder
 from .killing import end_tree, kill_tree
 from .means import Means
@@ -33,7 +33,7 @@ class BundleTask:
         self._started = time.time()
         self._meter = Meter(means.gpus, self._started)
         self._child: Child | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[bool] | None = None
 
     @property
     def age(self) -> float:
@@ -59,6 +59,8 @@ class BundleTask:
         timer = loop.call_later(left, self.end, "walltime", f"it ran longer than {walltime:g} s")
         try:
             ended = await child.wait()
+            if self._ending and not await self._ending and outran(ended, self.verdict):
+                self.verdict = None
         except asyncio.CancelledError:
             await asyncio.shield(kill_tree(census, self.folder.name))
             raise
