@@ -167,7 +167,7 @@ class Attempt:
         self._meter = Meter(self._means.gpus, started)
         self._live.start()
         short = shortage.kills()
-        ended = await self._wait(child) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, means=self._means, live=self._live)
         if not self._means.census.is_clean():
             await end_tree(self._means.census, self.name, _LEFTOVER_GRACE)
@@ -185,7 +185,7 @@ class Attempt:
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)
         return last
 
-    async def _wait(self, child: Child) -> Exit:
+    async def _wait(self, child: Child, meter: Meter) -> Exit:
         """Wait for the process, or end it."""
         loop, census = asyncio.get_running_loop(), self._means.census
         waiting = loop.create_task(child.wait())
@@ -196,7 +196,7 @@ class Attempt:
             await self._unless_ended(waiting)
             minds = False
             if not (waiting.done() or self._has_ended()):
-                minds = await end_tree(census, self.name, self._grace)
+                minds = await end_tree(census, self.name, self._grace, meter.look)
             await asyncio.wait({waiting}, timeout=_STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)
             if not minds and outran(ended, self._verdict):

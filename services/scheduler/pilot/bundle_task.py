@@ -47,7 +47,7 @@ class BundleTask:
             self.verdict = Verdict(reason, message)
             if self._child is not None:
                 grace = self._means.terms.grace if grace is None else grace
-                ending = end_tree(self._means.census, self.folder.name, grace)
+                ending = end_tree(self._means.census, self.folder.name, grace, self._meter.look)
                 self._ending = asyncio.get_running_loop().create_task(ending)
 
     async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:

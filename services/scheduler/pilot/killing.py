@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
-from .census import Census, Proc
+from .census import Census, Member, Proc
 
 __all__ = ["end_tree", "kill_tree"]
 
@@ -19,15 +20,18 @@ _ROOT_PATIENCE = 0.5
 """Seconds that the wrapper has to write down how its program ended, once that is gone."""
 
 
-async def end_tree(census: Census, run: str, grace: float) -> bool:
-    """Ask every process of a run to end; after *grace* seconds make them.
+async def end_tree(
+    census: Census, run: str, grace: float, see: Callable[[list[Member]], object] = lambda _: None
+) -> bool:
+    """Ask every process of a run to end; after *grace* seconds make them. Before, *see* may look at them.
 
     Returns whether an end that looks like the program's own may be an answer to that: somebody does not just die of it.
     """
-    procs, root = _living(census, run), census.roots.get(run)
-    if not procs:
+    members, root = _members(census, run), census.roots.get(run)
+    if not members:
         return False
-    minds = False
+    see(members)
+    procs, minds = [member.proc for member in members], False
     # Parents first: none is to see its child die of this, and go on as if that had ended.
     for proc in sorted(procs, key=lambda proc: (proc.started, proc.pid)):
         minds = minds or (proc.pid != root and _minds(proc.pid))
@@ -72,8 +76,12 @@ def _minds(pid: int) -> bool:
 
 
 def _living(census: Census, run: str) -> list[Proc]:
+    return [member.proc for member in _members(census, run)]
+
+
+def _members(census: Census, run: str) -> list[Member]:
     census.reap()
-    return [member.proc for member in census.members(run, wide=True)]
+    return census.members(run, wide=True)
 
 
 def _tell(proc: Proc, number: signal.Signals) -> None:

@@ -191,6 +191,13 @@ class Attempt:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
 
+    def _unless_outrun(self, ended: Exit) -> Exit:
+        """Take back why it was to be ended, if the program was faster."""
+        if outran(ended, self._verdict):
+            self._verdict = None
+            self._folder.remove_verdict()
+        return ended
+
     def _give_back(self) -> None:
         """Give the room back, once."""
         if self._allocation:
@@ -284,10 +291,16 @@ class Attempt:
         if child:
             self._census.roots[self.name] = child.pid
         age = age_of(child.pid) if child and resume else None
-        self._meter = Meter(started_at=start.started_at, age=age, gpus=self._gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=start.started_at,
+            age=age,
+            gpus=self._gpus,
+            indices=allocation.gpu_indices,
+            boxed=self._containers is not None,
+        )
         self._live.start(resume=resume)
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
-        ended = await self._wait(child, self._meter.elapsed) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
         if not self._census.is_clean():
             await end_tree(self._census, self.name, _LEFTOVER_GRACE)
@@ -305,12 +318,12 @@ class Attempt:
         # Only what is said to have ended for that has to be told before we stop: else the next runner goes on with it.
         return await self._finishing.finish(ended, usage, verdict, within=self._limit if verdict else None)
 
-    async def _wait(self, child: Child, age: float) -> Exit:
+    async def _wait(self, child: Child, meter: Meter) -> Exit:
         """Wait for the process, or end it."""
         waiting = asyncio.create_task(child.wait())
         watching = asyncio.create_task(self._watch())
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, self.task.walltime - age),
+            max(0.0, self.task.walltime - meter.elapsed),
             self.end,
             Reason.WALLTIME,
             f"it ran longer than {self.task.walltime:g} s",
@@ -319,13 +332,10 @@ class Attempt:
             await self._unless_ended(waiting)
             minds = self._was_decided
             if not (waiting.done() or self._has_ended()):
-                minds = await end_tree(self._census, self.name, self._grace) or minds
+                minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
             await asyncio.wait({waiting}, timeout=_STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)
-            if not minds and outran(ended, self._verdict):
-                self._verdict = None
-                self._folder.remove_verdict()
-            return ended
+            return ended if minds else self._unless_outrun(ended)
         except asyncio.CancelledError:
             await kill_tree(self._census, self.name)
             raise
@@ -360,7 +370,6 @@ class Attempt:
             # In a container the kernel holds it.
             memory=None if self._containers else self.task.memory,
             end=self.end,
-            boxed=self._containers is not None,
         )
 
     async def _beat(self) -> None:

@@ -49,7 +49,9 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._boxed = boxed
-        self._meter = Meter(started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices, boxed=boxed
+        )
         self._child: Child | None = None
         self._waiting: asyncio.Task[Exit] | None = None
         self._ending: asyncio.Task[bool] | None = None
@@ -69,7 +71,7 @@ class BundleTask:
 
     async def _end_processes(self, grace: float | None) -> bool:
         grace = self._means.section.grace if grace is None else grace
-        minds = await end_tree(self._means.census, self.folder.name, grace)
+        minds = await end_tree(self._means.census, self.folder.name, grace, self._meter.look)
         if self._waiting:
             await asyncio.wait({self._waiting}, timeout=_STUCK)
             self._waiting.cancel()
@@ -108,8 +110,6 @@ class BundleTask:
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
         members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        if self._boxed:
-            members = [member for member in members if not member.inside]
         held = self._meter.look(members)
         if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
             self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
