@@ -66,7 +66,8 @@ demo: install ## Run the main job on real input, on a stack of its own
 
 test: install ## Run all tests (STORES=best: those of services on production's stores in containers, where they can be)
 	@echo "==> testing, one process more than there are cores"
-	@$(BIN)/python -m pytest tests --stores=$(STORES) --numprocesses=auto
+	@SHUNTER_TEST_PATIENCE=$${SHUNTER_TEST_PATIENCE:-2} \
+		$(BIN)/python -m pytest tests --stores=$(STORES) --numprocesses=auto
 
 test-containers: install ## Run the tests of services on NATS thrice, PostgreSQL and S3 in containers (needs `make engines`)
 	@echo "==> testing services on the stores of a production site, in containers"
