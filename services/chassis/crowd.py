@@ -8,7 +8,7 @@ from math import exp
 
 __all__ = ["Crowd"]
 
-_MANY = 8.0
+_MANY = 5.0
 """So many at once, on average, are a crowd."""
 _WEIGHT = 1 / 16
 """Of whoever comes, in the average of those whom they find: while we are busy with other things they wait unseen, and

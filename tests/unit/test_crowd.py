@@ -50,7 +50,7 @@ async def _waited(crowd: Crowd) -> float:
 
 async def test_nobody_waits_for_a_few_however_often_they_ask() -> None:
     crowd = Crowd()
-    async with _asking(crowd, 7):
+    async with _asking(crowd, 4):
         assert await _waited(crowd) < 0.01
 
 
