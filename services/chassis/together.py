@@ -17,7 +17,7 @@ from .unit import UnitOfWork, Work
 __all__ = ["Part", "Together"]
 
 _MOST = 16
-"""Messages in one transaction. More would save little: those who were answered go on while the next ones are handled."""
+"""Messages in one transaction. More would save little: who was answered goes on while the next are handled."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
