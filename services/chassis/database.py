@@ -116,11 +116,19 @@ def is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
+_PRAGMAS = (
+    *("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"),
+    # A checkpoint waits for the disk while everybody waits for us: it comes after 16 MiB of changes, not after 4, and
+    # then writes the pages once that all of them changed. As much may stay in memory.
+    *("wal_autocheckpoint=4096", "cache_size=-16384"),
+)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Our own BEGIN IMMEDIATE below; the driver's implicit transactions would start too late and deadlock.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
