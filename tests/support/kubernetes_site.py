@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +77,13 @@ class KubernetesSite:
 
 
 @contextmanager
-def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -> Iterator[KubernetesSite]:
-    """Run a stack beside a cluster; the scheduler has the rights of deploy/kubernetes/rbac.yaml there."""
+def kubernetes_site(
+    cluster: KubernetesCluster, folder: Path, *, pack: Mapping[str, object] | None = None, **settings: Any
+) -> Iterator[KubernetesSite]:
+    """Run a stack beside a cluster; the scheduler has the rights of deploy/kubernetes/rbac.yaml there.
+
+    *pack* is how small jobs share pods there, *settings* what else the backend's part says.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kubeconfig, namespace = account_on(cluster, folder)
     with open_doors(cluster.node.address, "nats", "s3") as doors:
@@ -94,6 +99,7 @@ def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -
             "kind": "kubernetes",
             "nats_url": f"nats://{doors.at('nats')}",
             "kubernetes": {**given, **settings},
+            **({"pack": pack} if pack else {}),
         }
         outside = {"SHUNTER_STORAGE__S3__PUBLIC_ENDPOINT": f"http://{doors.at('s3')}"}
         with cluster_site(folder / "stack", backend, *_OPTIONS, environment=outside) as site:
