@@ -20,7 +20,7 @@ __all__ = ["ROW"]
 
 _CORES = 2
 """Of the node that is this machine."""
-_PACK = {"most": 100, "cpus": _CORES, "walltime": 600}
+_PACK = {"most": 100, "cpus": _CORES, "walltime": 3600}
 _TRUE = json.dumps({"argv": ["true"], "placement": {"backend": BACKEND}}).encode()
 
 
