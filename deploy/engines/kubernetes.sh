@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds a real Kubernetes for tests out of Debian's source package, into FOLDER/bin: no registry has one ready.
-# Nothing is put on the machine but the packages of kubernetes.txt; it takes ten minutes and 2 GB while it builds.
+# Nothing is put on the machine but the packages of kubernetes.txt; it takes 5 to 8 minutes and 2 GB while it builds.
 set -euo pipefail
 [ $# = 1 ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)

@@ -17,13 +17,20 @@ pytestmark = pytest.mark.timeout(900)
 _PATIENCE = 240.0
 """Seconds: a real node takes its time, and shares this machine with the stack."""
 
+_SWIFT = "swift"
+"""The backend whose pods have no volumes."""
+
 _SILENCE = 45.0
 """Seconds: after 20 the cluster takes the node for lost, and after 15 more what ran there."""
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesSite]:
-    with kubernetes_or_skip() as cluster, kubernetes_site(cluster, tmp_path_factory.mktemp("real")) as found:
+    folder = tmp_path_factory.mktemp("real")
+    with (
+        kubernetes_or_skip() as cluster,
+        kubernetes_site(cluster, folder, beside={_SWIFT: {"volumes": False}}) as found,
+    ):
         yield found
 
 
@@ -38,15 +45,17 @@ def _is_told(real: KubernetesSite, job: str, word: str) -> None:
     assert word in said, said
 
 
-def test_a_job_runs_in_a_pod(real: KubernetesSite) -> None:
+@pytest.mark.parametrize("backend", [BACKEND, _SWIFT])
+def test_a_job_runs_in_a_pod(real: KubernetesSite, backend: str) -> None:
     real.site.put("kubernetes/words", b"one two three\n")
     ended = real.site.run(
         *("sh", "-c", "wc -w <words >count; id -u; echo there >&2"),
         inputs=[{"source": "kubernetes/words"}],
         outputs=[{"path": "count"}],
+        placement={"backend": backend},
         seconds=_PATIENCE,
     )
-    assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
+    assert (ended["state"], ended["backend"]) == ("succeeded", backend), ended
     assert (real.site.log(ended), real.site.log(ended, "stderr")) == (b"65532\n", b"there\n")
     assert real.site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     _nothing_is_left(real)
