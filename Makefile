@@ -49,7 +49,7 @@ engines: $(RAY)/.installed ## Install the engines of clusters that tests and ben
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "==> no root or no apt-get: what Debian has is left as it is"; \
 	elif [ -f $(ENGINES)/apt.txt ]; then $(ENGINES)/debian.sh $(ENGINES)/apt.txt; fi
 
-kubernetes: $(KUBERNETES)/bin/kubelet ## Build a real Kubernetes for tests from Debian's source (as root; ten minutes, not in CI)
+kubernetes: $(KUBERNETES)/bin/kubelet ## Build a real Kubernetes for tests from Debian's source (as root; 5 to 8 minutes, not in CI)
 
 $(KUBERNETES)/bin/kubelet:
 	@$(ENGINES)/kubernetes.sh $(KUBERNETES)
