@@ -12,7 +12,7 @@ from typing import Any
 from . import shortage
 from .environment import environment
 from .errors import TroubleError
-from .finishing import Finishing, Verdict
+from .finishing import Finishing, Verdict, outran
 from .folder import RunFolder
 from .killing import end_tree, kill_tree
 from .link import complain
@@ -135,11 +135,6 @@ class Attempt:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
 
-    def _withdraw(self) -> None:
-        """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
-        if self._verdict and self._verdict.reason != "canceled":
-            self._verdict = None
-
     def _early(self, usage: Usage | None = None) -> Step:
         """Return the last step of what never ran."""
         verdict = self._verdict or Verdict("internal", "it was not begun")
@@ -172,22 +167,25 @@ class Attempt:
         self._meter = Meter(self._means.gpus, started)
         self._live.start()
         short = shortage.kills()
-        ended = await self._wait(child) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, means=self._means, live=self._live)
         if not self._means.census.is_clean():
             await end_tree(self._means.census, self.name, _LEFTOVER_GRACE)
         usage = self._meter.at_end(ended)
         self._freed()
-        self._reports.say(Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage))
         starved = ended.code == _KILLED and shortage.kills() > short
         verdict = self._verdict or (Verdict("memory", "the kernel ended it for want of memory") if starved else None)
+        told = Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage)
+        if verdict:  # nobody is to take this for a good end and hear better later
+            told = replace(told, reason=verdict.reason, message=verdict.message)
+        self._reports.say(told)
         last = await self._finishing.finish(ended, usage, verdict, self._patience)
         if self._interrupted and last.reason == "signaled":
             # Where a cluster tells all processes of a job to end, its program hears of that as soon as we do.
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)
         return last
 
-    async def _wait(self, child: Child) -> Exit:
+    async def _wait(self, child: Child, meter: Meter) -> Exit:
         """Wait for the process, or end it."""
         loop, census = asyncio.get_running_loop(), self._means.census
         waiting = loop.create_task(child.wait())
@@ -196,12 +194,14 @@ class Attempt:
         timer = loop.call_later(self.task.walltime, self.end, "walltime", why)
         try:
             await self._unless_ended(waiting)
-            if waiting.done() or self._has_ended():
-                self._withdraw()
-            else:
-                await end_tree(census, self.name, self._grace)
+            minds = False
+            if not (waiting.done() or self._has_ended()):
+                minds = await end_tree(census, self.name, self._grace, meter.look)
             await asyncio.wait({waiting}, timeout=_STUCK)
-            return waiting.result() if waiting.done() else read_exit(self._folder)
+            ended = waiting.result() if waiting.done() else read_exit(self._folder)
+            if not minds and outran(ended, self._verdict):
+                self._verdict = None
+            return ended
         finally:
             timer.cancel()
             watching.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from .finishing import Verdict, judge
+from .finishing import Verdict, judge, outran
 from .folder import RunFolder
 from .killing import end_tree, kill_tree
 from .means import Means
@@ -33,7 +33,7 @@ class BundleTask:
         self._started = time.time()
         self._meter = Meter(means.gpus, self._started)
         self._child: Child | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[bool] | None = None
 
     @property
     def age(self) -> float:
@@ -47,7 +47,7 @@ class BundleTask:
             self.verdict = Verdict(reason, message)
             if self._child is not None:
                 grace = self._means.terms.grace if grace is None else grace
-                ending = end_tree(self._means.census, self.folder.name, grace)
+                ending = end_tree(self._means.census, self.folder.name, grace, self._meter.look)
                 self._ending = asyncio.get_running_loop().create_task(ending)
 
     async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:
@@ -59,6 +59,8 @@ class BundleTask:
         timer = loop.call_later(left, self.end, "walltime", f"it ran longer than {walltime:g} s")
         try:
             ended = await child.wait()
+            if self._ending and not await self._ending and outran(ended, self.verdict):
+                self.verdict = None
         except asyncio.CancelledError:
             await asyncio.shield(kill_tree(census, self.folder.name))
             raise

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
-from .census import Census, Proc
+from .census import Census, Member, Proc
 
 __all__ = ["end_tree", "kill_tree"]
 
@@ -19,12 +20,21 @@ _ROOT_PATIENCE = 0.5
 """Seconds that the wrapper has to write down how its program ended, once that is gone."""
 
 
-async def end_tree(census: Census, run: str, grace: float) -> None:
-    """Ask every process of a run to end; after *grace* seconds make them."""
-    procs = _living(census, run)
-    if not procs:
-        return
-    for proc in procs:
+async def end_tree(
+    census: Census, run: str, grace: float, see: Callable[[list[Member]], object] = lambda _: None
+) -> bool:
+    """Ask every process of a run to end; after *grace* seconds make them. Before, *see* may look at them.
+
+    Returns whether an end that looks like the program's own may be an answer to that: somebody does not just die of it.
+    """
+    members, root = _members(census, run), census.roots.get(run)
+    if not members:
+        return False
+    see(members)
+    procs, minds = [member.proc for member in members], False
+    # Parents first: none is to see its child die of this, and go on as if that had ended.
+    for proc in sorted(procs, key=lambda proc: (proc.started, proc.pid)):
+        minds = minds or (proc.pid != root and _minds(proc.pid))
         _tell(proc, signal.SIGTERM)
         _tell(proc, signal.SIGCONT)
     deadline = time.monotonic() + grace
@@ -32,6 +42,7 @@ async def end_tree(census: Census, run: str, grace: float) -> None:
         await asyncio.sleep(_LOOK_EVERY)
         procs = _living(census, run)
     await kill_tree(census, run)
+    return minds
 
 
 async def kill_tree(census: Census, run: str) -> None:
@@ -51,9 +62,26 @@ async def kill_tree(census: Census, run: str) -> None:
         await asyncio.sleep(_LOOK_EVERY)
 
 
+def _minds(pid: int) -> bool:
+    """Say whether SIGTERM may do something else to a process than end it: it catches it, ignores it or lets it wait."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:  # noqa: PTH123 (like the census)
+            lines = file.read().splitlines()
+    except OSError:
+        return False
+    said = dict(line.split(b":", 1) for line in lines if b":" in line)
+    if said[b"State"].split()[0] in {b"Z", b"X"}:
+        return False
+    return any(int(said[name], 16) >> (signal.SIGTERM - 1) & 1 for name in (b"SigBlk", b"SigIgn", b"SigCgt"))
+
+
 def _living(census: Census, run: str) -> list[Proc]:
+    return [member.proc for member in _members(census, run)]
+
+
+def _members(census: Census, run: str) -> list[Member]:
     census.reap()
-    return [member.proc for member in census.members(run, wide=True)]
+    return census.members(run, wide=True)
 
 
 def _tell(proc: Proc, number: signal.Signals) -> None:

@@ -19,7 +19,7 @@ from .census import age_of, start_of
 from .disk import FULL, is_full
 from .environment import environment, in_image
 from .errors import NoBoxError
-from .finishing import Finishing
+from .finishing import Finishing, outran
 from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
 from .killing import end_tree, kill_tree
@@ -76,6 +76,8 @@ class Attempt:
         self._allocation: Allocation | None = None
         self._limit: float | None = None
         self._verdict: Verdict | None = None
+        self._was_decided = False
+        """Whether an earlier runner was ending it already; what it asked of the program is not known."""
         self._ending = asyncio.Event()
         self._meter: Meter | None = None
         self._finishing: Finishing | None = None
@@ -141,6 +143,7 @@ class Attempt:
     def recover(self) -> Allocation | None:
         """Remember why it was being ended, and return the room it holds if its process was started."""
         self._verdict = self._folder.read_verdict()
+        self._was_decided = self.is_decided
         if self._verdict:
             self._ending.set()
         start = self._folder.read_start()
@@ -188,13 +191,12 @@ class Attempt:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
 
-    def _withdraw(self) -> None:
-        """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
-        if self._verdict is None or self._verdict.reason is Reason.CANCELED:
-            return
-        if not read_exit(self._folder).signaled:  # by an earlier runner, maybe, for the same reason
+    def _unless_outrun(self, ended: Exit) -> Exit:
+        """Take back why it was to be ended, if the program was faster."""
+        if outran(ended, self._verdict):
             self._verdict = None
             self._folder.remove_verdict()
+        return ended
 
     def _give_back(self) -> None:
         """Give the room back, once."""
@@ -289,10 +291,16 @@ class Attempt:
         if child:
             self._census.roots[self.name] = child.pid
         age = age_of(child.pid) if child and resume else None
-        self._meter = Meter(started_at=start.started_at, age=age, gpus=self._gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=start.started_at,
+            age=age,
+            gpus=self._gpus,
+            indices=allocation.gpu_indices,
+            boxed=self._containers is not None,
+        )
         self._live.start(resume=resume)
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
-        ended = await self._wait(child, self._meter.elapsed) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
         if not self._census.is_clean():
             await end_tree(self._census, self.name, _LEFTOVER_GRACE)
@@ -303,28 +311,31 @@ class Attempt:
         await self._leave()
         self._give_back()
         # An adopted process tells its end by the clock of files, which is coarse.
-        ended_at = max(ended.at, start.started_at)
-        self._reports.say(Step(step=StepName.EXITED, at=ended_at, exit_code=ended.code, usage=usage))
-        return await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
+        last = Step(step=StepName.EXITED, at=max(ended.at, start.started_at), exit_code=ended.code, usage=usage)
+        if verdict := self._verdict:  # nobody is to take this for a good end and hear better later
+            last = last.model_copy(update={"reason": verdict.reason, "message": verdict.message})
+        self._reports.say(last)
+        # Only what is said to have ended for that has to be told before we stop: else the next runner goes on with it.
+        return await self._finishing.finish(ended, usage, verdict, within=self._limit if verdict else None)
 
-    async def _wait(self, child: Child, age: float) -> Exit:
+    async def _wait(self, child: Child, meter: Meter) -> Exit:
         """Wait for the process, or end it."""
         waiting = asyncio.create_task(child.wait())
         watching = asyncio.create_task(self._watch())
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, self.task.walltime - age),
+            max(0.0, self.task.walltime - meter.elapsed),
             self.end,
             Reason.WALLTIME,
             f"it ran longer than {self.task.walltime:g} s",
         )
         try:
             await self._unless_ended(waiting)
-            if waiting.done() or self._has_ended():
-                self._withdraw()
-            else:
-                await end_tree(self._census, self.name, self._grace)
+            minds = self._was_decided
+            if not (waiting.done() or self._has_ended()):
+                minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
             await asyncio.wait({waiting}, timeout=_STUCK)
-            return waiting.result() if waiting.done() else read_exit(self._folder)
+            ended = waiting.result() if waiting.done() else read_exit(self._folder)
+            return ended if minds else self._unless_outrun(ended)
         except asyncio.CancelledError:
             await kill_tree(self._census, self.name)
             raise
@@ -359,7 +370,6 @@ class Attempt:
             # In a container the kernel holds it.
             memory=None if self._containers else self.task.memory,
             end=self.end,
-            boxed=self._containers is not None,
         )
 
     async def _beat(self) -> None:

@@ -10,7 +10,7 @@ from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
 
 from .bundle_folder import Key
-from .finishing import judge
+from .finishing import judge, outran
 from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
 from .killing import end_tree, kill_tree
@@ -49,10 +49,12 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._boxed = boxed
-        self._meter = Meter(started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices, boxed=boxed
+        )
         self._child: Child | None = None
         self._waiting: asyncio.Task[Exit] | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[bool] | None = None
 
     @property
     def age(self) -> float:
@@ -67,11 +69,13 @@ class BundleTask:
             if self._child is not None:
                 self._ending = asyncio.create_task(self._end_processes(grace))
 
-    async def _end_processes(self, grace: float | None) -> None:
-        await end_tree(self._means.census, self.folder.name, self._means.section.grace if grace is None else grace)
+    async def _end_processes(self, grace: float | None) -> bool:
+        grace = self._means.section.grace if grace is None else grace
+        minds = await end_tree(self._means.census, self.folder.name, grace, self._meter.look)
         if self._waiting:
             await asyncio.wait({self._waiting}, timeout=_STUCK)
             self._waiting.cancel()
+        return minds
 
     async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:
         """See its process to its end; return how that was and what it used."""
@@ -85,6 +89,8 @@ class BundleTask:
         try:
             await asyncio.wait({self._waiting})
             ended = read_exit(self.folder) if self._waiting.cancelled() else self._waiting.result()
+            if self._ending and not await self._ending and outran(ended, self.verdict):
+                self.verdict = None
         except asyncio.CancelledError:
             self._waiting.cancel()
             await kill_tree(census, self.folder.name)
@@ -104,8 +110,6 @@ class BundleTask:
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
         members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        if self._boxed:
-            members = [member for member in members if not member.inside]
         held = self._meter.look(members)
         if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
             self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")

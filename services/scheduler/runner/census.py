@@ -15,7 +15,7 @@ MARKER = "SHUNTER_RUN"
 
 KEEPER = "SHUNTER_KEEPER"
 """The environment variable of what holds an isolated run. That is not asked to end with its program, or the program
-would be killed before it could end by itself; it is not seen inside."""
+would be killed before it could end by itself; its program does not inherit it."""
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -24,7 +24,7 @@ from .process import Exit
 if TYPE_CHECKING:
     from .transfer import Transfer
 
-__all__ = ["Finishing", "judge"]
+__all__ = ["Finishing", "judge", "outran"]
 
 _BRINGS_OUTPUTS = {Reason.EXITED, Reason.SIGNALED, Reason.WALLTIME, Reason.MEMORY}
 """Ends after which outputs go home; what was left by a failed run may be worth something."""
@@ -41,6 +41,16 @@ def judge(ended: Exit, verdict: Verdict | None) -> Verdict:
     if ended.signaled:
         return Verdict(reason=Reason.SIGNALED, message=f"ended by {signal.Signals(ended.code - 128).name}")
     return Verdict(reason=Reason.EXITED, message=ended.message or (f"exited with {ended.code}" if ended.code else ""))
+
+
+def outran(ended: Exit, verdict: Verdict | None) -> bool:
+    """Say whether a program that nobody made end was faster than who wanted to: then its own end counts.
+
+    A cancel counts all the same.
+    """
+    if verdict is None or verdict.reason is Reason.CANCELED:
+        return False
+    return ended.code is not None and not ended.signaled
 
 
 class Finishing:

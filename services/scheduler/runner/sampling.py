@@ -23,12 +23,18 @@ EARLY = (0.02, 0.08, 0.2)
 class Meter:
     """Adds up what one run uses."""
 
-    def __init__(self, *, started_at: datetime, gpus: Gpus, indices: list[int], age: float | None = None) -> None:
-        """*age*: for how many seconds it has been running, where that is known better than by the clock on the wall."""
+    def __init__(
+        self, *, started_at: datetime, gpus: Gpus, indices: list[int], age: float | None = None, boxed: bool = False
+    ) -> None:
+        """*age*: for how many seconds it has been running, where that is known better than by the clock on the wall.
+
+        What runs *boxed* descends from the engine: what descends from its first process only looks after it.
+        """
         if age is None:
             age = max(0.0, (now() - started_at).total_seconds())
         # From here on by a clock that nobody sets: the one on the wall may jump while it runs.
         self._began = _ticking() - age
+        self._boxed = boxed
         self._gpus = gpus
         self._indices = indices
         self._memory_before = gpus.memory_used(indices)
@@ -43,6 +49,8 @@ class Meter:
         """Take a sample; return the bytes that the processes hold now."""
         cpu, memory = 0.0, 0
         for member in members:
+            if self._boxed and member.inside:
+                continue
             memory += member.proc.rss
             if member.inside:
                 cpu += member.proc.cpu
@@ -54,6 +62,11 @@ class Meter:
             self._see_peak(memory)
         self._look_at_gpus()
         return memory
+
+    @property
+    def has_seen(self) -> bool:
+        """Say whether it has seen anything of the run."""
+        return self._memory_peak is not None
 
     def so_far(self) -> Usage:
         """Return the usage up to now."""
@@ -67,7 +80,7 @@ class Meter:
     def at_end(self, ended: Exit) -> Usage:
         """Return the usage of a run that has ended."""
         self._look_at_gpus()
-        self._see_peak(ended.max_rss)
+        self._see_peak(0 if self._boxed else ended.max_rss)
         since = max(0.0, (now() - ended.at).total_seconds())
         return self._usage(self.elapsed - since, max(self._cpu, ended.cpu_seconds))
 

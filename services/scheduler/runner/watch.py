@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from itertools import chain, repeat
+from collections.abc import Callable, Iterator
+from itertools import repeat
 
 from contracts.states import Reason
 
@@ -25,19 +25,20 @@ async def watch(
     every: float,
     memory: int | None,
     end: Callable[[Reason, str], None],
-    boxed: bool = False,
 ) -> None:
-    """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes.
-
-    What runs *boxed* descends from the engine: what descends from its first process only looks after it.
-    """
-    for pause in chain(EARLY, repeat(every)):
+    """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes."""
+    for pause in _pauses(meter, every):
         await asyncio.sleep(pause)
         census.reap()
         members = census.members(run, max_age=min(pause / 2, _SHARED))
-        if boxed:
-            members = [member for member in members if not member.inside]
         held = meter.look(members)
         # Pages that processes share count in each of them: look closer before a run is ended for that.
         if memory and held > memory and (held := proportional_size(members)) > memory:
             end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
+
+
+def _pauses(meter: Meter, every: float) -> Iterator[float]:
+    yield from EARLY
+    while not meter.has_seen:  # a container takes its time to start
+        yield min(every, EARLY[-1])
+    yield from repeat(every)
