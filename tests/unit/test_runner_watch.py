@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from contracts.model import now
+from services.scheduler.pilot.census import Member, Proc
 from services.scheduler.runner import watch as watches
-from services.scheduler.runner.census import Member, Proc
 from services.scheduler.runner.gpus import NoGpus
 from services.scheduler.runner.sampling import EARLY, Meter
 

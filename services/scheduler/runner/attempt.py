@@ -14,6 +14,7 @@ from contracts.model import now
 from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
+from services.scheduler.pilot.killing import end_tree, kill_tree
 
 from .census import age_of, start_of
 from .disk import FULL, is_full
@@ -22,7 +23,6 @@ from .errors import NoBoxError
 from .finishing import Finishing, outran
 from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
-from .killing import end_tree, kill_tree
 from .means import Means
 from .output import LiveOutput
 from .process import Child, Exit, SpawnError, find_program, read_exit, spawn

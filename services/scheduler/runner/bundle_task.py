@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from contracts.holdings import Allocation, OutputFile, Usage
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.killing import end_tree, kill_tree
 
 from .bundle_folder import Key
 from .finishing import judge, outran
 from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
-from .killing import end_tree, kill_tree
 from .means import Means
 from .process import Child, Exit, read_exit
 from .sampling import Meter, proportional_size

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from contracts.model import now
 from contracts.workloads import Usage
+from services.scheduler.pilot.census import Member
 
-from .census import Member
 from .gpus import Gpus
 from .process import Exit
 
