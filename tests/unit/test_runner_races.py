@@ -75,7 +75,7 @@ class _Run:
 
 def _folder(root: Path, task: RunTask) -> RunFolder:
     folder = Journal(root).folder(task.workload_id, 1)
-    folder.create(task)
+    folder.take(task)
     make_doors(folder.work)
     return folder
 

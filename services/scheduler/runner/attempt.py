@@ -15,6 +15,7 @@ from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 from services.scheduler.pilot.killing import end_tree, kill_tree
+from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
 
 from .census import age_of, start_of
 from .disk import FULL, is_full
@@ -25,7 +26,7 @@ from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
 from .means import Means
 from .output import LiveOutput
-from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
+from .process import Child, end_of, spawn
 from .reports import Reports
 from .sampling import Meter
 from .system import boot_id
@@ -310,8 +311,7 @@ class Attempt:
             self._folder.write_verdict(self._verdict)
         await self._leave()
         self._give_back()
-        # An adopted process tells its end by the clock of files, which is coarse.
-        last = Step(step=StepName.EXITED, at=max(ended.at, start.started_at), exit_code=ended.code, usage=usage)
+        last = Step(step=StepName.EXITED, at=end_of(ended, start.started_at), exit_code=ended.code, usage=usage)
         if verdict := self._verdict:  # nobody is to take this for a good end and hear better later
             last = last.model_copy(update={"reason": verdict.reason, "message": verdict.message})
         self._reports.say(last)

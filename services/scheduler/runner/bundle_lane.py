@@ -15,6 +15,7 @@ from contracts.model import now
 from contracts.runs import RunTask
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.process import Exit, SpawnError, read_exit
 
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask, ended_fact
@@ -25,7 +26,7 @@ from .finishing import judge
 from .journal import Verdict
 from .means import Means
 from .outputs import find_outputs
-from .process import Child, Exit, SpawnError, read_exit, spawn
+from .process import Child, spawn
 
 if TYPE_CHECKING:
     from .bundle_recovery import Recovered

@@ -9,13 +9,14 @@ from contracts.holdings import Allocation, OutputFile, Usage
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
 from services.scheduler.pilot.killing import end_tree, kill_tree
+from services.scheduler.pilot.process import Exit, read_exit
 
 from .bundle_folder import Key
 from .finishing import judge, outran
 from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
 from .means import Means
-from .process import Child, Exit, read_exit
+from .process import Child, end_of
 from .sampling import Meter, proportional_size
 
 __all__ = ["BundleTask", "ended_fact"]
@@ -139,7 +140,7 @@ def ended_fact(
         message=found.message,
         exit_code=ended.code,
         started_at=task.started_at,
-        finished_at=max(ended.at, task.started_at).astimezone(UTC),
+        finished_at=end_of(ended, task.started_at).astimezone(UTC),
         usage=usage,
         gpu_model=task.allocation.gpu_model or None,
         outputs=outputs,

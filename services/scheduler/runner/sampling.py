@@ -10,9 +10,9 @@ from datetime import datetime
 from contracts.model import now
 from contracts.workloads import Usage
 from services.scheduler.pilot.census import Member
+from services.scheduler.pilot.process import Exit
 
 from .gpus import Gpus
-from .process import Exit
 
 __all__ = ["EARLY", "Meter", "proportional_size"]
 
@@ -81,7 +81,7 @@ class Meter:
         """Return the usage of a run that has ended."""
         self._look_at_gpus()
         self._see_peak(0 if self._boxed else ended.max_rss)
-        since = max(0.0, (now() - ended.at).total_seconds())
+        since = max(0.0, now().timestamp() - ended.at)
         return self._usage(self.elapsed - since, max(self._cpu, ended.cpu_seconds))
 
     def _usage(self, wall: float, cpu: float) -> Usage:

@@ -14,8 +14,9 @@ from typing import Literal
 
 import structlog
 
+from services.scheduler.pilot.process import SpawnError, find_program
+
 from .journal import RunFolder
-from .process import SpawnError, find_program
 
 __all__ = ["Showing", "View", "Views", "replaced"]
 
