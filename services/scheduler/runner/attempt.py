@@ -16,6 +16,7 @@ from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 from services.scheduler.pilot.killing import end_tree, kill_tree
 from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
+from services.scheduler.pilot.views import View
 
 from .census import age_of, start_of
 from .disk import FULL, is_full
@@ -30,7 +31,6 @@ from .process import Child, end_of, spawn
 from .reports import Reports
 from .sampling import Meter
 from .system import boot_id
-from .views import View
 from .watch import watch
 
 if TYPE_CHECKING:

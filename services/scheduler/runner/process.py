@@ -19,8 +19,8 @@ _STEP_BACK = """
 [ "$1" = 0 ] || { echo "$1" >/proc/self/autogroup; } 2>/dev/null
 shift
 """
-"""Before the wrapper: where the kernel shares time among sessions (autogroup), a new one has to be told that it steps back
-for others as far as the runner does."""
+"""Goes before the wrapper: where the kernel shares time among sessions (autogroup), a new one has to be told that it
+steps back for others as far as the runner does."""
 
 
 def spawn(folder: RunFolder, argv: Sequence[str], env: Mapping[str, str]) -> Child:
