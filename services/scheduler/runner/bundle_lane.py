@@ -15,6 +15,7 @@ from contracts.model import now
 from contracts.runs import RunTask
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.outputs import find_outputs
 from services.scheduler.pilot.process import Exit, SpawnError, read_exit
 
 from .bundle_folder import BundleFolder, Key, Started
@@ -25,7 +26,6 @@ from .errors import NoBoxError
 from .finishing import judge
 from .journal import Verdict
 from .means import Means
-from .outputs import find_outputs
 from .process import Child, spawn
 
 if TYPE_CHECKING:

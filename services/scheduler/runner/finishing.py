@@ -13,13 +13,13 @@ from contracts.model import now
 from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import OutputFile, Usage
+from services.scheduler.pilot.outputs import Delivery, find_logs, find_outputs
 from services.scheduler.pilot.process import Exit
 
 from .carrier import Carrier
 from .disk import FULL, is_full
 from .journal import RunFolder, Verdict
 from .output import LiveOutput
-from .outputs import Delivery, find_logs, find_outputs
 
 if TYPE_CHECKING:
     from .transfer import Transfer
