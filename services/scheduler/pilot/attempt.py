@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class Attempt:
         self._verdict: Verdict | None = None
         self._interrupted: Verdict | None = None
         self._ending = asyncio.Event()
-        self._meter: Meter | None = None
+        self._meter: Meter[Usage] | None = None
         self._finishing: Finishing | None = None
         files = {"stdout": self._folder.stdout, "stderr": self._folder.stderr}
         self._live = LiveOutput(link=means.link, task=task, files=files, cap=means.terms.live_logs)
@@ -164,7 +165,7 @@ class Attempt:
 
     async def _follow(self, child: Child | None, started: float) -> Step:
         """See a started run to its end."""
-        self._meter = Meter(self._means.gpus, started)
+        self._meter = Meter(self._means.gpus, time.time() - started, Usage)
         self._live.start()
         short = shortage.kills()
         ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
@@ -185,7 +186,7 @@ class Attempt:
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)
         return last
 
-    async def _wait(self, child: Child, meter: Meter) -> Exit:
+    async def _wait(self, child: Child, meter: Meter[Usage]) -> Exit:
         """Wait for the process, or end it."""
         loop, census = asyncio.get_running_loop(), self._means.census
         waiting = loop.create_task(child.wait())
@@ -230,7 +231,7 @@ class Attempt:
             meter=self._meter,
             every=self._means.terms.sample_every,
             memory=self.task.memory,
-            end=self.end,
+            end=partial(self.end, "memory"),
         )
 
     async def _beat(self) -> None:

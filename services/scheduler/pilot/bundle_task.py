@@ -31,7 +31,7 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._started = time.time()
-        self._meter = Meter(means.gpus, self._started)
+        self._meter = Meter(means.gpus, 0.0, Usage)
         self._child: Child | None = None
         self._ending: asyncio.Task[bool] | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +17,7 @@ from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 from services.scheduler.pilot.killing import end_tree, kill_tree
 from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
+from services.scheduler.pilot.sampling import watch
 from services.scheduler.pilot.views import View
 
 from .census import age_of, start_of
@@ -31,7 +33,6 @@ from .process import Child, end_of, spawn
 from .reports import Reports
 from .sampling import Meter
 from .system import boot_id
-from .watch import watch
 
 if TYPE_CHECKING:
     from .containers.containers import Containers
@@ -369,7 +370,7 @@ class Attempt:
             every=self._section.sample_every,
             # In a container the kernel holds it.
             memory=None if self._containers else self.task.memory,
-            end=self.end,
+            end=partial(self.end, Reason.MEMORY),
         )
 
     async def _beat(self) -> None:

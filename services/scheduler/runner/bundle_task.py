@@ -10,6 +10,7 @@ from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
 from services.scheduler.pilot.killing import end_tree, kill_tree
 from services.scheduler.pilot.process import Exit, read_exit
+from services.scheduler.pilot.sampling import too_much
 
 from .bundle_folder import Key
 from .finishing import judge, outran
@@ -17,7 +18,7 @@ from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
 from .means import Means
 from .process import Child, end_of
-from .sampling import Meter, proportional_size
+from .sampling import Meter
 
 __all__ = ["BundleTask", "ended_fact"]
 
@@ -112,8 +113,8 @@ class BundleTask:
         """Measure it, and end it if it holds more than it asked for."""
         members = self._means.census.members(self.folder.name, max_age=_SHARED)
         held = self._meter.look(members)
-        if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
-            self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
+        if why := too_much(held, members, None if self._boxed else memory):
+            self.end(Reason.MEMORY, why)
 
     def so_far(self) -> Usage:
         """Return what it used up to now."""
