@@ -39,6 +39,8 @@ async def serve(
     """Run until *stop* is set; then end what runs, and say so."""
     import structlog
 
+    from services.scheduler.pilot.system import become_subreaper, hide_ourselves
+
     from .census import Census
     from .control import Control
     from .gpus import choose, detect_gpus
@@ -48,7 +50,7 @@ async def serve(
     from .logs import configure_logging
     from .room import Room
     from .runner import Runner
-    from .system import become_subreaper, hide_ourselves, return_memory
+    from .system import return_memory
 
     section = settings.runner
     configure_logging(settings.log, section.name)
