@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from . import shortage
 from .environment import environment
@@ -19,7 +18,7 @@ from .killing import end_tree, kill_tree
 from .link import complain
 from .means import Means
 from .output import LiveOutput
-from .patience import Patience
+from .patience import Patience, unless
 from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
 from .reports import Reports
 from .sampling import Meter, watch
@@ -120,7 +119,7 @@ class Attempt:
         if self.task.inputs:
             self._reports.say(Step(step="starting", at=stamp(began), allocation=allocation))
             try:
-                await self._unless_ended(self._fetch())
+                await unless(self._ending, self._fetch())
             except (TroubleError, OSError) as error:
                 self.end("staging", str(error))
         if self._verdict:
@@ -194,7 +193,7 @@ class Attempt:
         why = f"it ran longer than {self.task.walltime:g} s"
         timer = loop.call_later(self.task.walltime, self.end, "walltime", why)
         try:
-            await self._unless_ended(waiting)
+            await unless(self._ending, waiting)
             minds = False
             if not (waiting.done() or self._has_ended()):
                 minds = await end_tree(census, self.name, self._grace, meter.look)
@@ -208,20 +207,6 @@ class Attempt:
             watching.cancel()
             waiting.cancel()
             census.roots.pop(self.name, None)
-
-    async def _unless_ended(self, call: Awaitable[Any]) -> None:
-        """Await something; when the run is to be ended before, a coroutine is canceled and a task left alone."""
-        task = asyncio.ensure_future(call)
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-        finally:
-            ending.cancel()
-            if task is not call and not task.done():
-                task.cancel()
-                await asyncio.wait({task})
 
     async def _watch(self) -> None:
         assert self._meter

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,6 +16,7 @@ from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
 from services.scheduler.pilot.killing import end_tree, kill_tree
+from services.scheduler.pilot.patience import unless
 from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
 from services.scheduler.pilot.sampling import watch
 from services.scheduler.pilot.views import View
@@ -175,7 +176,7 @@ class Attempt:
         if self.task.inputs or self._containers:
             self._reports.say(Step(step=StepName.STARTING, at=began, allocation=allocation))
             try:
-                await self._unless_ended(self._fetch())
+                await unless(self._ending, self._fetch())
             except NoBoxError as error:
                 self.end(error.reason, str(error))
             except (ShunterError, OSError) as error:
@@ -330,7 +331,7 @@ class Attempt:
             f"it ran longer than {self.task.walltime:g} s",
         )
         try:
-            await self._unless_ended(waiting)
+            await unless(self._ending, waiting)
             minds = self._was_decided
             if not (waiting.done() or self._has_ended()):
                 minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
@@ -346,20 +347,6 @@ class Attempt:
             waiting.cancel()
             self._census.roots.pop(self.name, None)
             child.close()
-
-    async def _unless_ended(self, call: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> None:
-        """Await something; when the run is to be ended before, a coroutine is canceled and a task left alone."""
-        task = call if isinstance(call, asyncio.Task) else asyncio.create_task(call)
-        ending = asyncio.create_task(self._ending.wait())
-        try:
-            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-        finally:
-            ending.cancel()
-            if task is not call and not task.done():
-                task.cancel()
-                await asyncio.wait({task})
 
     async def _watch(self) -> None:
         assert self._meter
