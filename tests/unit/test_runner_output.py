@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contracts.holdings import TAIL
 from contracts.runs import LogChunk
-from services.scheduler.pilot.tails import Following, cut, last_words
+from services.scheduler.pilot.output import LiveOutput, cut, last_words
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_the_end_of_what_was_printed_has_something_of_each_stream(tmp_path: Path
     assert last_words([out, err]) == "é" * TAIL
 
 
-class _Kept(Following):
+class _Kept(LiveOutput):
     """Keeps what is published."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__({"stdout": path}, cap=9)
+        super().__init__(self._note, {"stdout": path}, cap=9)
         self.pieces: list[tuple[bytes, str, dict[str, str]]] = []
         self.began = asyncio.Event()
 
-    async def _keep(self, stream: str, data: bytes, mark: str, headers: dict[str, str]) -> None:
+    async def _note(self, stream: str, data: bytes, mark: str, headers: dict[str, str]) -> None:
         assert stream == "stdout"
         self.pieces.append((data, mark, headers))
         self.began.set()

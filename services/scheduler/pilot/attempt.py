@@ -57,8 +57,8 @@ class Attempt:
         self._meter: Meter[Usage] | None = None
         self._finishing: Finishing | None = None
         files = {"stdout": self._folder.stdout, "stderr": self._folder.stderr}
-        self._live = LiveOutput(link=means.link, task=task, files=files, cap=means.terms.live_logs)
         self._reports = Reports(link=means.link, task=task, hold=means.terms.hold)
+        self._live = LiveOutput(self._reports.keep_output, files, means.terms.live_logs)
 
     # --- what others may ask of it ----------------------------------------------------------------------------
 

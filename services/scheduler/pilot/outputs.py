@@ -9,23 +9,16 @@ from typing import Protocol
 
 from .folder import RunFolder
 
-__all__ = ["Delivery", "Wanted", "clean_path", "find_logs", "find_outputs"]
+__all__ = ["Delivery", "clean_path", "find_logs", "find_outputs"]
 
 
-class Wanted(Protocol):
-    """What a program is to leave behind."""
-
+class _Wanted(Protocol):
     @property
-    def path(self) -> str:
-        """Return its path or pattern."""
-
+    def path(self) -> str: ...
     @property
-    def required(self) -> bool:
-        """Say whether it has to be there."""
-
+    def required(self) -> bool: ...
     @property
-    def to(self) -> str | None:
-        """Return where it goes, if not into the job's folder."""
+    def to(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ def clean_path(value: str) -> str:
     return "/".join(parts)
 
 
-def find_outputs(outputs: Sequence[Wanted], work: Path) -> tuple[list[Delivery], list[str]]:
+def find_outputs(outputs: Sequence[_Wanted], work: Path) -> tuple[list[Delivery], list[str]]:
     """Return what to take home, and what is required but not there."""
     home = work.resolve()
     found: dict[str, Delivery] = {}

@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .census import Census, Member
+from .gpus import Gpus
 from .process import Exit
 from .system import tick
 
-__all__ = ["EARLY", "Meter", "Watched", "too_much", "watch"]
+__all__ = ["EARLY", "Meter", "too_much", "watch"]
 
 _U = TypeVar("_U")
 
@@ -22,23 +23,10 @@ _SHARED = 0.25
 """Seconds for which runs share one look at the processes, at most."""
 
 
-class Watched(Protocol):
-    """The GPUs of a run."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-
-    def busy(self) -> float:
-        """Return the sum of the busy shares, each from 0 to 1."""
-
-    def memory_used(self) -> int:
-        """Return the bytes that are in use, by whomever."""
-
-
 class Meter(Generic[_U]):
     """Adds up what one run uses."""
 
-    def __init__(self, gpus: Watched, age: float, usage: Callable[..., _U]) -> None:
+    def __init__(self, gpus: Gpus, age: float, usage: Callable[..., _U]) -> None:
         """Begin *age* seconds ago: a run that is short may be over by now. *usage* makes one of the figures."""
         # From here on by a clock that nobody sets: the one on the wall may jump while it runs.
         self._began = tick() - max(0.0, age)

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.subjects import log_subject
-from services.scheduler.pilot.tails import Following
+from services.scheduler.pilot import output
 
 from .link import Link
 
 __all__ = ["LiveOutput"]
 
 
-class LiveOutput(Following):
+class LiveOutput(output.LiveOutput):
     """Publishes it in the name of an attempt."""
 
     def __init__(
         self, *, link: Link, workload_id: str, attempt: int, name: str, files: Mapping[str, Path], cap: int
     ) -> None:
-        super().__init__(files, cap)
+        super().__init__(self._publish_piece, files, cap)
         self._link = link
         self._workload_id = workload_id
         self._attempt = attempt
@@ -38,7 +38,7 @@ class LiveOutput(Following):
                 tail.offset = await self._link.published(self._subject(tail.stream))
         await super()._follow(ended)
 
-    async def _keep(self, stream: str, data: bytes, mark: str, headers: dict[str, str]) -> None:
+    async def _publish_piece(self, stream: str, data: bytes, mark: str, headers: dict[str, str]) -> None:
         await self._link.keep(self._subject(stream), data, f"{self._name}-{stream}-{mark}", headers)
 
     def _subject(self, stream: str) -> str:

@@ -11,6 +11,7 @@ from contracts.model import now
 from contracts.workloads import Usage
 from services.scheduler.pilot import sampling
 from services.scheduler.pilot.census import Member
+from services.scheduler.pilot.gpus import Gpus as PilotGpus
 from services.scheduler.pilot.process import Exit
 from services.scheduler.pilot.sampling import EARLY
 
@@ -19,10 +20,11 @@ from .gpus import Gpus
 __all__ = ["Meter"]
 
 
-class _Given:
+class _Given(PilotGpus):
     """Those of the node's GPUs that a run has."""
 
     def __init__(self, gpus: Gpus, indices: Sequence[int]) -> None:
+        super().__init__()
         self._gpus = gpus
         self._indices = indices
 
