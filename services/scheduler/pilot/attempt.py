@@ -14,7 +14,7 @@ from .environment import environment
 from .errors import TroubleError
 from .finishing import Finishing, Verdict, outran
 from .folder import RunFolder
-from .killing import end_tree, kill_tree
+from .killing import STUCK, end_leftovers, end_tree, kill_tree
 from .link import complain
 from .means import Means
 from .output import LiveOutput
@@ -27,12 +27,7 @@ from .words import Step, Task, Usage, stamp
 
 __all__ = ["Attempt"]
 
-_LEFTOVER_GRACE = 0.5
-"""Seconds that processes have which outlive their run's first one."""
 _KILLED = 128 + 9
-
-_STUCK = 15.0
-"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
 
 
 class Attempt:
@@ -169,8 +164,7 @@ class Attempt:
         short = shortage.kills()
         ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, means=self._means, live=self._live)
-        if not self._means.census.is_clean():
-            await end_tree(self._means.census, self.name, _LEFTOVER_GRACE)
+        await end_leftovers(self._means.census, self.name)
         usage = self._meter.at_end(ended)
         self._freed()
         starved = ended.code == _KILLED and shortage.kills() > short
@@ -197,7 +191,7 @@ class Attempt:
             minds = False
             if not (waiting.done() or self._has_ended()):
                 minds = await end_tree(census, self.name, self._grace, meter.look)
-            await asyncio.wait({waiting}, timeout=_STUCK)
+            await asyncio.wait({waiting}, timeout=STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)
             if not minds and outran(ended, self._verdict):
                 self._verdict = None

@@ -11,8 +11,12 @@ from contextlib import suppress
 
 from .census import Census, Member, Proc
 
-__all__ = ["end_tree", "kill_tree"]
+__all__ = ["STUCK", "end_leftovers", "end_tree", "kill_tree"]
 
+STUCK = 15.0
+"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
+_LEFTOVER_GRACE = 0.5
+"""Seconds that processes have which outlive their run's first one."""
 _LOOK_EVERY = 0.02
 _GIVE_UP = 10.0
 """Seconds after which a process that SIGKILL does not end (it hangs in the kernel) is left alone."""
@@ -44,6 +48,12 @@ async def end_tree(
         procs = _living(census, run)
     await kill_tree(census, run)
     return minds
+
+
+async def end_leftovers(census: Census, run: str) -> None:
+    """End what outlived the first process of a run."""
+    if not census.is_clean():
+        await end_tree(census, run, _LEFTOVER_GRACE)
 
 
 async def kill_tree(census: Census, run: str) -> None:

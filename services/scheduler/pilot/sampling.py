@@ -13,7 +13,7 @@ from .gpus import Gpus
 from .process import Exit
 from .system import tick
 
-__all__ = ["EARLY", "Meter", "too_much", "watch"]
+__all__ = ["EARLY", "Meter", "sample", "watch"]
 
 _U = TypeVar("_U")
 
@@ -103,14 +103,15 @@ async def watch(
     for pause in meter.pauses(every):
         await asyncio.sleep(pause)
         census.reap()
-        members = census.members(run, max_age=min(pause / 2, _SHARED))
-        why = too_much(meter.look(members), members, memory)
+        why = sample(census=census, run=run, meter=meter, memory=memory, max_age=min(pause / 2, _SHARED))
         if why:
             end(why)
 
 
-def too_much(held: int, members: list[Member], memory: int | None) -> str:
-    """Say why a run that holds so many bytes is ended; nothing if it is not."""
+def sample(*, census: Census, run: str, meter: Meter[Any], memory: int | None, max_age: float = _SHARED) -> str:
+    """Measure a run; say why it is to be ended if it holds more than *memory* bytes, else nothing."""
+    members = census.members(run, max_age=max_age)
+    held = meter.look(members)
     if not memory or held <= memory:
         return ""
     # Pages that processes share count in each of them: look closer before a run is ended for that.

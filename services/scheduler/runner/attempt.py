@@ -15,7 +15,7 @@ from contracts.model import now
 from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
-from services.scheduler.pilot.killing import end_tree, kill_tree
+from services.scheduler.pilot.killing import STUCK, end_leftovers, end_tree, kill_tree
 from services.scheduler.pilot.patience import unless
 from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
 from services.scheduler.pilot.sampling import watch
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from .containers.containers import Containers
 
 __all__ = ["Attempt"]
-
-_LEFTOVER_GRACE = 0.5
-"""Seconds that processes have which outlive their run's first one."""
-_STUCK = 15.0
-"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
 
 log = structlog.get_logger(__name__)
 
@@ -305,8 +300,7 @@ class Attempt:
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
         ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
-        if not self._census.is_clean():
-            await end_tree(self._census, self.name, _LEFTOVER_GRACE)
+        await end_leftovers(self._census, self.name)
         usage = self._meter.at_end(ended)
         if self._verdict is None and ended.code and (message := overrun(self._folder, allocation.memory)):
             self._verdict = Verdict(reason=Reason.MEMORY, message=message)
@@ -335,7 +329,7 @@ class Attempt:
             minds = self._was_decided
             if not (waiting.done() or self._has_ended()):
                 minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
-            await asyncio.wait({waiting}, timeout=_STUCK)
+            await asyncio.wait({waiting}, timeout=STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)
             return ended if minds else self._unless_outrun(ended)
         except asyncio.CancelledError:

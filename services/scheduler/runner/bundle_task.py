@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from contracts.holdings import Allocation, OutputFile, Usage
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
-from services.scheduler.pilot.killing import end_tree, kill_tree
+from services.scheduler.pilot.killing import STUCK, end_leftovers, end_tree, kill_tree
 from services.scheduler.pilot.process import Exit, read_exit
-from services.scheduler.pilot.sampling import too_much
+from services.scheduler.pilot.sampling import sample
 
 from .bundle_folder import Key
 from .finishing import judge, outran
@@ -21,10 +21,6 @@ from .process import Child, end_of
 from .sampling import Meter
 
 __all__ = ["BundleTask", "ended_fact"]
-
-_STUCK = 15.0
-_LEFTOVER_GRACE = 0.5
-_SHARED = 0.25
 
 
 class BundleTask:
@@ -75,7 +71,7 @@ class BundleTask:
         grace = self._means.section.grace if grace is None else grace
         minds = await end_tree(self._means.census, self.folder.name, grace, self._meter.look)
         if self._waiting:
-            await asyncio.wait({self._waiting}, timeout=_STUCK)
+            await asyncio.wait({self._waiting}, timeout=STUCK)
             self._waiting.cancel()
         return minds
 
@@ -101,8 +97,7 @@ class BundleTask:
             timer.cancel()
             census.roots.pop(self.folder.name, None)
             child.close()
-        if not census.is_clean():
-            await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
+        await end_leftovers(census, self.folder.name)
         usage = self._meter.at_end(ended)
         if self.verdict is None and ended.code and (message := overrun(self.folder, self.allocation.memory)):
             self.verdict = Verdict(reason=Reason.MEMORY, message=message)
@@ -111,9 +106,8 @@ class BundleTask:
 
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
-        members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        held = self._meter.look(members)
-        if why := too_much(held, members, None if self._boxed else memory):
+        memory = None if self._boxed else memory
+        if why := sample(census=self._means.census, run=self.folder.name, meter=self._meter, memory=memory):
             self.end(Reason.MEMORY, why)
 
     def so_far(self) -> Usage:
