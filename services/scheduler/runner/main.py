@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.scheduler.pilot.system import become_subreaper, hide_ourselves
+
 from .settings import RunnerSettings
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ async def serve(
 ) -> None:
     """Run until *stop* is set; then end what runs, and say so."""
     import structlog
-
-    from services.scheduler.pilot.system import become_subreaper, hide_ourselves
 
     from .census import Census
     from .control import Control
