@@ -66,9 +66,7 @@ demo: install ## Run the main job on real input, on a stack of its own
 
 test: install ## Run all tests (STORES=best: those of services on production's stores in containers, where they can be)
 	@echo "==> testing, one process more than there are cores"
-	@$(BIN)/python -m pytest tests --ignore=tests/faults --stores=$(STORES) --numprocesses=auto
-	@echo "==> testing faults, one after the other: they measure how soon all is well again"
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest tests --stores=$(STORES) --numprocesses=auto
 
 test-containers: install ## Run the tests of services on NATS thrice, PostgreSQL and S3 in containers (needs `make engines`)
 	@echo "==> testing services on the stores of a production site, in containers"
