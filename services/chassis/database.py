@@ -31,6 +31,7 @@ __all__ = [
     "CONVENTION",
     "MIGRATION_URL",
     "READING",
+    "SEQUENCE",
     "Moment",
     "add_chassis_tables",
     "is_sqlite",
@@ -44,6 +45,9 @@ READING = "shunter_reading"
 
 MIGRATION_URL = "SHUNTER_MIGRATION_URL"
 """The environment variable that hands a URL to whoever migrates; argv would show its password to everybody."""
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""The type of what a database numbers itself: SQLite does so for its own integers only."""
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -86,11 +90,10 @@ def add_chassis_tables(metadata: MetaData) -> tuple[Table, Table]:
         Column("message_id", String(128), primary_key=True),
         Column("handled_at", Moment, nullable=False, index=True),
     )
-    sequence = BigInteger().with_variant(Integer, "sqlite")
     outbox = Table(
         "outbox",
         metadata,
-        Column("seq", sequence, primary_key=True, autoincrement=True),
+        Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
         Column("id", String(128), nullable=False, unique=True),
         Column("sink", String(32), nullable=False),
         Column("subject", String(512), nullable=False),

@@ -20,6 +20,7 @@ from services.scheduler.pilot.means import Means
 from services.scheduler.pilot.output import LiveOutput
 from services.scheduler.pilot.patience import Patience
 from services.scheduler.pilot.process import Exit
+from services.scheduler.pilot.reports import Reports
 from services.scheduler.pilot.views import Views
 from services.scheduler.pilot.words import Task, Terms, Usage
 from tests.support.late_programs import CATCHES, ENDS, Said, let_end, make_doors, until_up
@@ -116,7 +117,7 @@ async def test_a_good_end_whose_outputs_found_no_time_to_come_home_is_none(
 ) -> None:
     run = _Run(tmp_path, "true", outputs=[{"path": "out.bin"}])
     run.folder.create()
-    live = LiveOutput(link=run.means.link, task=run.task, files={}, cap=0)
+    live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
     finishing = Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
 
     async def for_ever(*_: object, **__: object) -> None:

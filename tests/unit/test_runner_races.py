@@ -14,10 +14,11 @@ from contracts.model import now
 from contracts.runs import RunTask
 from contracts.states import Reason
 from contracts.workloads import Allocation
+from services.scheduler.pilot.census import Member
 from services.scheduler.runner import attempt as attempts
 from services.scheduler.runner.attempt import Attempt
 from services.scheduler.runner.bundle_task import BundleTask
-from services.scheduler.runner.census import Census, Member
+from services.scheduler.runner.census import Census
 from services.scheduler.runner.gpus import NoGpus
 from services.scheduler.runner.isolation.isolation import Isolation
 from services.scheduler.runner.journal import Journal, RunFolder, Start, Verdict
@@ -38,11 +39,11 @@ class _Late(Census):
         self.before: Callable[[], None] | None = None
         self.after: Callable[[], None] | None = None
 
-    def members(self, run: str, *, max_age: float = 0.0) -> list[Member]:
+    def members(self, run: str, *, max_age: float = 0.0, wide: bool = False) -> list[Member]:
         before, self.before = self.before, None
         if before:
             before()
-        found = super().members(run, max_age=max_age)
+        found = super().members(run, max_age=max_age, wide=wide)
         after, self.after = self.after, None
         if after:
             after()
@@ -74,7 +75,7 @@ class _Run:
 
 def _folder(root: Path, task: RunTask) -> RunFolder:
     folder = Journal(root).folder(task.workload_id, 1)
-    folder.create(task)
+    folder.take(task)
     make_doors(folder.work)
     return folder
 

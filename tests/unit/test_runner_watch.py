@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from contracts.model import now
-from services.scheduler.runner import watch as watches
-from services.scheduler.runner.census import Member, Proc
+from services.scheduler.pilot.census import Member, Proc
+from services.scheduler.pilot.sampling import EARLY, watch
 from services.scheduler.runner.gpus import NoGpus
-from services.scheduler.runner.sampling import EARLY, Meter
+from services.scheduler.runner.sampling import Meter
 
 _LOOKS = 12
 
@@ -43,13 +43,11 @@ async def test_a_container_that_takes_its_time_is_looked_for_until_it_is_there(m
         if len(pauses) > _LOOKS:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("services.scheduler.runner.watch.asyncio.sleep", sleep)
+    monkeypatch.setattr("services.scheduler.pilot.sampling.asyncio.sleep", sleep)
     meter = Meter(started_at=now(), gpus=NoGpus(), indices=[], boxed=True)
     assert meter.so_far().memory_peak is None
     with suppress(asyncio.CancelledError):
-        await watches.watch(
-            census=cast(Any, _Census()), run="a.1", meter=meter, every=1.0, memory=None, end=lambda *_: None
-        )
+        await watch(census=cast(Any, _Census()), run="a.1", meter=meter, every=1.0, memory=None, end=lambda *_: None)
     assert pauses[:_LOOKS] == [*EARLY, *[0.2] * 4, *[1.0] * 5]
     used = meter.so_far()
     assert (used.memory_peak, used.cpu_seconds) == (1_000_000, 0.5)

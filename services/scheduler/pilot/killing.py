@@ -11,9 +11,13 @@ from contextlib import suppress
 
 from .census import Census, Member, Proc
 
-__all__ = ["end_tree", "kill_tree"]
+__all__ = ["STUCK", "end_leftovers", "end_tree", "kill_tree"]
 
-_LOOK_EVERY = 0.03
+STUCK = 15.0
+"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
+_LEFTOVER_GRACE = 0.5
+"""Seconds that processes have which outlive their run's first one."""
+_LOOK_EVERY = 0.02
 _GIVE_UP = 10.0
 """Seconds after which a process that SIGKILL does not end (it hangs in the kernel) is left alone."""
 _ROOT_PATIENCE = 0.5
@@ -34,8 +38,9 @@ async def end_tree(
     procs, minds = [member.proc for member in members], False
     # Parents first: none is to see its child die of this, and go on as if that had ended.
     for proc in sorted(procs, key=lambda proc: (proc.started, proc.pid)):
-        minds = minds or (proc.pid != root and _minds(proc.pid))
-        _tell(proc, signal.SIGTERM)
+        if census.is_asked(proc):
+            minds = minds or (proc.pid != root and _minds(proc.pid))
+            _tell(proc, signal.SIGTERM)
         _tell(proc, signal.SIGCONT)
     deadline = time.monotonic() + grace
     while procs and time.monotonic() < deadline:
@@ -45,13 +50,16 @@ async def end_tree(
     return minds
 
 
+async def end_leftovers(census: Census, run: str) -> None:
+    """End what outlived the first process of a run."""
+    if not census.is_clean():
+        await end_tree(census, run, _LEFTOVER_GRACE)
+
+
 async def kill_tree(census: Census, run: str) -> None:
     """Kill every process of a run; the wrapper last, so that it can tell the exit code."""
     began = time.monotonic()
-    while True:
-        procs = _living(census, run)
-        if not procs:
-            return
+    while procs := _living(census, run):
         root = census.roots.get(run)
         waited = time.monotonic() - began
         for proc in procs:

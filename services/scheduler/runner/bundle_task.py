@@ -8,21 +8,19 @@ from datetime import UTC, datetime
 from contracts.holdings import Allocation, OutputFile, Usage
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.killing import STUCK, end_leftovers, end_tree, kill_tree
+from services.scheduler.pilot.process import Exit, read_exit
+from services.scheduler.pilot.sampling import sample
 
 from .bundle_folder import Key
 from .finishing import judge, outran
 from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
-from .killing import end_tree, kill_tree
 from .means import Means
-from .process import Child, Exit, read_exit
-from .sampling import Meter, proportional_size
+from .process import Child, end_of
+from .sampling import Meter
 
 __all__ = ["BundleTask", "ended_fact"]
-
-_STUCK = 15.0
-_LEFTOVER_GRACE = 0.5
-_SHARED = 0.25
 
 
 class BundleTask:
@@ -73,7 +71,7 @@ class BundleTask:
         grace = self._means.section.grace if grace is None else grace
         minds = await end_tree(self._means.census, self.folder.name, grace, self._meter.look)
         if self._waiting:
-            await asyncio.wait({self._waiting}, timeout=_STUCK)
+            await asyncio.wait({self._waiting}, timeout=STUCK)
             self._waiting.cancel()
         return minds
 
@@ -99,8 +97,7 @@ class BundleTask:
             timer.cancel()
             census.roots.pop(self.folder.name, None)
             child.close()
-        if not census.is_clean():
-            await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
+        await end_leftovers(census, self.folder.name)
         usage = self._meter.at_end(ended)
         if self.verdict is None and ended.code and (message := overrun(self.folder, self.allocation.memory)):
             self.verdict = Verdict(reason=Reason.MEMORY, message=message)
@@ -109,10 +106,9 @@ class BundleTask:
 
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
-        members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        held = self._meter.look(members)
-        if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
-            self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
+        memory = None if self._boxed else memory
+        if why := sample(census=self._means.census, run=self.folder.name, meter=self._meter, memory=memory):
+            self.end(Reason.MEMORY, why)
 
     def so_far(self) -> Usage:
         """Return what it used up to now."""
@@ -139,7 +135,7 @@ def ended_fact(
         message=found.message,
         exit_code=ended.code,
         started_at=task.started_at,
-        finished_at=max(ended.at, task.started_at).astimezone(UTC),
+        finished_at=end_of(ended, task.started_at).astimezone(UTC),
         usage=usage,
         gpu_model=task.allocation.gpu_model or None,
         outputs=outputs,
