@@ -49,7 +49,7 @@ engines: $(RAY)/.installed ## Install the engines of clusters that tests and ben
 	@if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "==> no root or no apt-get: what Debian has is left as it is"; \
 	elif [ -f $(ENGINES)/apt.txt ]; then $(ENGINES)/debian.sh $(ENGINES)/apt.txt; fi
 
-kubernetes: $(KUBERNETES)/bin/kubelet ## Build a real Kubernetes for tests from Debian's source (as root; ten minutes, not in CI)
+kubernetes: $(KUBERNETES)/bin/kubelet ## Build a real Kubernetes for tests from Debian's source (as root; 5 to 8 minutes, not in CI)
 
 $(KUBERNETES)/bin/kubelet:
 	@$(ENGINES)/kubernetes.sh $(KUBERNETES)
@@ -66,9 +66,8 @@ demo: install ## Run the main job on real input, on a stack of its own
 
 test: install ## Run all tests (STORES=best: those of services on production's stores in containers, where they can be)
 	@echo "==> testing, one process more than there are cores"
-	@$(BIN)/python -m pytest tests --ignore=tests/faults --stores=$(STORES) --numprocesses=auto
-	@echo "==> testing faults, one after the other: they measure how soon all is well again"
-	@$(BIN)/python -m pytest tests/faults
+	@SHUNTER_TEST_PATIENCE=$${SHUNTER_TEST_PATIENCE:-2} \
+		$(BIN)/python -m pytest tests --stores=$(STORES) --numprocesses=auto
 
 test-containers: install ## Run the tests of services on NATS thrice, PostgreSQL and S3 in containers (needs `make engines`)
 	@echo "==> testing services on the stores of a production site, in containers"

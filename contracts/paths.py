@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
@@ -14,6 +15,7 @@ _MOST_OF_NAME = 255
 """Bytes of one name in a path; file systems take no more."""
 
 
+@lru_cache(maxsize=1024)
 def clean_path(value: str) -> str:
     """Return *value* as a normalised relative path, or say why it is none."""
     plain_line(value)

@@ -147,8 +147,8 @@ class Step(Model):
     usage: Usage | None = None
     exit_code: int | None = None
     reason: Reason | None = None
-    """With `done`, how it ended: `exited`, `signaled`, `walltime`, `canceled`, `memory`, `staging`, `interrupted`
-    or `refused`."""
+    """With `done`, and with `exited` if it was made end, how: `exited`, `signaled`, `walltime`, `canceled`, `memory`,
+    `staging`, `interrupted` or `refused`."""
     message: str = ""
     tail: str = Field(default="", max_length=4 * TAIL)
     """With `alive` and `done`: the end of what the program has printed, if that is news."""

@@ -31,6 +31,7 @@ __all__ = [
     "CONVENTION",
     "MIGRATION_URL",
     "READING",
+    "SEQUENCE",
     "Moment",
     "add_chassis_tables",
     "is_sqlite",
@@ -44,6 +45,9 @@ READING = "shunter_reading"
 
 MIGRATION_URL = "SHUNTER_MIGRATION_URL"
 """The environment variable that hands a URL to whoever migrates; argv would show its password to everybody."""
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""The type of what a database numbers itself: SQLite does so for its own integers only."""
 
 CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -86,11 +90,10 @@ def add_chassis_tables(metadata: MetaData) -> tuple[Table, Table]:
         Column("message_id", String(128), primary_key=True),
         Column("handled_at", Moment, nullable=False, index=True),
     )
-    sequence = BigInteger().with_variant(Integer, "sqlite")
     outbox = Table(
         "outbox",
         metadata,
-        Column("seq", sequence, primary_key=True, autoincrement=True),
+        Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
         Column("id", String(128), nullable=False, unique=True),
         Column("sink", String(32), nullable=False),
         Column("subject", String(512), nullable=False),
@@ -116,11 +119,19 @@ def is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
+_PRAGMAS = (
+    *("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"),
+    # A checkpoint waits for the disk while everybody waits for us: it comes after 16 MiB of changes, not after 4, and
+    # then writes the pages once that all of them changed. As much may stay in memory.
+    *("wal_autocheckpoint=4096", "cache_size=-16384"),
+)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Our own BEGIN IMMEDIATE below; the driver's implicit transactions would start too late and deadlock.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
-    Integer,
     MetaData,
     Row,
     Select,
@@ -31,7 +30,7 @@ from contracts.model import now
 from contracts.principals import Principal
 
 from .cursors import read_cursor, write_cursor
-from .database import Moment
+from .database import SEQUENCE, Moment
 from .policy import Power, grantees_of, power_by
 from .unit import upsert_for
 
@@ -46,7 +45,7 @@ def add_grants_table(metadata: MetaData, resource: Any) -> Table:
     table = Table(
         "grants",
         metadata,
-        Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
         Column("owner", String(256), nullable=False),
         Column("resource", resource, nullable=False),
         Column("grantee", String(264), nullable=False),

@@ -59,6 +59,7 @@ class Relay:
         self._service = service
         self._queues: dict[str, asyncio.Queue[OutboxRow]] = {}
         self._waiting: dict[str, int] = {}
+        self._lags: dict[str, Gauge] = {}
         self._known: set[str] = set()
         self._strangers = Strangers(engine, outbox)
         self._said: list[str] = []
@@ -82,6 +83,7 @@ class Relay:
         """Begin to send; what a crash left behind goes first."""
         self._queues = {name: asyncio.Queue() for name in sinks}
         self._waiting = dict.fromkeys(sinks, 0)
+        self._lags = {name: _LAG.labels(self._service, name) for name in sinks}
         await self._sweep(self._outbox.c.sent_at.is_(None))
         self._tasks = [asyncio.create_task(self._send(name, sink)) for name, sink in sinks.items()]
         self._tasks += [asyncio.create_task(self._mark_often()), asyncio.create_task(self._sweep_often())]
@@ -149,7 +151,7 @@ class Relay:
 
     def _count(self, name: str, change: int) -> None:
         self._waiting[name] += change
-        _LAG.labels(self._service, name).set(self._waiting[name])
+        self._lags[name].set(self._waiting[name])
 
     async def _mark_often(self) -> None:
         while True:

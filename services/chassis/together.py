@@ -16,8 +16,8 @@ from .unit import UnitOfWork, Work
 
 __all__ = ["Part", "Together"]
 
-_MOST = 64
-"""Messages in one transaction: more would hold up whoever waits for an answer of another kind."""
+_MOST = 16
+"""Messages in one transaction. More would save little: who was answered goes on while the next are handled."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -42,6 +42,12 @@ __all__ = ["Arrival", "Entrance", "TurnedAwayError", "enroll", "new_row", "start
 _ADD_WORKLOAD = insert(workloads)
 _ADD_MOVE = insert(transitions)
 
+_LATER = (
+    *("backend", "native_id", "number", "schedule_id", "batch_id", "cause", "allocation", "started_at", "seen_at"),
+    *("usage", "exit_code", "finished_at", "removed_at"),
+)
+"""What nothing is known of when a workload is let in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -296,31 +302,20 @@ def new_row(
         "reason": Reason.SUBMITTED.value,
         "message": "",
         "attempt": 1,
-        "backend": None,
-        "native_id": None,
-        "exit_code": None,
         "revision": 1,
         "cancel_requested": False,
         "retry_of": retry_of,
         "request_hash": request_hash,
         "created_at": moment,
         "updated_at": moment,
-        "started_at": None,
-        "finished_at": None,
-        "allocation": None,
-        "usage": None,
         "outputs": [],
         "logs": [],
-        "seen_at": None,
         "awaited": False,
-        "cause": None,
-        **dict.fromkeys(("phase", "tail"), ""),
+        "phase": "",
+        "tail": "",
         "tasks": first_counts(spec.array).model_dump() if spec.array else None,
-        "schedule_id": None,
-        "batch_id": None,
-        "number": None,
         "claimed_name": spec.name if spec.unique_name else None,
-        "removed_at": None,
+        **dict.fromkeys(_LATER),
     }
 
 

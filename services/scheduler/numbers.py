@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .records import Record
 from .tables import counters, workloads
 
-__all__ = ["claimed_of", "claims_taken", "find_numbered", "know_number", "take_numbers"]
+__all__ = ["claimed_of", "claims_taken", "find_all_numbered", "know_number", "take_numbers"]
 
 _COUNTER = counters.c.name == "workloads"
 _TAKE = update(counters).where(_COUNTER).values(value=counters.c.value + bindparam("many")).returning(counters.c.value)
 _KNOW = update(counters).where(_COUNTER, counters.c.value < bindparam("number")).values(value=bindparam("number"))
 _NUMBERED = select(workloads).where(workloads.c.number == bindparam("wanted"))
+_ALL_NUMBERED = select(workloads).where(workloads.c.number.in_(bindparam("wanted", expanding=True)))
 _CLAIMED = select(workloads.c.owner, workloads.c.claimed_name).where(
     workloads.c.claimed_name.in_(bindparam("names", expanding=True)),
     workloads.c.owner.in_(bindparam("owners", expanding=True)),
@@ -33,10 +34,13 @@ async def know_number(connection: AsyncConnection, number: int) -> None:
     await connection.execute(_KNOW, {"number": number})
 
 
-async def find_numbered(connection: AsyncConnection, number: int) -> Record | None:
-    """Return the row of the workload of a number."""
-    found = (await connection.execute(_NUMBERED, {"wanted": number})).mappings().first()
-    return dict(found) if found else None
+async def find_all_numbered(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, Record]:
+    """Return the rows of the workloads of some numbers, by number, those that there are."""
+    if len(numbers) == 1:  # most often; a list costs more than one
+        rows = (await connection.execute(_NUMBERED, {"wanted": numbers[0]})).mappings()
+    else:
+        rows = (await connection.execute(_ALL_NUMBERED, {"wanted": numbers})).mappings()
+    return {row["number"]: dict(row) for row in rows}
 
 
 def claimed_of(row: Record) -> tuple[str, str] | None:

@@ -19,7 +19,16 @@ from services.chassis.unit import Work
 from .records import Record
 from .tables import grants, workloads
 
-__all__ = ["GRANTS", "pass_on", "require_on", "shared_event", "shared_words", "visible_among", "write_grant"]
+__all__ = [
+    "GRANTS",
+    "pass_on",
+    "require_on",
+    "require_there",
+    "shared_event",
+    "shared_words",
+    "visible_among",
+    "write_grant",
+]
 
 GRANTS = Grants(grants, "job")
 """What is shared with whom."""
@@ -33,12 +42,18 @@ async def require_on(
     needed: Power = Power.READ,
 ) -> Record:
     """Return the row of a workload, or refuse; for grants is looked only where nothing else lets *principal* in."""
+    there = require_there(row, workload_id)
+    power = power_over(principal, there["owner"], there["project"])
+    if power < needed:
+        power = max(power, await GRANTS.power(connection, there["owner"], [there["id"]], principal, now()))
+    require_power(power, needed, workload_id)
+    return there
+
+
+def require_there(row: Record | None, workload_id: str) -> Record:
+    """Return the row of a workload that is still there, or refuse."""
     if row is None or row["removed_at"] is not None:
         raise NotFoundError(f"{workload_id} does not exist")
-    power = power_over(principal, row["owner"], row["project"])
-    if power < needed:
-        power = max(power, await GRANTS.power(connection, row["owner"], [row["id"]], principal, now()))
-    require_power(power, needed, workload_id)
     return row
 
 

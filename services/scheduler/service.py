@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.commands import (
     CancelWorkload,
@@ -27,7 +30,8 @@ from contracts.workloads import Kind, Workload
 from services.chassis.answers import Written
 from services.chassis.bus import Delivery
 from services.chassis.cursors import read_cursor, write_cursor
-from services.chassis.policy import Power, scope_of
+from services.chassis.gathering import Gathered
+from services.chassis.policy import Power, power_over, scope_of
 from services.chassis.together import Part, Together
 from services.chassis.unit import UnitOfWork, Work
 
@@ -42,17 +46,19 @@ from .arrays.views import ArrayViews
 from .entrance import Arrival, Entrance
 from .journey import Journey
 from .mail.notices import find_notice
-from .numbers import find_numbered
+from .numbers import find_all_numbered
 from .queue.dispatcher import Dispatcher
 from .records import Record, to_glance, to_json, to_transition, to_workload
 from .removing import remove
-from .rights import pass_on, require_on, shared_words
+from .rights import pass_on, require_on, require_there, shared_words
 from .temporal import TEMPORAL_SINK, Signal
 from .webhooks.records import callback_of
 from .webhooks.store import find_callback
 from .workflows.words import Cancellation, Recall
 
 __all__ = ["WorkloadService"]
+
+_K = TypeVar("_K")
 
 
 class WorkloadService:
@@ -65,6 +71,8 @@ class WorkloadService:
         self._entrance = Entrance(dispatcher)
         self._arrivals: Together[Arrival, Record | None] = Together(unit, self._write_down)
         self._keeping = Keeping()
+        self._by_id: Gathered[str, Record] = Gathered(partial(self._look, store.find_all))
+        self._by_number: Gathered[int, Record] = Gathered(partial(self._look, find_all_numbered))
         self.tasks = ArrayViews(unit=unit, find_visible=self._visible)
         """Answers questions about the tasks of arrays."""
 
@@ -232,13 +240,13 @@ class WorkloadService:
 
     async def get(self, query: GetWorkload) -> Written:
         """Return one workload, written."""
-        return Written(to_json(await self._visible(query.principal, query.workload_id)))
+        row = await self._by_id(query.workload_id)
+        return Written(to_json(await self._shown(row, query.principal, query.workload_id)))
 
     async def find(self, query: FindWorkload) -> Written:
         """Return the workload of a number, written."""
-        async with self._unit.looking_up() as connection:
-            row = await find_numbered(connection, query.number)
-            return Written(to_json(await require_on(connection, row, query.principal, f"job {query.number}")))
+        row = await self._by_number(query.number)
+        return Written(to_json(await self._shown(row, query.principal, f"job {query.number}")))
 
     async def history(self, query: GetHistory) -> History:
         """Return all moves of a workload."""
@@ -278,6 +286,20 @@ class WorkloadService:
     async def _find(self, workload_id: str) -> Record | None:
         async with self._unit.looking_up() as connection:
             return await store.find(connection, workload_id)
+
+    async def _look(
+        self, look: Callable[[AsyncConnection, Sequence[_K]], Awaitable[dict[_K, Record]]], keys: Sequence[_K]
+    ) -> dict[_K, Record]:
+        async with self._unit.looking_up() as connection:
+            return await look(connection, keys)
+
+    async def _shown(self, row: Record | None, principal: Principal, name: str) -> Record:
+        """Return a row that was looked up for *principal*, or refuse; most may see it without any grant."""
+        there = require_there(row, name)
+        if power_over(principal, there["owner"], there["project"]) >= Power.READ:
+            return there
+        async with self._unit.looking_up() as connection:
+            return await require_on(connection, there, principal, name)
 
     async def _known(self, workload_id: str) -> Record:
         found = await self._find(workload_id)

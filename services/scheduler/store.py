@@ -25,6 +25,7 @@ __all__ = [
     "backend_of",
     "count_by_backend",
     "find",
+    "find_all",
     "glance",
     "history",
     "known",
@@ -42,6 +43,7 @@ _MOST_OF_PAGE = 3 * 2**20
 
 # Statements of every job's way are built once: building one costs more than SQLite takes to run it.
 _BY_ID = select(workloads).where(workloads.c.id == bindparam("wanted"))
+_BY_IDS = select(workloads).where(workloads.c.id.in_(bindparam("wanted", expanding=True)))
 _KNOWN = select(workloads.c.id).where(workloads.c.id.in_(bindparam("wanted", expanding=True)))
 _FOR_CHANGE = _BY_ID.with_for_update()
 _LONG = [func.length(cast(workloads.c[name], Text)) for name in ("spec", "inputs", "outputs", "logs")]
@@ -58,6 +60,15 @@ async def find(connection: AsyncConnection, workload_id: str) -> Record | None:
     """Return the row of a workload."""
     found = (await connection.execute(_BY_ID, {"wanted": workload_id})).mappings().first()
     return dict(found) if found else None
+
+
+async def find_all(connection: AsyncConnection, workload_ids: Sequence[str]) -> dict[str, Record]:
+    """Return the rows of some workloads by id, those that there are."""
+    if len(workload_ids) == 1:  # most often; a list costs more than one
+        found = await find(connection, workload_ids[0])
+        return {workload_ids[0]: found} if found else {}
+    rows = (await connection.execute(_BY_IDS, {"wanted": workload_ids})).mappings()
+    return {row["id"]: dict(row) for row in rows}
 
 
 async def known(connection: AsyncConnection, workload_ids: Sequence[str]) -> set[str]:

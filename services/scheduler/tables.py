@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-from services.chassis.database import Moment, add_chassis_tables, new_metadata
+from services.chassis.database import SEQUENCE, Moment, add_chassis_tables, new_metadata
 from services.chassis.grants import add_grants_table
 
 from .catalog.tables import add_catalog_table
@@ -62,12 +62,11 @@ METADATA = new_metadata()
 
 add_chassis_tables(METADATA)
 
-_Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 workloads = Table(
     "workloads",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("owner", String(256), nullable=False),
@@ -149,7 +148,7 @@ transitions = Table(
 waiting = Table(
     "waiting",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("owner", String(256), nullable=False),
     Column("project", String(64), nullable=False),
@@ -184,7 +183,7 @@ dependencies = Table(
 schedules = Table(
     "schedules",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("owner", String(256), nullable=False),
     Column("project", String(64)),
@@ -220,7 +219,7 @@ schedule_runs = Table(
 batches = Table(
     "batches",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("owner", String(256), nullable=False),
     Column("project", String(64)),
@@ -315,7 +314,7 @@ Index("ix_callbacks_open", callbacks.c.created_at, sqlite_where=_heard, postgres
 subscriptions = Table(
     "subscriptions",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("owner", String(256), nullable=False),
     Column("name", String(128)),
@@ -336,7 +335,7 @@ Index("ix_subscriptions_state", subscriptions.c.state)
 deliveries = Table(
     "deliveries",
     METADATA,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
     Column("line", String(256), nullable=False),
     Column("target", String(64), nullable=False),

@@ -17,10 +17,20 @@ pytestmark = pytest.mark.timeout(900)
 _PATIENCE = 240.0
 """Seconds: a real node takes its time, and shares this machine with the stack."""
 
+_SWIFT = "swift"
+"""The backend whose pods have no volumes."""
+
+_SILENCE = 45.0
+"""Seconds: after 20 the cluster takes the node for lost, and after 15 more what ran there."""
+
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesSite]:
-    with kubernetes_or_skip() as cluster, kubernetes_site(cluster, tmp_path_factory.mktemp("real")) as found:
+    folder = tmp_path_factory.mktemp("real")
+    with (
+        kubernetes_or_skip() as cluster,
+        kubernetes_site(cluster, folder, beside={_SWIFT: {"volumes": False}}) as found,
+    ):
         yield found
 
 
@@ -29,15 +39,23 @@ def _nothing_is_left(real: KubernetesSite) -> None:
     assert real.left() == []
 
 
-def test_a_job_runs_in_a_pod(real: KubernetesSite) -> None:
+@retry(stop=stop_after_delay(_PATIENCE), wait=wait_fixed(0.5), reraise=True)
+def _is_told(real: KubernetesSite, job: str, word: str) -> None:
+    said = real.site.client.get(f"/v1/jobs/{job}/explain").text
+    assert word in said, said
+
+
+@pytest.mark.parametrize("backend", [BACKEND, _SWIFT])
+def test_a_job_runs_in_a_pod(real: KubernetesSite, backend: str) -> None:
     real.site.put("kubernetes/words", b"one two three\n")
     ended = real.site.run(
         *("sh", "-c", "wc -w <words >count; id -u; echo there >&2"),
         inputs=[{"source": "kubernetes/words"}],
         outputs=[{"path": "count"}],
+        placement={"backend": backend},
         seconds=_PATIENCE,
     )
-    assert (ended["state"], ended["backend"]) == ("succeeded", BACKEND), ended
+    assert (ended["state"], ended["backend"]) == ("succeeded", backend), ended
     assert (real.site.log(ended), real.site.log(ended, "stderr")) == (b"65532\n", b"there\n")
     assert real.site.file(f"jobs/{ended['id']}/outputs/count").strip() == b"3"
     _nothing_is_left(real)
@@ -68,13 +86,19 @@ def test_an_image_that_is_not_there_is_told(real: KubernetesSite) -> None:
     _nothing_is_left(real)
 
 
-def test_two_jobs_with_gpus_have_one_each(real: KubernetesSite) -> None:
+def test_two_jobs_with_gpus_run_side_by_side_and_a_third_waits(real: KubernetesSite) -> None:
     asked = {"resources": {"gpus": {"count": 1, "model": "a100"}, "cpus": 0.2}}
-    jobs = [real.site.submit("sleep", "3", **asked) for _ in range(3)]
-    real.site.until(jobs[0], "running", "finishing", "succeeded", seconds=_PATIENCE)
-    # There are two.
-    assert len([pod for pod in real.pods() if pod.status.phase == "Running"]) <= 2
-    assert {real.site.ended(job, _PATIENCE)["state"] for job in jobs} == {"succeeded"}
+    jobs = [real.site.submit("sleep", "600", **asked) for _ in range(2)]
+    for job in jobs:
+        real.site.until(job, "running", seconds=_PATIENCE)
+    # There are two GPUs.
+    third = real.site.submit("true", **asked)
+    _is_told(real, third, "Insufficient nvidia.com/gpu")
+    assert len([pod for pod in real.pods() if pod.status.phase == "Running"]) == 2
+    real.site.cancel(jobs[0])
+    assert real.site.ended(third, _PATIENCE)["state"] == "succeeded"
+    real.site.cancel(jobs[1])
+    assert {real.site.ended(job, _PATIENCE)["state"] for job in jobs} == {"canceled"}
     _nothing_is_left(real)
 
 
@@ -92,7 +116,7 @@ def test_an_api_server_that_is_killed_costs_no_job(real: KubernetesSite) -> None
 
 
 def test_a_kubelet_that_is_killed_costs_no_job(real: KubernetesSite) -> None:
-    job = real.site.submit("sh", "-c", "sleep 10; echo done")
+    job = real.site.submit("sh", "-c", f"sleep {_SILENCE:g}; echo done")
     real.site.until(job, "running", seconds=_PATIENCE)
     real.cluster.node.kill()
     # What runs there goes on, and says so itself; where all nodes are silent nothing is taken away from them.

@@ -85,3 +85,18 @@ async def test_while_another_process_writes_the_loop_goes_on(engine: AsyncEngine
     other.close()
     await writing
     assert await _names(engine) == ["a"]
+
+
+async def test_the_disk_is_waited_for_after_16_mib_of_changes_and_not_before(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    log, mib = tmp_path / "x.db-wal", 2**20
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO things (id, name) VALUES (0, '')"))
+    largest = 0
+    for number in range(40):
+        async with engine.begin() as connection:
+            value = {"name": f"{number:04}" * (mib // 4)}
+            await connection.execute(text("UPDATE things SET name = :name WHERE id = 0"), value)
+        largest = max(largest, log.stat().st_size)
+    assert 15 * mib < largest < 24 * mib

@@ -44,6 +44,7 @@ async def test_a_crash_between_start_and_record_starts_nothing_twice(
         assert (row["state"], row["native_id"]) == (JobState.STARTED, after.world.seen[name].native_id)
         assert after.world.started == {name: 1}
         assert after.world.calls["start"] == 1
+        assert after.world.orders[name].fresh is took_effect  # as it was told to the call that began it
 
 
 async def test_a_start_that_broke_off_is_looked_up_before_anything_else(rig: Rig) -> None:

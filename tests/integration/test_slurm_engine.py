@@ -60,7 +60,7 @@ async def test_a_job_runs_and_ends_and_leaves_nothing(bench: Bench) -> None:
 
 async def test_the_same_name_twice_is_one_job(bench: Bench) -> None:
     orders = [bench.order("one"), bench.order("two"), bench.order("three", cpus=2)]
-    first = await bench.engine.start(orders)
+    first = await bench.engine.start([replace(order, fresh=True) for order in orders])
     assert await bench.engine.start(orders) == first
     other = SlurmEngine(bench.cluster.settings(), bench.engine.means)  # after a restart
     assert await other.start(orders[::-1]) == first[::-1]

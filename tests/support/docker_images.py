@@ -17,12 +17,14 @@ import docker
 
 __all__ = [
     "BUSYBOX",
+    "COMPILED",
     "EMPTY",
     "PYTHON",
     "SCIENCE",
     "find_busybox",
     "import_image",
     "make_busybox_tar",
+    "make_compiled_image",
     "make_images",
     "make_python_tar",
     "make_science_image",
@@ -33,6 +35,8 @@ BUSYBOX = "shunter-test/busybox:1"
 """A shell and its usual commands; no Python."""
 PYTHON = "shunter-test/python:1"
 """The same, and the Python that runs the tests, as `python3`."""
+COMPILED = "shunter-test/compiled:1"
+"""The same, but the Python's library is compiled; made by `make_compiled_image` where it is needed."""
 EMPTY = "shunter-test/empty:1"
 """One file: there is not even a shell."""
 
@@ -82,6 +86,17 @@ def make_images(client: docker.APIClient) -> None:
     import_image(client, EMPTY, _archive({"etc/nothing": b"\n"}, {}), 'CMD ["/none"]')
     import_image(client, BUSYBOX, make_busybox_tar(), _ENV, 'CMD ["/bin/sh"]')
     import_image(client, PYTHON, make_python_tar(), _ENV, 'CMD ["/usr/bin/python3"]')
+
+
+def make_compiled_image(client: docker.APIClient) -> None:
+    """Make the image with Python again, its library compiled as `python3 -m compileall` leaves it; it takes seconds."""
+    line = "python3 -m compileall -q \"$(python3 -c 'import os; print(os.path.dirname(os.__file__))')\""
+    container = client.create_container(PYTHON, ["/bin/sh", "-c", line], network_disabled=True)
+    client.start(container)
+    client.wait(container)
+    repository, _, tag = COMPILED.rpartition(":")
+    client.commit(container, repository=repository, tag=tag)
+    client.remove_container(container)
 
 
 def make_science_image(client: docker.APIClient) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from services.scheduler.backends.engines.kubernetes.kinds import JOBS, PODS, SECRETS
@@ -77,8 +77,18 @@ class KubernetesSite:
 
 
 @contextmanager
-def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -> Iterator[KubernetesSite]:
-    """Run a stack beside a cluster; the scheduler has the rights of deploy/kubernetes/rbac.yaml there."""
+def kubernetes_site(
+    cluster: KubernetesCluster,
+    folder: Path,
+    *,
+    pack: Mapping[str, object] | None = None,
+    beside: Mapping[str, Mapping[str, object]] | None = None,
+) -> Iterator[KubernetesSite]:
+    """Run a stack beside a cluster; the scheduler has the rights of deploy/kubernetes/rbac.yaml there.
+
+    *pack* is how small jobs share pods there; *beside* are further backends on the same cluster, by name, with what
+    their own part says that is not usual.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kubeconfig, namespace = account_on(cluster, folder)
     with open_doors(cluster.node.address, "nats", "s3") as doors:
@@ -90,13 +100,11 @@ def kubernetes_site(cluster: KubernetesCluster, folder: Path, **settings: Any) -
             "lost_after": 15,
             "image_patience": 5,
         }
-        backend = {
-            "kind": "kubernetes",
-            "nats_url": f"nats://{doors.at('nats')}",
-            "kubernetes": {**given, **settings},
-        }
+        usual = {"kind": "kubernetes", "nats_url": f"nats://{doors.at('nats')}", **({"pack": pack} if pack else {})}
+        others = {name: {**usual, "kubernetes": {**given, **more}} for name, more in (beside or {}).items()}
+        backend = {**usual, "kubernetes": given}
         outside = {"SHUNTER_STORAGE__S3__PUBLIC_ENDPOINT": f"http://{doors.at('s3')}"}
-        with cluster_site(folder / "stack", backend, *_OPTIONS, environment=outside) as site:
+        with cluster_site(folder / "stack", backend, *_OPTIONS, others=others, environment=outside) as site:
             for name in ("nats", "s3"):
                 port = urlsplit(site.stack.ready["parts"][name]["url"]).port
                 assert port is not None

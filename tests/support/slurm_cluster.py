@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -97,7 +98,7 @@ class SlurmCluster:
         values: dict[str, object] = {
             "conf": str(self.conf),
             "work": str(self.work),
-            "python": shutil.which("python3.11"),
+            "python": str(Path(sys.executable).resolve()),  # the one in PATH may be a script that looks for it first
         }
         return SlurmSettings.model_validate(values | more)
 

@@ -69,7 +69,9 @@ _ORDERS = [
 ]
 
 
-@pytest.mark.parametrize(("values", "settings", "pilot"), list(product(_ORDERS, ({}, _FULL), (None, _PILOT))))
+@pytest.mark.parametrize(
+    ("values", "settings", "pilot"), list(product(_ORDERS, ({}, _FULL, {**_FULL, "volumes": False}), (None, _PILOT)))
+)
 def test_every_object_is_good_by_the_published_schemas(
     values: dict[str, Any], settings: dict[str, Any], pilot: PilotFile | None
 ) -> None:
@@ -143,6 +145,16 @@ def test_a_pilot_that_is_fetched_is_not_mounted(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"x")
     assert read_pilot(tmp_path / "large") is None
     assert read_pilot(tmp_path / "small") == PilotFile(b"x")
+
+
+def test_a_pod_without_volumes_works_in_its_image_under_the_same_limit() -> None:
+    pod = _pod(_made(_order(), pilot=None, volumes=False, scratch="20Gi"))
+    (container,) = pod["containers"]
+    assert (pod["volumes"], container["volumeMounts"], container["workingDir"]) == ([], [], "/tmp")
+    assert {"name": "SHUNTER_PILOT_WORK", "value": "/tmp"} in container["env"]
+    assert container["resources"]["limits"]["ephemeral-storage"] == "20Gi"
+    pod = _pod(_made(_order(files="/files"), pilot=None, volumes=False))
+    assert [volume["name"] for volume in pod["volumes"]] == ["files"]
 
 
 # --- where it goes ----------------------------------------------------------------------------------------------

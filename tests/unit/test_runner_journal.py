@@ -10,8 +10,8 @@ from contracts.model import now
 from contracts.runs import RunReport, RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation
+from services.scheduler.pilot.process import read_exit
 from services.scheduler.runner.journal import Journal, ProcessName, RunFolder, Start, Verdict
-from services.scheduler.runner.process import read_exit
 from tests.support.runners import a_task
 
 
@@ -23,7 +23,7 @@ def task() -> RunTask:
 @pytest.fixture
 def folder(tmp_path: Path, task: RunTask) -> RunFolder:
     folder = Journal(tmp_path).folder(task.workload_id, 1)
-    folder.create(task)
+    folder.take(task)
     return folder
 
 
@@ -36,7 +36,7 @@ def test_a_task_is_known_once_it_is_written(tmp_path: Path, task: RunTask) -> No
     journal = Journal(tmp_path)
     folder = journal.folder(task.workload_id, 1)
     assert not journal.knows(task.workload_id, 1)
-    folder.create(task)
+    folder.take(task)
     assert journal.knows(task.workload_id, 1)
     assert folder.read_task() == task
     assert folder.path.stat().st_mode & 0o777 == 0o700

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contracts.spec import Output
-from services.scheduler.runner.outputs import find_outputs
+from services.scheduler.pilot.outputs import find_outputs
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ TASK = a_task("true")
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     found = Journal(tmp_path).folder(TASK.workload_id, 1)
-    found.create(TASK)
+    found.take(TASK)
     return found
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from services.scheduler.pilot.process import SpawnError
+from services.scheduler.pilot.views import View, replaced
 from services.scheduler.runner.journal import RunFolder
-from services.scheduler.runner.process import SpawnError
-from services.scheduler.runner.views import View, Views, replaced
+from services.scheduler.runner.views import Views
 
 
 @pytest.fixture

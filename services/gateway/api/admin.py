@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError
 from contracts.operations import ParkedChange, ParkedPage, ParkedView, SiteHealth
 from contracts.subjects import command_filter
+from services.gateway.lean import LeanRoute
 from services.gateway.parked import ParkedFilter
 
 from . import examples_admin as examples
@@ -18,7 +19,7 @@ from .context import Limit, Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/admin", tags=["operations"])
+router = APIRouter(prefix="/v1/admin", tags=["operations"], route_class=LeanRoute)
 
 _Service = Annotated[
     str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="Who could not handle it.", examples=["scheduler"])

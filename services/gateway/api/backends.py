@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts.backends import BackendView
 from contracts.errors import NotFoundError
 from contracts.model import Model
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -17,7 +18,7 @@ from .context import Services
 
 __all__ = ["BackendList", "BackendPath", "router"]
 
-router = APIRouter(prefix="/v1/backends", tags=["site"])
+router = APIRouter(prefix="/v1/backends", tags=["site"], route_class=LeanRoute)
 
 BackendPath = Annotated[
     str,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts.errors import ConflictError, NotFoundError
 from contracts.hook_queries import DeliveryPage
 from contracts.subscriptions import Delivery, DeliveryState
+from services.gateway.lean import LeanRoute
 
 from . import hook_examples as examples
 from .answers import answers, json_answer
@@ -19,7 +20,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"])
+router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], route_class=LeanRoute)
 
 DeliveryAt = Annotated[
     str,

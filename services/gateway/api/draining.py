@@ -12,6 +12,7 @@ from starlette.responses import Response
 from contracts.backends import BackendView
 from contracts.errors import ConflictError, ForbiddenError, NotFoundError
 from contracts.model import Model
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -20,7 +21,7 @@ from .context import Services
 
 __all__ = ["DrainWish", "router"]
 
-router = APIRouter(prefix="/v1/admin/backends", tags=["operations"])
+router = APIRouter(prefix="/v1/admin/backends", tags=["operations"], route_class=LeanRoute)
 
 _EXAMPLES = {"maintenance": Example(summary="Before an upgrade", value={"message": "new disks on Friday"})}
 

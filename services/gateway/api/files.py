@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OverQuotaError
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -22,7 +23,7 @@ from .views import FilePageView, FileView
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
 
 _MAX_SIZE = 5 * 2**40
 _NOT_CHANGED = {304: ("It is as the client has it.", None)}

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from contracts.errors import ForbiddenError, NotFoundError, OverQuotaError
 from contracts.shelves import FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage, StorageUsage
 from contracts.spec import FilePath
+from services.gateway.lean import LeanRoute
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -20,7 +21,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
 
 _Folder = Annotated[
     FilePath | None, Query(description="The folder; none is all that the owner has.", examples=["data/incoming"])

@@ -12,6 +12,7 @@ from contracts.errors import ConflictError, NotFoundError, OverQuotaError
 from contracts.files import Folder, FolderRecord, Moved
 from contracts.model import Model
 from contracts.spec import FilePath
+from services.gateway.lean import LeanRoute
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -20,7 +21,7 @@ from .views import Pending
 
 __all__ = ["NewName", "router"]
 
-router = APIRouter(prefix="/v1", tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
 
 _FolderAt = Annotated[FilePath, Path(description="A folder of the user's files.", examples=["data/raw"])]
 _PENDING: dict[int, tuple[str, type[BaseModel] | None]] = {

@@ -13,6 +13,7 @@ from contracts.errors import NotFoundError, OverQuotaError
 from contracts.grants import Grant, Grantee, GrantPage, Right
 from contracts.model import Model, Timestamp, now
 from contracts.spec import FilePath
+from services.gateway.lean import LeanRoute
 
 from . import grant_examples as examples
 from .answers import answers, json_answer
@@ -22,7 +23,7 @@ from .views import Pending
 
 __all__ = ["GrantWish", "router"]
 
-router = APIRouter(prefix="/v1", tags=["sharing"])
+router = APIRouter(prefix="/v1", tags=["sharing"], route_class=LeanRoute)
 
 
 class GrantWish(Model):

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from contracts.queries import Health
 from services.gateway.figures import ask_health
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import json_answer
@@ -15,7 +16,7 @@ from .context import process_of
 
 __all__ = ["Readiness", "router"]
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=LeanRoute)
 
 
 class Readiness(Health):

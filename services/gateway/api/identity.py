@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from contracts.principals import Principal
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -13,7 +14,7 @@ from .context import Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/whoami", tags=["site"])
+router = APIRouter(prefix="/v1/whoami", tags=["site"], route_class=LeanRoute)
 
 
 @router.get(

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.files import DownloadUrl
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -18,7 +19,7 @@ from .views import JobFilesView
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/jobs", tags=["job files"])
+router = APIRouter(prefix="/v1/jobs", tags=["job files"], route_class=LeanRoute)
 
 
 @router.get(

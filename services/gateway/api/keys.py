@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.identity import KeyPairPage, KeyPairWish, MadeKeyPair
+from services.gateway.lean import LeanRoute
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -17,7 +18,7 @@ from .pages import next_link
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/keys", tags=["identity"])
+router = APIRouter(prefix="/v1/keys", tags=["identity"], route_class=LeanRoute)
 
 KeyAt = Annotated[
     str,

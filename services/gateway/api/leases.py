@@ -15,6 +15,7 @@ from contracts.model import Model
 from contracts.queries import RunDownloads
 from contracts.runs import Step, Stream
 from contracts.spec import BackendName, FilePath
+from services.gateway.lean import LeanRoute
 from services.gateway.leases import Whose
 
 from . import lease_examples as examples
@@ -24,7 +25,7 @@ from .views import FileView
 
 __all__ = ["CompletedLeaseUpload", "LeaseDownloads", "LeaseReport", "LeaseUpload", "NewLeases", "Printed", "router"]
 
-router = APIRouter(prefix="/v1/leases", tags=["leases"])
+router = APIRouter(prefix="/v1/leases", tags=["leases"], route_class=LeanRoute)
 
 Number = Annotated[int, Path(ge=1, lt=2**53, description="The lease's number.", examples=[7])]
 Token = Annotated[

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.model import Model
 from services.gateway.auth.oidc.settings import IssuerSettings
+from services.gateway.lean import LeanRoute
 from services.gateway.settings import IdentitySettings
 
 from .answers import answers, json_answer
@@ -30,7 +31,7 @@ EXAMPLE = {
     ]
 }
 
-router = APIRouter(prefix="/v1/login", tags=["site"])
+router = APIRouter(prefix="/v1/login", tags=["site"], route_class=LeanRoute)
 
 
 class LoginMethod(Model):

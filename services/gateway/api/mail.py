@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response
 
 from contracts.mail import MailRefusal, MailStanding, MailWish
 from services.gateway.callers import TRACE
+from services.gateway.lean import LeanRoute
 from services.gateway.mail import OptOut
 
 from . import mail_examples as examples
@@ -20,7 +21,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/mail", tags=["mail"])
+router = APIRouter(prefix="/v1/mail", tags=["mail"], route_class=LeanRoute)
 
 Ticket = Annotated[
     str,

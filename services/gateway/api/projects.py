@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts.errors import ConflictError, NotFoundError
 from contracts.identity import Member, MemberPage, MemberWish, Project, ProjectPage, ProjectWish
 from contracts.spec import ProjectName
+from services.gateway.lean import LeanRoute
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -20,7 +21,7 @@ from .users import IfMatch, SubjectAt, read_if_match
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/projects", tags=["identity"])
+router = APIRouter(prefix="/v1/projects", tags=["identity"], route_class=LeanRoute)
 
 NameAt = Annotated[ProjectName, Path(description="The project's name.", examples=["vision"])]
 

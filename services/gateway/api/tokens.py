@@ -29,6 +29,7 @@ from services.gateway.bodies import FORM_TYPE
 from services.gateway.callers import TRACE
 from services.gateway.guard.addresses import address_of
 from services.gateway.identity.tokens import login
+from services.gateway.lean import LeanRoute
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -38,7 +39,7 @@ from .parameters import refuse_unknown
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["identity"])
+router = APIRouter(prefix="/v1", tags=["identity"], route_class=LeanRoute)
 
 TokenAt = Annotated[
     TokenId, Path(description="The token's identifier.", examples=["tok-6ed2b74d5bf54bde3b8382e768a33019"])

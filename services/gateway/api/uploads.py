@@ -11,6 +11,7 @@ from contracts.files import DownloadUrl, PartDone, Sha256, UploadPlan
 from contracts.model import Model
 from contracts.spec import FilePath
 from contracts.transfers import LARGEST_FORM, FolderPath, FormUpload
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -19,7 +20,7 @@ from .views import FileView
 
 __all__ = ["CompletedUpload", "NewDownload", "NewForm", "NewUpload", "Ticket", "router"]
 
-router = APIRouter(prefix="/v1", tags=["transfers"])
+router = APIRouter(prefix="/v1", tags=["transfers"], route_class=LeanRoute)
 
 
 class NewUpload(Model):

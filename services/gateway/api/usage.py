@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.errors import InvalidError
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
+from services.gateway.lean import LeanRoute
 
 from . import examples
 from .answers import answers, json_answer
@@ -16,7 +17,7 @@ from .context import Moment, Name, Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["usage"])
+router = APIRouter(prefix="/v1", tags=["usage"], route_class=LeanRoute)
 
 
 @router.get(

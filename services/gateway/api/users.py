@@ -11,6 +11,7 @@ from starlette.responses import Response
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.identity import DisableWish, PasswordWish, Subject, User, UserPage, UserWish
 from services.gateway.guard.addresses import address_of
+from services.gateway.lean import LeanRoute
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -20,7 +21,7 @@ from .pages import next_link
 
 __all__ = ["IfMatch", "SubjectAt", "read_if_match", "router"]
 
-router = APIRouter(prefix="/v1/users", tags=["identity"])
+router = APIRouter(prefix="/v1/users", tags=["identity"], route_class=LeanRoute)
 
 SubjectAt = Annotated[Subject, Path(description="The user's identifier.", examples=["ada"])]
 IfMatch = Annotated[

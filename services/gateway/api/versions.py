@@ -12,6 +12,7 @@ from contracts.errors import NotFoundError, OverQuotaError
 from contracts.model import Model
 from contracts.shelves import Gone, Purged, Restored, VersionId, VersionPage
 from contracts.spec import FilePath
+from services.gateway.lean import LeanRoute
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -21,7 +22,7 @@ from .views import Pending
 
 __all__ = ["RestoreWish", "router"]
 
-router = APIRouter(prefix="/v1", tags=["files"])
+router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
 
 _PENDING: dict[int, tuple[str, type[BaseModel] | None]] = {
     202: ("Storage is away; the command is kept and will be handled.", Pending)

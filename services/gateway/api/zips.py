@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.transfers import FolderPath
+from services.gateway.lean import LeanRoute
 
 from .answers import answers
 from .context import Name, Services
@@ -16,7 +17,7 @@ from .downloads import answer_zip
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/zip", tags=["files"])
+router = APIRouter(prefix="/v1/zip", tags=["files"], route_class=LeanRoute)
 
 _FolderAt = Annotated[FolderPath, Path(description="A folder in the user's files.", examples=["data"])]
 _ANSWERS = answers(NotFoundError, media_type="application/zip", binary=True)

@@ -115,8 +115,10 @@ def _shape_of_bundle(task: RunTask, settings: BackendSettings) -> Shape:
     return Shape(slots, task.cpus * slots, memory, task.gpus * slots, walltime)
 
 
-def order_of(name: str, tasks: Sequence[RunTask], shape: Shape, launch: Launch, kind: str) -> Order:
-    """Return what the engine is told of a native job."""
+def order_of(
+    name: str, tasks: Sequence[RunTask], shape: Shape, launch: Launch, kind: str, *, fresh: bool = False
+) -> Order:
+    """Return what the engine is told of a native job; a *fresh* one is not there yet."""
     first = tasks[0]
     title = first.job_name or first.workload_id
     options: dict[str, Any] = dict(first.options.get(kind, {}))
@@ -138,4 +140,5 @@ def order_of(name: str, tasks: Sequence[RunTask], shape: Shape, launch: Launch, 
         files=first.files,
         priority=max(task.priority for task in tasks),
         options=options,
+        fresh=fresh,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import structlog
@@ -65,7 +65,7 @@ class Starter:
         unwanted = [row for row in wanted if _is_unwanted(row, attempts)]
         await self._drop(unwanted, attempts)
         names = {row["name"] for row in unwanted}
-        await self._start([row for row in wanted if row["name"] not in names], attempts)
+        await self._start([row for row in wanted if row["name"] not in names], attempts, fresh)
         return len(rows) >= _AT_ONCE
 
     # --- names --------------------------------------------------------------------------------------------------
@@ -117,13 +117,13 @@ class Starter:
 
     # --- starting -----------------------------------------------------------------------------------------------
 
-    async def _start(self, rows: Sequence[RowMapping], attempts: Open) -> None:
+    async def _start(self, rows: Sequence[RowMapping], attempts: Open, fresh: Collection[str]) -> None:
         """Start native jobs; what an engine stumbled over for no reason it gives is tried alone."""
         together = [row for row in rows if not row["error"].startswith(_STUMBLED)]
         alone = [[row] for row in rows if row["error"].startswith(_STUMBLED)]
         for part in [together, *alone] if together else alone:
             try:
-                orders = [await self._order(row, attempts[row["name"]]) for row in part]
+                orders = [await self._order(row, attempts[row["name"]], row["name"] in fresh) for row in part]
                 engine = await self._cluster.opened()
                 answers = await engine.start(orders)
             except ShunterError as error:
@@ -133,11 +133,11 @@ class Starter:
                 answers = [Started(error=ShunterError(f"{_STUMBLED}{error!r}"))] * len(part)
             await self._take(part, answers, attempts)
 
-    async def _order(self, row: RowMapping, attempts: Sequence[RowMapping]) -> Order:
+    async def _order(self, row: RowMapping, attempts: Sequence[RowMapping], fresh: bool) -> Order:
         tasks = [_task(attempt) for attempt in attempts]
         launch = await self._cluster.launcher.launch(row["name"], self._cluster.name)
         shape = Shape(row["slots"], row["cpus"], row["memory"] or None, row["gpus"], row["walltime"])
-        return order_of(row["name"], tasks, shape, launch, self._cluster.settings.kind)
+        return order_of(row["name"], tasks, shape, launch, self._cluster.settings.kind, fresh=fresh)
 
     async def _take(self, rows: Sequence[RowMapping], answers: Sequence[Started], attempts: Open) -> None:
         """Note what came of a call, in one transaction; who waits for it hears of it."""

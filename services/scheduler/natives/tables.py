@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-from services.chassis.database import Moment
+from services.chassis.database import SEQUENCE, Moment
 
 __all__ = ["add_native_tables"]
-
-_Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 
 def add_native_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
@@ -69,7 +55,7 @@ def _add_attempts(metadata: MetaData) -> Table:
     attempts = Table(
         "native_attempts",
         metadata,
-        Column("number", _Sequence, primary_key=True, autoincrement=True),
+        Column("number", SEQUENCE, primary_key=True, autoincrement=True),
         Column("backend", String(64), nullable=False),
         Column("workload_id", String(64), nullable=False),
         Column("attempt", Integer, nullable=False),

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from . import shortage
 from .environment import environment
 from .errors import TroubleError
-from .finishing import Finishing, Verdict
+from .finishing import Finishing, Verdict, outran
 from .folder import RunFolder
-from .killing import end_tree, kill_tree
+from .killing import STUCK, end_leftovers, end_tree, kill_tree
 from .link import complain
 from .means import Means
 from .output import LiveOutput
-from .patience import Patience
+from .patience import Patience, unless
 from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
 from .reports import Reports
 from .sampling import Meter, watch
@@ -27,12 +27,7 @@ from .words import Step, Task, Usage, stamp
 
 __all__ = ["Attempt"]
 
-_LEFTOVER_GRACE = 0.5
-"""Seconds that processes have which outlive their run's first one."""
 _KILLED = 128 + 9
-
-_STUCK = 15.0
-"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
 
 
 class Attempt:
@@ -54,11 +49,11 @@ class Attempt:
         self._verdict: Verdict | None = None
         self._interrupted: Verdict | None = None
         self._ending = asyncio.Event()
-        self._meter: Meter | None = None
+        self._meter: Meter[Usage] | None = None
         self._finishing: Finishing | None = None
         files = {"stdout": self._folder.stdout, "stderr": self._folder.stderr}
-        self._live = LiveOutput(link=means.link, task=task, files=files, cap=means.terms.live_logs)
         self._reports = Reports(link=means.link, task=task, hold=means.terms.hold)
+        self._live = LiveOutput(self._reports.keep_output, files, means.terms.live_logs)
 
     # --- what others may ask of it ----------------------------------------------------------------------------
 
@@ -119,7 +114,7 @@ class Attempt:
         if self.task.inputs:
             self._reports.say(Step(step="starting", at=stamp(began), allocation=allocation))
             try:
-                await self._unless_ended(self._fetch())
+                await unless(self._ending, self._fetch())
             except (TroubleError, OSError) as error:
                 self.end("staging", str(error))
         if self._verdict:
@@ -134,11 +129,6 @@ class Attempt:
     def _has_ended(self) -> bool:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
-
-    def _withdraw(self) -> None:
-        """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
-        if self._verdict and self._verdict.reason != "canceled":
-            self._verdict = None
 
     def _early(self, usage: Usage | None = None) -> Step:
         """Return the last step of what never ran."""
@@ -169,25 +159,27 @@ class Attempt:
 
     async def _follow(self, child: Child | None, started: float) -> Step:
         """See a started run to its end."""
-        self._meter = Meter(self._means.gpus, started)
+        self._meter = Meter(self._means.gpus, time.time() - started, Usage)
         self._live.start()
         short = shortage.kills()
-        ended = await self._wait(child) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, means=self._means, live=self._live)
-        if not self._means.census.is_clean():
-            await end_tree(self._means.census, self.name, _LEFTOVER_GRACE)
+        await end_leftovers(self._means.census, self.name)
         usage = self._meter.at_end(ended)
         self._freed()
-        self._reports.say(Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage))
         starved = ended.code == _KILLED and shortage.kills() > short
         verdict = self._verdict or (Verdict("memory", "the kernel ended it for want of memory") if starved else None)
+        told = Step(step="exited", at=stamp(max(ended.at, started)), exit_code=ended.code, usage=usage)
+        if verdict:  # nobody is to take this for a good end and hear better later
+            told = replace(told, reason=verdict.reason, message=verdict.message)
+        self._reports.say(told)
         last = await self._finishing.finish(ended, usage, verdict, self._patience)
         if self._interrupted and last.reason == "signaled":
             # Where a cluster tells all processes of a job to end, its program hears of that as soon as we do.
             return replace(last, reason=self._interrupted.reason, message=self._interrupted.message)
         return last
 
-    async def _wait(self, child: Child) -> Exit:
+    async def _wait(self, child: Child, meter: Meter[Usage]) -> Exit:
         """Wait for the process, or end it."""
         loop, census = asyncio.get_running_loop(), self._means.census
         waiting = loop.create_task(child.wait())
@@ -195,32 +187,20 @@ class Attempt:
         why = f"it ran longer than {self.task.walltime:g} s"
         timer = loop.call_later(self.task.walltime, self.end, "walltime", why)
         try:
-            await self._unless_ended(waiting)
-            if waiting.done() or self._has_ended():
-                self._withdraw()
-            else:
-                await end_tree(census, self.name, self._grace)
-            await asyncio.wait({waiting}, timeout=_STUCK)
-            return waiting.result() if waiting.done() else read_exit(self._folder)
+            await unless(self._ending, waiting)
+            minds = False
+            if not (waiting.done() or self._has_ended()):
+                minds = await end_tree(census, self.name, self._grace, meter.look)
+            await asyncio.wait({waiting}, timeout=STUCK)
+            ended = waiting.result() if waiting.done() else read_exit(self._folder)
+            if not minds and outran(ended, self._verdict):
+                self._verdict = None
+            return ended
         finally:
             timer.cancel()
             watching.cancel()
             waiting.cancel()
             census.roots.pop(self.name, None)
-
-    async def _unless_ended(self, call: Awaitable[Any]) -> None:
-        """Await something; when the run is to be ended before, a coroutine is canceled and a task left alone."""
-        task = asyncio.ensure_future(call)
-        ending = asyncio.ensure_future(self._ending.wait())
-        try:
-            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-        finally:
-            ending.cancel()
-            if task is not call and not task.done():
-                task.cancel()
-                await asyncio.wait({task})
 
     async def _watch(self) -> None:
         assert self._meter
@@ -230,7 +210,7 @@ class Attempt:
             meter=self._meter,
             every=self._means.terms.sample_every,
             memory=self.task.memory,
-            end=self.end,
+            end=partial(self.end, "memory"),
         )
 
     async def _beat(self) -> None:

@@ -62,7 +62,7 @@ class BundleRun:
             told=self._note_ended,
         )
         self._reports = Reports(link=means.link, task=task, hold=means.terms.hold)
-        self._live = LiveOutput(link=means.link, task=task, files={"pack": self._lane.pack}, cap=means.terms.live_logs)
+        self._live = LiveOutput(self._reports.keep_output, {"pack": self._lane.pack}, means.terms.live_logs)
 
     # --- what others may ask of it ----------------------------------------------------------------------------
 

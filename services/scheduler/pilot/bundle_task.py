@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 
-from .finishing import Verdict, judge
+from .finishing import Verdict, judge, outran
 from .folder import RunFolder
-from .killing import end_tree, kill_tree
+from .killing import end_leftovers, end_tree, kill_tree
 from .means import Means
 from .process import Child, Exit, read_exit
-from .sampling import Meter, too_much
+from .sampling import Meter, sample
 from .words import OutputFile, TaskFact, TaskLog, Usage, stamp
 
 __all__ = ["BundleTask"]
 
-_LEFTOVER_GRACE = 0.5
-_SHARED = 0.25
 _STATES = {"canceled": "canceled", "interrupted": "lost"}
 
 
@@ -31,9 +29,9 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._started = time.time()
-        self._meter = Meter(means.gpus, self._started)
+        self._meter = Meter(means.gpus, 0.0, Usage)
         self._child: Child | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[bool] | None = None
 
     @property
     def age(self) -> float:
@@ -47,7 +45,7 @@ class BundleTask:
             self.verdict = Verdict(reason, message)
             if self._child is not None:
                 grace = self._means.terms.grace if grace is None else grace
-                ending = end_tree(self._means.census, self.folder.name, grace)
+                ending = end_tree(self._means.census, self.folder.name, grace, self._meter.look)
                 self._ending = asyncio.get_running_loop().create_task(ending)
 
     async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:
@@ -59,20 +57,20 @@ class BundleTask:
         timer = loop.call_later(left, self.end, "walltime", f"it ran longer than {walltime:g} s")
         try:
             ended = await child.wait()
+            if self._ending and not await self._ending and outran(ended, self.verdict):
+                self.verdict = None
         except asyncio.CancelledError:
             await asyncio.shield(kill_tree(census, self.folder.name))
             raise
         finally:
             timer.cancel()
             census.roots.pop(self.folder.name, None)
-        if not census.is_clean():
-            await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
+        await end_leftovers(census, self.folder.name)
         return ended, self._meter.at_end(ended)
 
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
-        members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        why = too_much(self._meter.look(members), members, memory)
+        why = sample(census=self._means.census, run=self.folder.name, meter=self._meter, memory=memory)
         if why:
             self.end("memory", why)
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["MARKER", "Census", "Member", "Proc"]
+__all__ = ["MARKER", "TICK", "Census", "Member", "Proc", "everybody", "read_stat", "read_variable"]
 
 MARKER = "SHUNTER_RUN"
 """The environment variable that every process of a run inherits, however far it strays."""
 
-_TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+"""Seconds of a clock tick."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -39,7 +40,8 @@ class Member:
     inside: bool
 
 
-def _read_stat(pid: int) -> Proc | None:
+def read_stat(pid: int) -> Proc | None:
+    """Return a process, or None if there is no living one of this number."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 (many times; a Path costs more)
             raw = file.read(2048)
@@ -49,17 +51,18 @@ def _read_stat(pid: int) -> Proc | None:
     rest = raw[raw.rfind(b")") + 2 :].split()
     if len(rest) < 22 or rest[0] in {b"Z", b"X"}:
         return None
-    cpu = (int(rest[11]) + int(rest[12]) + int(rest[13]) + int(rest[14])) * _TICK
+    cpu = (int(rest[11]) + int(rest[12]) + int(rest[13]) + int(rest[14])) * TICK
     return Proc(pid, int(rest[1]), int(rest[3]), int(rest[19]), cpu, int(rest[21]) * _PAGE)
 
 
-def _read_marker(pid: int) -> str | None:
+def read_variable(pid: int, name: str) -> str | None:
+    """Return a variable of the environment that a process was started with."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
             raw = b"\0" + file.read()
     except OSError:
         return None
-    _, found, after = raw.partition(b"\0" + MARKER.encode() + b"=")
+    _, found, after = raw.partition(b"\0" + name.encode() + b"=")
     return after.partition(b"\0")[0].decode(errors="replace") if found else None
 
 
@@ -88,6 +91,10 @@ class Census:
                 found.append(Member(proc, inside))
         return found
 
+    def is_asked(self, _proc: Proc) -> bool:
+        """Say whether a process of a run is asked to end before it is made to."""
+        return True
+
     def is_clean(self) -> bool:
         """Say whether surely no process outlived its run's first one; False means: look closer."""
         roots = set(self.roots.values())
@@ -100,15 +107,17 @@ class Census:
                 os.waitpid(pid, os.WNOHANG)
 
     def _read(self, *, wide: bool) -> None:
-        pids = _descendants(os.getpid()) if not wide and _can_list_children() else _everybody()
-        self._table = {pid: proc for pid in pids for proc in [_read_stat(pid)] if proc}
+        self._table = {pid: proc for pid in self._pids(wide=wide) if (proc := read_stat(pid))}
         self._marks = {pid: mark for pid, mark in self._marks.items() if pid in self._table}
         self._read_at = time.monotonic()
+
+    def _pids(self, *, wide: bool) -> list[int]:
+        return _descendants(os.getpid()) if not wide and _can_list_children() else everybody()
 
     def _mark(self, proc: Proc) -> str | None:
         known = self._marks.get(proc.pid)
         if known is None or known[0] != proc.started:
-            known = (proc.started, _read_marker(proc.pid))
+            known = (proc.started, read_variable(proc.pid, MARKER))
             self._marks[proc.pid] = known
         return known[1]
 
@@ -124,7 +133,8 @@ def _descends(proc: Proc, root: int, table: Mapping[int, Proc]) -> bool:
     return True
 
 
-def _everybody() -> list[int]:
+def everybody() -> list[int]:
+    """Return the numbers of all processes of this node."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 

@@ -18,7 +18,7 @@ from .patience import Patience
 from .process import Exit
 from .words import OutputFile, Step, Task, Usage, stamp
 
-__all__ = ["BRINGS_OUTPUTS", "Finishing", "Verdict", "judge", "with_problem"]
+__all__ = ["BRINGS_OUTPUTS", "Finishing", "Verdict", "judge", "outran", "with_problem"]
 
 BRINGS_OUTPUTS = {"exited", "signaled", "walltime", "memory"}
 """Ends after which outputs go home; what was left by a failed run may be worth something."""
@@ -45,6 +45,16 @@ def judge(ended: Exit, verdict: Verdict | None) -> Verdict:
     if ended.signaled:
         return Verdict("signaled", f"ended by {signal.Signals(ended.code - 128).name}")
     return Verdict("exited", ended.message or (f"exited with {ended.code}" if ended.code else ""))
+
+
+def outran(ended: Exit, verdict: Verdict | None) -> bool:
+    """Say whether a program that nobody made end was faster than who wanted to: then its own end counts.
+
+    A cancel counts all the same; and where a cluster wants its room back, it may have asked the program before us.
+    """
+    if verdict is None or verdict.reason in {"canceled", "interrupted"}:
+        return False
+    return ended.code is not None and not ended.signaled
 
 
 def with_problem(last: Verdict, problem: str, *, succeeded: bool) -> Verdict:
@@ -80,6 +90,8 @@ class Finishing:
             # What it said of that had no room either.
             last = Verdict(last.reason, f"{last.message}; the disk of its node is full")
         taken = await patience.wait(self._take_home(last, succeeded=ended.code == 0))
+        if taken is None and ended.code == 0 and self._brings(last):
+            last = Verdict("interrupted", "the cluster ended its job before its outputs were home")
         logs, outputs, last = taken or ([], [], last)
         last = self._canceled or last
         return Step(
@@ -96,7 +108,7 @@ class Finishing:
 
     async def _take_home(self, last: Verdict, *, succeeded: bool) -> tuple[list[OutputFile], list[OutputFile], Verdict]:
         logs = find_logs(self._folder, self._task.attempt)
-        brings = bool(self._task.outputs) and last.reason in BRINGS_OUTPUTS
+        brings = self._brings(last)
         if not logs and not brings:
             await self._live.finish()
             return [], [], last
@@ -104,6 +116,9 @@ class Finishing:
             self._logs(logs), self._outputs(brings=brings), self._live.finish()
         )
         return stored, outputs, with_problem(last, problem, succeeded=succeeded)
+
+    def _brings(self, last: Verdict) -> bool:
+        return bool(self._task.outputs) and last.reason in BRINGS_OUTPUTS
 
     async def _logs(self, logs: list[Delivery]) -> list[OutputFile]:
         stored, problems = await self._means.transfer(self._task).deliver(logs)

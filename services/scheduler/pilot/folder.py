@@ -22,6 +22,7 @@ class RunFolder:
         self.name = name
         self.work = path / "work"
         self.temporary = path / "tmp"
+        self.script = path / "script"
         self.stdout = path / "stdout"
         self.stderr = path / "stderr"
         self.exit = path / "exit"
@@ -34,10 +35,9 @@ class RunFolder:
 
     def write_script(self, script: str) -> list[str]:
         """Keep a script, beside the working folder, and return how it is started."""
-        path = self.path / "script"
-        path.write_text(script)
-        path.chmod(0o700)
-        return [str(path)] if script.startswith("#!") else ["/bin/sh", str(path)]
+        self.script.write_text(script)
+        self.script.chmod(0o700)
+        return [str(self.script)] if script.startswith("#!") else ["/bin/sh", str(self.script)]
 
     def write_failure(self, code: int, message: str) -> None:
         """Note that the program could not be started, where its output and its exit code would be."""

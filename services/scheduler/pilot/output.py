@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from . import subjects
-from .link import Link
-from .reports import secret_of
-from .words import Task
-
-__all__ = ["LiveOutput", "cut", "last_words"]
+__all__ = ["Keep", "LiveOutput", "cut", "last_words"]
 
 _MOST = 1000
 """Characters of what was printed that are kept with the record of a job."""
 
 _CHUNK = 256 * 1024
 """Bytes of a message at most."""
-_FASTEST, _SLOWEST = 0.02, 0.5
+_FASTEST, _SLOWEST = 0.02, 0.25
 """Seconds between looks at the files, while they grow and while they do not."""
+
+Keep = Callable[[str, bytes, str, dict[str, str]], Awaitable[None]]
+"""Publishes a piece of a stream with its headers until it is kept; the mark tells it from the other pieces."""
 
 
 def cut(data: bytes, *, full: bool) -> int:
@@ -57,7 +54,7 @@ def last_words(files: Iterable[Path], most: int = _MOST) -> str:
 
 def _end_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (at the end of every job; a Path costs more)
             size = os.fstat(file.fileno()).st_size
             raw = os.pread(file.fileno(), 4 * _MOST, max(0, size - 4 * _MOST)) if size else b""
     except OSError:
@@ -93,22 +90,23 @@ class _Tail:
 class LiveOutput:
     """Follows the output files of a run."""
 
-    def __init__(self, *, link: Link, task: Task, files: Mapping[str, Path], cap: int) -> None:
-        self._link = link
-        self._task = task
-        self._secret = secret_of(task)
+    def __init__(self, keep: Keep, files: Mapping[str, Path], cap: int) -> None:
+        self._keep = keep
         self._tails = tuple(_Tail(path, stream, cap) for stream, path in files.items())
         self._told = ""
-        self._ended = asyncio.Event()
+        self._ended: asyncio.Future[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to publish."""
-        self._following = asyncio.get_running_loop().create_task(self._follow())
+        loop = asyncio.get_running_loop()
+        self._ended = loop.create_future()
+        self._following = loop.create_task(self._follow(self._ended))
 
     async def finish(self) -> None:
         """Publish the rest and say that it is all."""
-        self._ended.set()
+        if self._ended and not self._ended.done():
+            self._ended.set_result(None)
         if self._following:
             await self._following
 
@@ -125,13 +123,12 @@ class LiveOutput:
         self._told = found
         return found
 
-    async def _follow(self) -> None:
+    async def _follow(self, ended: asyncio.Future[None]) -> None:
         pause = _FASTEST
-        while not self._ended.is_set():
+        while not ended.done():
             grew = await self._publish(final=False)
             pause = _FASTEST if grew else min(pause * 1.5, _SLOWEST)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), pause)
+            await asyncio.wait({ended}, timeout=pause)
         await self._publish(final=True)
         for tail in self._tails:
             if tail.offset:
@@ -154,10 +151,4 @@ class LiveOutput:
 
     async def _say(self, tail: _Tail, data: bytes, headers: dict[str, str], mark: str) -> None:
         # One at a time: pieces in flight together could change places when the connection breaks.
-        task = self._task
-        await self._link.keep(
-            subjects.log(task.workload_id, task.attempt, tail.stream),
-            data,
-            f"{task.name}-{tail.stream}-{mark}-{self._secret}",
-            {"Shunter-Offset": str(tail.offset), **headers},
-        )
+        await self._keep(tail.stream, data, mark, {"Shunter-Offset": str(tail.offset), **headers})

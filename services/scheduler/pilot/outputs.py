@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .folder import RunFolder
-from .words import Output
 
 __all__ = ["Delivery", "clean_path", "find_logs", "find_outputs"]
+
+
+class _Wanted(Protocol):
+    @property
+    def path(self) -> str: ...
+    @property
+    def required(self) -> bool: ...
+    @property
+    def to(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ def clean_path(value: str) -> str:
     return "/".join(parts)
 
 
-def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery], list[str]]:
+def find_outputs(outputs: Sequence[_Wanted], work: Path) -> tuple[list[Delivery], list[str]]:
     """Return what to take home, and what is required but not there."""
     home = work.resolve()
     found: dict[str, Delivery] = {}
@@ -54,7 +63,7 @@ def find_outputs(outputs: Sequence[Output], work: Path) -> tuple[list[Delivery],
 def _lies_in(path: Path, home: Path) -> bool:
     """Say whether a file, wherever its links lead, is one of the folder."""
     try:
-        return home in path.resolve().parents
+        return path.resolve().is_relative_to(home)
     except (OSError, RuntimeError):  # links that lead to each other
         return False
 

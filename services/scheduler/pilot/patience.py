@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "unless"]
 
 _T = TypeVar("_T")
 
@@ -41,3 +41,18 @@ class Patience:
         if self._task and not self._task.done():
             self._is_cut = True
             self._task.cancel()
+
+
+async def unless(ending: asyncio.Event, call: Awaitable[Any]) -> None:
+    """Await something; when *ending* is set before, a coroutine is canceled and a task left alone."""
+    task = asyncio.ensure_future(call)
+    told = asyncio.ensure_future(ending.wait())
+    try:
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        told.cancel()
+        if task is not call and not task.done():
+            task.cancel()
+            await asyncio.wait({task})

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from .folder import FAILURE, RunFolder
 
-__all__ = ["Child", "Exit", "SpawnError", "find_program", "read_exit", "spawn"]
+__all__ = ["SHELL", "WRAPPER", "Child", "Exit", "SpawnError", "bury", "find_program", "read_exit", "spawn"]
 
-_WRAPPER = """
+WRAPPER = """
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
 ulimit -c 0
 cd -- "$1" || exit 126
@@ -29,11 +29,13 @@ code=$?
 { echo $code; times; } >"$status"
 exit $code
 """
-"""Outlives the user's program by a moment and writes down how it ended. Its traps are not inherited: they only keep
+"""Outlives the user's program by a moment and writes down how it ended; is given a working folder, where to write that,
+where the shell may complain, and the program. Its traps are not inherited: they only keep
 the shell itself alive while its program is told to end. What the shell says of its program's death goes to a file of
 its own; without the subshell it would go to the program's."""
 
-_SHELL = "/bin/sh"
+SHELL = "/bin/sh"
+"""What starts the wrapper."""
 _TIMES = re.compile(r"(\d+)m([\d.]+)s")
 _DIES_SILENTLY = {signal.SIGINT, signal.SIGPIPE, signal.SIGTERM}
 """Shells say why a program died, except for these."""
@@ -55,8 +57,10 @@ class Exit:
     signaled: bool
     cpu_seconds: float
     max_rss: int
+    """Bytes of the largest process, 0 if that is not known."""
     at: float
     message: str = ""
+    """Why the program could not even be started."""
 
 
 def find_program(argv: Sequence[str], path: str, cwd: os.PathLike[str]) -> list[str]:
@@ -79,7 +83,7 @@ def find_program(argv: Sequence[str], path: str, cwd: os.PathLike[str]) -> list[
 def spawn(folder: RunFolder, argv: Sequence[str], env: Mapping[str, str]) -> Child:
     """Start a program in a session of its own, its output going to files."""
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    wrapped = [_SHELL, "-c", _WRAPPER, "shunter-run", str(folder.work), str(folder.exit), str(folder.shell), *argv]
+    wrapped = [SHELL, "-c", WRAPPER, "shunter-run", str(folder.work), str(folder.exit), str(folder.shell), *argv]
     handles = [os.open(str(path), append, 0o600) for path in (folder.stdout, folder.stderr)]
     try:
         process = subprocess.Popen(  # noqa: S603 (a user's program is what we are here for)
@@ -114,13 +118,8 @@ class Child:
         return await asyncio.shield(self._ended)
 
     def _bury(self, loop: asyncio.AbstractEventLoop) -> None:
-        _, status, used = os.wait4(self.pid, 0)
-        self._process.returncode = status
-        cpu, rss = used.ru_utime + used.ru_stime, 0
-        # Whoever is forked starts with the resident set of its parent: only what is larger than ours is news.
-        if used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
-            rss = used.ru_maxrss * 1024
-        ended = read_exit(self._folder, status=status, cpu=cpu, max_rss=rss)
+        ended = bury(self._folder, self.pid)
+        self._process.returncode = ended.code
         loop.call_soon_threadsafe(self._settle, ended)
 
     def _settle(self, ended: Exit) -> None:
@@ -128,13 +127,24 @@ class Child:
             self._ended.set_result(ended)
 
 
+def bury(folder: RunFolder, pid: int) -> Exit:
+    """Wait for a process that we started, and return how it ended."""
+    _, status, used = os.wait4(pid, 0)
+    cpu, rss = used.ru_utime + used.ru_stime, 0
+    # Whoever is forked starts with the resident set of its parent: only what is larger than ours is news.
+    if used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        rss = used.ru_maxrss * 1024
+    return read_exit(folder, status=status, cpu=cpu, max_rss=rss)
+
+
 def read_exit(folder: RunFolder, *, status: int | None = None, cpu: float = 0.0, max_rss: int = 0) -> Exit:
     """Return how a run's process ended by what the wrapper wrote, else by its own wait *status*, if we have it."""
     try:
         text = folder.exit.read_text()
+        # The clock of files is coarse: who saw the end itself knows better.
+        at = time.time() if status is not None else folder.exit.stat().st_mtime
     except OSError:
-        text = ""
-    at = time.time()
+        text, at = "", time.time()
     first, newline, times = text.partition("\n")
     if newline and first.isdigit():
         spent = sum(int(minutes) * 60 + float(seconds) for minutes, seconds in _TIMES.findall(times))

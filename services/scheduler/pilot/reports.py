@@ -12,10 +12,10 @@ from . import subjects
 from .link import Link
 from .words import Step, Task, as_json
 
-__all__ = ["Reports", "secret_of"]
+__all__ = ["Reports"]
 
 
-def secret_of(task: Task) -> str:
+def _secret_of(task: Task) -> str:
     """Return a word that only those know who may run an attempt: nobody else can name its messages before it does."""
     return hashlib.sha256(b"shunter-messages:" + task.ticket.encode()).hexdigest()[:16]
 
@@ -26,7 +26,7 @@ class Reports:
     def __init__(self, *, link: Link, task: Task, hold: float) -> None:
         self._link = link
         self._task = task
-        self._secret = secret_of(task)
+        self._secret = _secret_of(task)
         self._hold = hold
         self._next = 1
         self._steps: list[Step] = []
@@ -67,6 +67,12 @@ class Reports:
         self._steps = []
         if self._sending is None or self._sending.done():
             self._sending = asyncio.get_running_loop().create_task(self._send())
+
+    async def keep_output(self, stream: str, data: bytes, mark: str, headers: dict[str, str]) -> None:
+        """Publish a piece of output until it is kept."""
+        task = self._task
+        subject = subjects.log(task.workload_id, task.attempt, stream)
+        await self._link.keep(subject, data, f"{task.name}-{stream}-{mark}-{self._secret}", headers)
 
     async def settled(self) -> None:
         """Wait until everything that was said is kept by the stream."""

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
+from typing import Any, Generic, TypeVar
 
 from .census import Census, Member
 from .gpus import Gpus
 from .process import Exit
 from .system import tick
-from .words import Usage
 
-__all__ = ["Meter", "too_much", "watch"]
+__all__ = ["EARLY", "Meter", "sample", "watch"]
 
-_EARLY = (0.02, 0.08, 0.2)
+_U = TypeVar("_U")
+
+EARLY = (0.02, 0.08, 0.2)
 """Seconds between the first looks: short runs have a peak too."""
 _SHARED = 0.25
 """Seconds for which runs share one look at the processes, at most."""
 
 
-class Meter:
+class Meter(Generic[_U]):
     """Adds up what one run uses."""
 
-    def __init__(self, gpus: Gpus, started: float) -> None:
-        """Begin at *started*, by the clock: a run that is short may be over by now."""
-        self._began = tick() - max(0.0, time.time() - started)
+    def __init__(self, gpus: Gpus, age: float, usage: Callable[..., _U]) -> None:
+        """Begin *age* seconds ago: a run that is short may be over by now. *usage* makes one of the figures."""
+        # From here on by a clock that nobody sets: the one on the wall may jump while it runs.
+        self._began = tick() - max(0.0, age)
+        self._make = usage
         self._gpus = gpus
         self._memory_before = gpus.memory_used()
         self._cpu = 0.0
@@ -56,19 +60,23 @@ class Meter:
         """Return the seconds since the start."""
         return tick() - self._began
 
-    def so_far(self) -> Usage:
+    def pauses(self, every: float) -> Iterator[float]:
+        """Return the seconds between looks."""
+        return chain(EARLY, repeat(every))
+
+    def so_far(self) -> _U:
         """Return the usage up to now."""
         return self._usage(self.elapsed, self._cpu)
 
-    def at_end(self, ended: Exit) -> Usage:
+    def at_end(self, ended: Exit) -> _U:
         """Return the usage of a run that has ended."""
         self._look_at_gpus()
         self._see_peak(ended.max_rss)
         since = max(0.0, time.time() - ended.at)
         return self._usage(self.elapsed - since, max(self._cpu, ended.cpu_seconds))
 
-    def _usage(self, wall: float, cpu: float) -> Usage:
-        return Usage(
+    def _usage(self, wall: float, cpu: float) -> _U:
+        return self._make(
             wall_seconds=max(0.0, wall),
             cpu_seconds=cpu + sum(self._strays.values()),
             memory_peak=self._memory_peak,
@@ -89,20 +97,21 @@ class Meter:
 
 
 async def watch(
-    *, census: Census, run: str, meter: Meter, every: float, memory: int | None, end: Callable[[str, str], None]
+    *, census: Census, run: str, meter: Meter[Any], every: float, memory: int | None, end: Callable[[str], object]
 ) -> None:
     """Sample a run until cancelled, and *end* it if it holds more than *memory* bytes."""
-    for pause in chain(_EARLY, repeat(every)):
+    for pause in meter.pauses(every):
         await asyncio.sleep(pause)
         census.reap()
-        members = census.members(run, max_age=min(pause / 2, _SHARED))
-        why = too_much(meter.look(members), members, memory)
+        why = sample(census=census, run=run, meter=meter, memory=memory, max_age=min(pause / 2, _SHARED))
         if why:
-            end("memory", why)
+            end(why)
 
 
-def too_much(held: int, members: list[Member], memory: int | None) -> str:
-    """Say why a run that holds so many bytes is ended; nothing if it is not."""
+def sample(*, census: Census, run: str, meter: Meter[Any], memory: int | None, max_age: float = _SHARED) -> str:
+    """Measure a run; say why it is to be ended if it holds more than *memory* bytes, else nothing."""
+    members = census.members(run, max_age=max_age)
+    held = meter.look(members)
     if not memory or held <= memory:
         return ""
     # Pages that processes share count in each of them: look closer before a run is ended for that.

@@ -13,7 +13,7 @@ from pathlib import Path
 from .folder import RunFolder
 from .process import SpawnError, find_program
 
-__all__ = ["View", "Views", "replaced"]
+__all__ = ["PATIENCE", "View", "Views", "replaced"]
 
 _MOUNT = """
 set -e
@@ -45,7 +45,7 @@ started from here see it, and it is gone with the last of them. Whoever is not r
 for the moment that this takes, and themselves again after it."""
 
 _SHELL = "/bin/sh"
-_PATIENCE = 10.0
+PATIENCE = 10.0
 """Seconds that the trial may take; a node where it takes longer is one where it does not work."""
 
 _SAFE = re.compile(r"[\w./+,@%-]+", re.ASCII)
@@ -63,7 +63,7 @@ class View:
     place: str
     """The path that it expects."""
     folder: RunFolder
-    is_there: bool
+    mounts: bool
     """Whether it finds its folder at that path; else the words of its command are changed."""
     prefix: tuple[str, ...] = ()
     """Goes before the program."""
@@ -71,29 +71,29 @@ class View:
     @property
     def message(self) -> str:
         """Say which way it is."""
-        if self.is_there:
+        if self.mounts:
             return f"{self.place} is the working folder"
         return f"{self.place} in its command and variables was replaced by the working folder"
 
     def words(
-        self, argv: Sequence[str], script: str | None, env: Mapping[str, str], *, own: Iterable[str]
+        self, argv: Sequence[str] | None, script: str | None, env: Mapping[str, str], *, own: Iterable[str]
     ) -> tuple[list[str], dict[str, str]]:
         """Return what is started, and its environment, of which the job itself gave those named *own*.
 
         Raises `SpawnError` if there is no such program.
         """
-        seen = self.place if self.is_there else str(self.folder.work)
+        seen = self.place if self.mounts else str(self.folder.work)
         shown = {**env, **{name: self._text(env[name]) for name in own}, "SHUNTER_FILES": seen}
         if script is not None:
             return [*self.prefix, *self.folder.write_script(self._script(script))], shown
-        program, *rest = argv
+        program, *rest = argv or [""]
         # The folder is under its own name as well, where we can see whether the program is there.
         program = replaced(program, self.place, str(self.folder.work))
         found = find_program([program, *map(self._text, rest)], shown["PATH"], self.folder.work)
         return [*self.prefix, *found], shown
 
     def _text(self, text: str) -> str:
-        return text if self.is_there else replaced(text, self.place, str(self.folder.work))
+        return text if self.mounts else replaced(text, self.place, str(self.folder.work))
 
     def _script(self, script: str) -> str:
         changed = self._text(script)
@@ -116,19 +116,33 @@ class Views:
         if place is None:
             return None
         if place == self._mounted and os.access(place, os.W_OK):
-            return View(place, folder, is_there=True)
+            return View(place, folder, mounts=True)
         if self._showing == "replace" or not await self._can_mount(folder):
-            return View(place, folder, is_there=False)
+            return View(place, folder, mounts=False)
         root = folder.path / "root"
         root.mkdir(mode=0o700, exist_ok=True)
-        return View(place, folder, is_there=True, prefix=tuple(_prefix(root, folder.work, place)))
+        return View(place, folder, mounts=True, prefix=tuple(_prefix(root, folder.work, place)))
 
     async def _can_mount(self, folder: RunFolder) -> bool:
         if self._showing == "mount":
             return True
         if self._trial is None or self._trial.cancelled():
-            self._trial = asyncio.get_running_loop().create_task(_try_to_mount(folder.path / "trial"))
+            self._trial = asyncio.get_running_loop().create_task(self._works(_trial(folder.path / "trial")))
         return await asyncio.shield(self._trial)
+
+    async def _works(self, words: list[str]) -> bool:
+        """Say whether a command succeeds."""
+        nothing = asyncio.subprocess.DEVNULL
+        try:
+            process = await asyncio.create_subprocess_exec(*words, stdin=nothing, stdout=nothing, stderr=nothing)
+        except OSError:
+            return False
+        try:
+            return await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+            return False
 
 
 def _prefix(root: Path, work: Path, place: str) -> list[str]:
@@ -138,21 +152,10 @@ def _prefix(root: Path, work: Path, place: str) -> list[str]:
     return [*words, str(root), str(work), place, str(uid), str(gid), unshare]
 
 
-async def _try_to_mount(folder: Path) -> bool:
-    """Say whether this node lets us show folders elsewhere: many containers do not."""
+def _trial(folder: Path) -> list[str]:
+    """Return a command that fails where folders cannot be shown elsewhere: many containers do not let us."""
     root, work = folder / "root", folder / "work"
     for path in (folder, root, work):
-        path.mkdir()
+        path.mkdir(exist_ok=True)
     (work / "here").touch()
-    words = [*_prefix(root, work, "/shunter-files"), _SHELL, "-c", "test -e /shunter-files/here"]
-    nothing = asyncio.subprocess.DEVNULL
-    try:
-        process = await asyncio.create_subprocess_exec(*words, stdin=nothing, stdout=nothing, stderr=nothing)
-    except OSError:
-        return False
-    try:
-        return await asyncio.wait_for(process.wait(), _PATIENCE) == 0
-    except asyncio.TimeoutError:
-        process.kill()
-        await process.wait()
-        return False
+    return [*_prefix(root, work, "/shunter-files"), _SHELL, "-c", "test -e /shunter-files/here"]

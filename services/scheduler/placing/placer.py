@@ -51,7 +51,9 @@ class Placer:
         excluded = {name: self._exclusion(spec, name) for name in self.backends.names}
         # The others are not asked for their room: this is done for each submit.
         asked = [self.backends.require(name) for name, refusal in excluded.items() if refusal is None]
-        verdicts = [self._verdict(spec, await self.backends.standing(backend)) for backend in asked]
+        standings = [await self.backends.standing(backend) for backend in asked]
+        policy = self._policy(spec)
+        verdicts = [Verdict(standing, refusal_of(spec, standing, policy)) for standing in standings]
         if any(verdict.refusal is None for verdict in verdicts):
             return self.rank(spec, verdicts, inputs)
         told = [verdict.refusal for verdict in verdicts] or [excluded[name] for name in spec.placement.named]

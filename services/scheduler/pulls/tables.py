@@ -17,11 +17,9 @@ from sqlalchemy import (
     false,
 )
 
-from services.chassis.database import Moment
+from services.chassis.database import SEQUENCE, Moment
 
 __all__ = ["add_pull_tables"]
-
-_Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 
 def add_pull_tables(metadata: MetaData) -> tuple[Table, Table]:
@@ -34,7 +32,7 @@ def _add_pulls(metadata: MetaData) -> Table:
     pulls = Table(
         "pulls",
         metadata,
-        Column("number", _Sequence, primary_key=True, autoincrement=True),
+        Column("number", SEQUENCE, primary_key=True, autoincrement=True),
         Column("backend", String(64), nullable=False),
         Column("workload_id", String(64), nullable=False),
         Column("attempt", Integer, nullable=False),

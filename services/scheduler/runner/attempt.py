@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -14,33 +15,30 @@ from contracts.model import now
 from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import Allocation, Usage
+from services.scheduler.pilot.killing import STUCK, end_leftovers, end_tree, kill_tree
+from services.scheduler.pilot.patience import unless
+from services.scheduler.pilot.process import Exit, SpawnError, find_program, read_exit
+from services.scheduler.pilot.sampling import watch
+from services.scheduler.pilot.views import View
 
 from .census import age_of, start_of
 from .disk import FULL, is_full
 from .environment import environment, in_image
 from .errors import NoBoxError
-from .finishing import Finishing
+from .finishing import Finishing, outran
 from .isolation.isolation import leave, overrun
 from .journal import ProcessName, RunFolder, Start, Verdict
-from .killing import end_tree, kill_tree
 from .means import Means
 from .output import LiveOutput
-from .process import Child, Exit, SpawnError, find_program, read_exit, spawn
+from .process import Child, end_of, spawn
 from .reports import Reports
 from .sampling import Meter
 from .system import boot_id
-from .views import View
-from .watch import watch
 
 if TYPE_CHECKING:
     from .containers.containers import Containers
 
 __all__ = ["Attempt"]
-
-_LEFTOVER_GRACE = 0.5
-"""Seconds that processes have which outlive their run's first one."""
-_STUCK = 15.0
-"""Seconds after which a killed process that does not end (it hangs in the kernel) is given up."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +74,8 @@ class Attempt:
         self._allocation: Allocation | None = None
         self._limit: float | None = None
         self._verdict: Verdict | None = None
+        self._was_decided = False
+        """Whether an earlier runner was ending it already; what it asked of the program is not known."""
         self._ending = asyncio.Event()
         self._meter: Meter | None = None
         self._finishing: Finishing | None = None
@@ -141,6 +141,7 @@ class Attempt:
     def recover(self) -> Allocation | None:
         """Remember why it was being ended, and return the room it holds if its process was started."""
         self._verdict = self._folder.read_verdict()
+        self._was_decided = self.is_decided
         if self._verdict:
             self._ending.set()
         start = self._folder.read_start()
@@ -170,7 +171,7 @@ class Attempt:
         if self.task.inputs or self._containers:
             self._reports.say(Step(step=StepName.STARTING, at=began, allocation=allocation))
             try:
-                await self._unless_ended(self._fetch())
+                await unless(self._ending, self._fetch())
             except NoBoxError as error:
                 self.end(error.reason, str(error))
             except (ShunterError, OSError) as error:
@@ -188,13 +189,12 @@ class Attempt:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
 
-    def _withdraw(self) -> None:
-        """Take back why it was to be ended: it was faster, and its own end counts. A cancel stays one."""
-        if self._verdict is None or self._verdict.reason is Reason.CANCELED:
-            return
-        if not read_exit(self._folder).signaled:  # by an earlier runner, maybe, for the same reason
+    def _unless_outrun(self, ended: Exit) -> Exit:
+        """Take back why it was to be ended, if the program was faster."""
+        if outran(ended, self._verdict):
             self._verdict = None
             self._folder.remove_verdict()
+        return ended
 
     def _give_back(self) -> None:
         """Give the room back, once."""
@@ -289,42 +289,49 @@ class Attempt:
         if child:
             self._census.roots[self.name] = child.pid
         age = age_of(child.pid) if child and resume else None
-        self._meter = Meter(started_at=start.started_at, age=age, gpus=self._gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=start.started_at,
+            age=age,
+            gpus=self._gpus,
+            indices=allocation.gpu_indices,
+            boxed=self._containers is not None,
+        )
         self._live.start(resume=resume)
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
-        ended = await self._wait(child, self._meter.elapsed) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
-        if not self._census.is_clean():
-            await end_tree(self._census, self.name, _LEFTOVER_GRACE)
+        await end_leftovers(self._census, self.name)
         usage = self._meter.at_end(ended)
         if self._verdict is None and ended.code and (message := overrun(self._folder, allocation.memory)):
             self._verdict = Verdict(reason=Reason.MEMORY, message=message)
             self._folder.write_verdict(self._verdict)
         await self._leave()
         self._give_back()
-        # An adopted process tells its end by the clock of files, which is coarse.
-        ended_at = max(ended.at, start.started_at)
-        self._reports.say(Step(step=StepName.EXITED, at=ended_at, exit_code=ended.code, usage=usage))
-        return await self._finishing.finish(ended, usage, self._verdict, within=self._limit)
+        last = Step(step=StepName.EXITED, at=end_of(ended, start.started_at), exit_code=ended.code, usage=usage)
+        if verdict := self._verdict:  # nobody is to take this for a good end and hear better later
+            last = last.model_copy(update={"reason": verdict.reason, "message": verdict.message})
+        self._reports.say(last)
+        # Only what is said to have ended for that has to be told before we stop: else the next runner goes on with it.
+        return await self._finishing.finish(ended, usage, verdict, within=self._limit if verdict else None)
 
-    async def _wait(self, child: Child, age: float) -> Exit:
+    async def _wait(self, child: Child, meter: Meter) -> Exit:
         """Wait for the process, or end it."""
         waiting = asyncio.create_task(child.wait())
         watching = asyncio.create_task(self._watch())
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, self.task.walltime - age),
+            max(0.0, self.task.walltime - meter.elapsed),
             self.end,
             Reason.WALLTIME,
             f"it ran longer than {self.task.walltime:g} s",
         )
         try:
-            await self._unless_ended(waiting)
-            if waiting.done() or self._has_ended():
-                self._withdraw()
-            else:
-                await end_tree(self._census, self.name, self._grace)
-            await asyncio.wait({waiting}, timeout=_STUCK)
-            return waiting.result() if waiting.done() else read_exit(self._folder)
+            await unless(self._ending, waiting)
+            minds = self._was_decided
+            if not (waiting.done() or self._has_ended()):
+                minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
+            await asyncio.wait({waiting}, timeout=STUCK)
+            ended = waiting.result() if waiting.done() else read_exit(self._folder)
+            return ended if minds else self._unless_outrun(ended)
         except asyncio.CancelledError:
             await kill_tree(self._census, self.name)
             raise
@@ -335,20 +342,6 @@ class Attempt:
             self._census.roots.pop(self.name, None)
             child.close()
 
-    async def _unless_ended(self, call: Coroutine[Any, Any, Any] | asyncio.Task[Any]) -> None:
-        """Await something; when the run is to be ended before, a coroutine is canceled and a task left alone."""
-        task = call if isinstance(call, asyncio.Task) else asyncio.create_task(call)
-        ending = asyncio.create_task(self._ending.wait())
-        try:
-            await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-        finally:
-            ending.cancel()
-            if task is not call and not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-
     async def _watch(self) -> None:
         assert self._meter
         await watch(
@@ -358,8 +351,7 @@ class Attempt:
             every=self._section.sample_every,
             # In a container the kernel holds it.
             memory=None if self._containers else self.task.memory,
-            end=self.end,
-            boxed=self._containers is not None,
+            end=partial(self.end, Reason.MEMORY),
         )
 
     async def _beat(self) -> None:

@@ -15,6 +15,7 @@ from contracts.ranges import Ranges
 from contracts.runs import RunBundle, RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskState, pack_path
+from services.scheduler.pilot.outputs import Delivery
 
 from .bundle_folder import BundleFolder, Key
 from .bundle_lane import Lane
@@ -24,7 +25,6 @@ from .bundle_texts import BundleTexts
 from .journal import RunFolder, Verdict
 from .means import Means
 from .output import LiveOutput
-from .outputs import Delivery
 from .reports import Reports
 
 __all__ = ["BundleRun", "Desk"]

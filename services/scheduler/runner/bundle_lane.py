@@ -15,25 +15,24 @@ from contracts.model import now
 from contracts.runs import RunTask
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.outputs import find_outputs
+from services.scheduler.pilot.process import Exit, SpawnError, read_exit
 
 from .bundle_folder import BundleFolder, Key, Started
 from .bundle_task import BundleTask, ended_fact
 from .bundle_texts import BundleTexts
 from .environment import in_image
 from .errors import NoBoxError
-from .finishing import judge
+from .finishing import BRINGS_OUTPUTS, judge, with_problem
 from .journal import Verdict
 from .means import Means
-from .outputs import find_outputs
-from .process import Child, Exit, SpawnError, read_exit, spawn
+from .process import Child, spawn
 
 if TYPE_CHECKING:
     from .bundle_recovery import Recovered
     from .containers.containers import Containers
 
 __all__ = ["Lane"]
-
-_BRINGS_OUTPUTS = {Reason.EXITED, Reason.SIGNALED, Reason.WALLTIME, Reason.MEMORY}
 
 log = structlog.get_logger(__name__)
 
@@ -143,12 +142,9 @@ class Lane:
     async def _finish(self, task: BundleTask, ended: Exit, usage: object) -> TaskFact:
         outputs: list[OutputFile] = []
         last = judge(ended, task.verdict)
-        if self._task.outputs and last.reason in _BRINGS_OUTPUTS:
+        if self._task.outputs and last.reason in BRINGS_OUTPUTS:
             outputs, problem = await self._take_home(task)
-            if problem and last.reason is Reason.EXITED and ended.code == 0:
-                last = Verdict(reason=Reason.STAGING, message=problem)
-            elif problem:
-                last = Verdict(reason=last.reason, message=f"{last.message}; {problem}")
+            last = with_problem(last, problem, succeeded=ended.code == 0)
         logs = [log for log in (self._pack(task, "stdout"), self._pack(task, "stderr")) if log]
         return ended_fact(task, ended, usage, last, outputs=outputs, logs=logs)  # type: ignore[arg-type]
 

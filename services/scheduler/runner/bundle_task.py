@@ -8,21 +8,19 @@ from datetime import UTC, datetime
 from contracts.holdings import Allocation, OutputFile, Usage
 from contracts.states import Reason
 from contracts.tasks import TaskFact, TaskLog, TaskState
+from services.scheduler.pilot.killing import STUCK, end_leftovers, end_tree, kill_tree
+from services.scheduler.pilot.process import Exit, read_exit
+from services.scheduler.pilot.sampling import sample
 
 from .bundle_folder import Key
-from .finishing import judge
+from .finishing import judge, outran
 from .isolation.isolation import leave, overrun
 from .journal import RunFolder, Verdict
-from .killing import end_tree, kill_tree
 from .means import Means
-from .process import Child, Exit, read_exit
-from .sampling import Meter, proportional_size
+from .process import Child, end_of
+from .sampling import Meter
 
 __all__ = ["BundleTask", "ended_fact"]
-
-_STUCK = 15.0
-_LEFTOVER_GRACE = 0.5
-_SHARED = 0.25
 
 
 class BundleTask:
@@ -49,10 +47,12 @@ class BundleTask:
         """Whether it was reported to be running."""
         self._means = means
         self._boxed = boxed
-        self._meter = Meter(started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices)
+        self._meter = Meter(
+            started_at=started_at, age=age, gpus=means.gpus, indices=allocation.gpu_indices, boxed=boxed
+        )
         self._child: Child | None = None
         self._waiting: asyncio.Task[Exit] | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[bool] | None = None
 
     @property
     def age(self) -> float:
@@ -67,11 +67,13 @@ class BundleTask:
             if self._child is not None:
                 self._ending = asyncio.create_task(self._end_processes(grace))
 
-    async def _end_processes(self, grace: float | None) -> None:
-        await end_tree(self._means.census, self.folder.name, self._means.section.grace if grace is None else grace)
+    async def _end_processes(self, grace: float | None) -> bool:
+        grace = self._means.section.grace if grace is None else grace
+        minds = await end_tree(self._means.census, self.folder.name, grace, self._meter.look)
         if self._waiting:
-            await asyncio.wait({self._waiting}, timeout=_STUCK)
+            await asyncio.wait({self._waiting}, timeout=STUCK)
             self._waiting.cancel()
+        return minds
 
     async def follow(self, child: Child, walltime: float) -> tuple[Exit, Usage]:
         """See its process to its end; return how that was and what it used."""
@@ -85,6 +87,8 @@ class BundleTask:
         try:
             await asyncio.wait({self._waiting})
             ended = read_exit(self.folder) if self._waiting.cancelled() else self._waiting.result()
+            if self._ending and not await self._ending and outran(ended, self.verdict):
+                self.verdict = None
         except asyncio.CancelledError:
             self._waiting.cancel()
             await kill_tree(census, self.folder.name)
@@ -93,8 +97,7 @@ class BundleTask:
             timer.cancel()
             census.roots.pop(self.folder.name, None)
             child.close()
-        if not census.is_clean():
-            await end_tree(census, self.folder.name, _LEFTOVER_GRACE)
+        await end_leftovers(census, self.folder.name)
         usage = self._meter.at_end(ended)
         if self.verdict is None and ended.code and (message := overrun(self.folder, self.allocation.memory)):
             self.verdict = Verdict(reason=Reason.MEMORY, message=message)
@@ -103,12 +106,9 @@ class BundleTask:
 
     def look(self, memory: int | None) -> None:
         """Measure it, and end it if it holds more than it asked for."""
-        members = self._means.census.members(self.folder.name, max_age=_SHARED)
-        if self._boxed:
-            members = [member for member in members if not member.inside]
-        held = self._meter.look(members)
-        if memory and not self._boxed and held > memory and (held := proportional_size(members)) > memory:
-            self.end(Reason.MEMORY, f"it held {held} bytes of memory, {memory} were asked for")
+        memory = None if self._boxed else memory
+        if why := sample(census=self._means.census, run=self.folder.name, meter=self._meter, memory=memory):
+            self.end(Reason.MEMORY, why)
 
     def so_far(self) -> Usage:
         """Return what it used up to now."""
@@ -135,7 +135,7 @@ def ended_fact(
         message=found.message,
         exit_code=ended.code,
         started_at=task.started_at,
-        finished_at=max(ended.at, task.started_at).astimezone(UTC),
+        finished_at=end_of(ended, task.started_at).astimezone(UTC),
         usage=usage,
         gpu_model=task.allocation.gpu_model or None,
         outputs=outputs,

@@ -11,12 +11,12 @@ from contracts.holdings import Allocation
 from contracts.ranges import Ranges
 from contracts.runs import FrozenInput, RunBundle, RunTask
 from contracts.spec import Output
+from services.scheduler.pilot.census import MARKER
+from services.scheduler.pilot.process import find_program
 
 from .bundle_folder import Key
-from .census import MARKER
 from .environment import environment
 from .journal import RunFolder
-from .process import find_program
 from .settings import RunnerSection
 
 __all__ = ["BundleTexts"]

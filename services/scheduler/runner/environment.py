@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from contracts.runs import RunTask, run_name
 from contracts.workloads import Allocation
+from services.scheduler.pilot.census import MARKER
 
-from .census import MARKER
 from .journal import RunFolder
 
 __all__ = ["environment", "in_image"]

@@ -13,20 +13,20 @@ from contracts.model import now
 from contracts.runs import RunTask, Step, StepName
 from contracts.states import Reason
 from contracts.workloads import OutputFile, Usage
+from services.scheduler.pilot.outputs import Delivery, find_logs, find_outputs
+from services.scheduler.pilot.process import Exit
 
 from .carrier import Carrier
 from .disk import FULL, is_full
 from .journal import RunFolder, Verdict
 from .output import LiveOutput
-from .outputs import Delivery, find_logs, find_outputs
-from .process import Exit
 
 if TYPE_CHECKING:
     from .transfer import Transfer
 
-__all__ = ["Finishing", "judge"]
+__all__ = ["BRINGS_OUTPUTS", "Finishing", "judge", "outran", "with_problem"]
 
-_BRINGS_OUTPUTS = {Reason.EXITED, Reason.SIGNALED, Reason.WALLTIME, Reason.MEMORY}
+BRINGS_OUTPUTS = {Reason.EXITED, Reason.SIGNALED, Reason.WALLTIME, Reason.MEMORY}
 """Ends after which outputs go home; what was left by a failed run may be worth something."""
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,16 @@ def judge(ended: Exit, verdict: Verdict | None) -> Verdict:
     if ended.signaled:
         return Verdict(reason=Reason.SIGNALED, message=f"ended by {signal.Signals(ended.code - 128).name}")
     return Verdict(reason=Reason.EXITED, message=ended.message or (f"exited with {ended.code}" if ended.code else ""))
+
+
+def outran(ended: Exit, verdict: Verdict | None) -> bool:
+    """Say whether a program that nobody made end was faster than who wanted to: then its own end counts.
+
+    A cancel counts all the same.
+    """
+    if verdict is None or verdict.reason is Reason.CANCELED:
+        return False
+    return ended.code is not None and not ended.signaled
 
 
 class Finishing:
@@ -71,7 +81,7 @@ class Finishing:
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 files = find_logs(self._folder, self._task.attempt)
-                wanted = self._task.outputs if last.reason in _BRINGS_OUTPUTS else []
+                wanted = self._task.outputs if last.reason in BRINGS_OUTPUTS else []
                 if files or wanted:
                     logs, outputs, last = await self._take_home(files, last, succeeded=ended.code == 0)
                 else:
@@ -96,7 +106,7 @@ class Finishing:
         stored, (outputs, problem), _ = await asyncio.gather(
             self._logs(transfer, logs), self._outputs(transfer, last), self._live.finish()
         )
-        return stored, outputs, _with_problem(last, problem, succeeded=succeeded)
+        return stored, outputs, with_problem(last, problem, succeeded=succeeded)
 
     async def _logs(self, transfer: Transfer, logs: list[Delivery]) -> list[OutputFile]:
         stored, problems = await transfer.deliver(logs)
@@ -106,7 +116,7 @@ class Finishing:
 
     async def _outputs(self, transfer: Transfer, last: Verdict) -> tuple[list[OutputFile], str]:
         """Return what was taken home, and what went wrong."""
-        if last.reason not in _BRINGS_OUTPUTS or not self._task.outputs or self._canceled:
+        if last.reason not in BRINGS_OUTPUTS or not self._task.outputs or self._canceled:
             return [], ""
         try:
             found, missing = await asyncio.to_thread(find_outputs, self._task.outputs, self._folder.work)
@@ -121,7 +131,7 @@ class Finishing:
         return stored, "; ".join(problems)
 
 
-def _with_problem(last: Verdict, problem: str, *, succeeded: bool) -> Verdict:
+def with_problem(last: Verdict, problem: str, *, succeeded: bool) -> Verdict:
     """Make a success whose outputs did not come home a failure; a failure stays what it was."""
     if not problem:
         return last

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +15,9 @@ from contracts.model import Model, Timestamp
 from contracts.runs import RunReport, RunTask, StepName, run_name
 from contracts.states import Reason
 from contracts.workloads import Allocation
+from services.scheduler.pilot import folder
 
-__all__ = ["FAILURE", "Journal", "ProcessName", "RunFolder", "Start", "Verdict"]
-
-FAILURE = "#"
-"""Begins what is written below the exit code of a program that could not be started."""
+__all__ = ["Journal", "ProcessName", "RunFolder", "Start", "Verdict"]
 
 _DIGITS = 12
 """Of the number of the last acknowledged report."""
@@ -53,19 +49,11 @@ class Verdict(Model):
     message: str = ""
 
 
-class RunFolder:
+class RunFolder(folder.RunFolder):
     """Everything about one attempt."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = path.name
-        self.work = path / "work"
-        self.temporary = path / "tmp"
-        self.script = path / "script"
-        self.stdout = path / "stdout"
-        self.stderr = path / "stderr"
-        self.exit = path / "exit"
-        self.shell = path / "shell"
+        super().__init__(path, path.name)
         self.groups = path / "groups"
         """Names the control groups of its processes, where it has any."""
         self._task = path / "task.json"
@@ -80,10 +68,9 @@ class RunFolder:
 
     # --- task, process, verdict -------------------------------------------------------------------------------
 
-    def create(self, task: RunTask) -> None:
+    def take(self, task: RunTask) -> None:
         """Keep a task; afterwards it is ours, come what may."""
-        for folder in (self.path, self.work, self.temporary):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        self.create()
         _write(self._task, task.model_dump_json())
 
     def read_task(self) -> RunTask | None:
@@ -109,18 +96,6 @@ class RunFolder:
         line, end, _ = text.partition("\n")
         pid, _, started = line.partition(" ")
         return ProcessName(int(pid), int(started)) if end else None
-
-    def write_script(self, script: str) -> list[str]:
-        """Keep a script, beside the working folder, and return how it is started."""
-        self.script.write_text(script)
-        self.script.chmod(0o700)
-        return [str(self.script)] if script.startswith("#!") else ["/bin/sh", str(self.script)]
-
-    def write_failure(self, code: int, message: str) -> None:
-        """Note that the program could not be started, where its output and its exit code would be."""
-        with self.stderr.open("a") as file:
-            file.write(f"shunter: {message}\n")
-        self.exit.write_text(f"{code}\n{FAILURE} {message}\n")
 
     def write_verdict(self, verdict: Verdict) -> None:
         """Note why the run is ended."""
@@ -208,10 +183,6 @@ class RunFolder:
         """Return the seconds since the last report was written."""
         return time.time() - self._done.stat().st_mtime
 
-    def remove(self) -> None:
-        """Remove everything; a user may have left folders that forbid it."""
-        shutil.rmtree(self.path, onerror=_unlock)
-
 
 class Journal:
     """All runs' folders."""
@@ -233,11 +204,11 @@ class Journal:
         for path in sorted(self._root.iterdir()):
             if not path.is_dir():
                 continue
-            folder = RunFolder(path)
-            if folder.read_task() is None:
-                folder.remove()
+            found = RunFolder(path)
+            if found.read_task() is None:
+                found.remove()
             else:
-                yield folder
+                yield found
 
 
 def _number(report: Path) -> int:
@@ -276,13 +247,3 @@ def _read(path: Path, kind: type[_M], *, first_line: bool = False) -> _M | None:
         return kind.model_validate_json(raw.partition(b"\n")[0] if first_line else raw, extra="ignore")
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def _unlock(remove: Callable[[str], object], path: str, _error: object) -> None:
-    with suppress(OSError):
-        Path(path).parent.chmod(0o700)
-        if Path(path).is_dir():
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            remove(path)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.scheduler.pilot.system import become_subreaper, hide_ourselves
+
 from .settings import RunnerSettings
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ async def serve(
     from .logs import configure_logging
     from .room import Room
     from .runner import Runner
-    from .system import become_subreaper, hide_ourselves, return_memory
+    from .system import return_memory
 
     section = settings.runner
     configure_logging(settings.log, section.name)

@@ -155,7 +155,7 @@ class Runner:
         if self._journal.knows(task.workload_id, task.attempt):
             return
         folder = self._journal.folder(task.workload_id, task.attempt)
-        folder.create(task)
+        folder.take(task)
         attempt = self._make(task, folder)
         refusal = self._room.refusal(task) or self._isolation.refusal
         if self._canceled.pop(folder.name, 0.0) > time.monotonic():

@@ -23,9 +23,9 @@ from contracts.queries import OpenRunUpload
 from contracts.runs import FrozenInput, RunTask
 from contracts.spec import clean_path
 from contracts.workloads import OutputFile
+from services.scheduler.pilot.outputs import Delivery
 
 from .link import Link
-from .outputs import Delivery
 from .urls import FRESH_URLS, Urls
 
 __all__ = ["Transfer", "open_client"]

@@ -1,168 +1,43 @@
-"""Shows a program its working folder under the path that it was written for, such as `/files`."""
+"""Shows a program its working folder under the path that it was written for, where it may run in a box of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import structlog
 
-from .journal import RunFolder
-from .process import SpawnError, find_program
+from services.scheduler.pilot import views
+from services.scheduler.pilot.folder import RunFolder
+from services.scheduler.pilot.views import PATIENCE, View
 
-__all__ = ["Showing", "View", "Views", "replaced"]
+__all__ = ["Showing", "Views"]
 
 Showing = Literal["auto", "mount", "replace"]
 """How a program is shown its working folder: where `auto` finds that no mount is allowed here, words are replaced."""
 
-_MOUNT = """
-set -e
-root=$1 work=$2 place=$3 uid=$4 gid=$5 unshare=$6
-shift 6
-wanted=$PATH
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-mount -t tmpfs -o mode=755 shunter "$root"
-for item in /* /.[!.]*; do
-  if [ -L "$item" ]; then cp -P "$item" "$root$item"
-  elif [ "$item" = "$place" ]; then continue
-  elif [ -d "$item" ]; then mkdir "$root$item"; mount --rbind "$item" "$root$item"
-  elif [ -e "$item" ]; then : >"$root$item"; mount --bind "$item" "$root$item"
-  fi
-done
-mkdir -p "$root$place" "$root/.shunter"
-mount --bind "$work" "$root$place"
-cd "$root"
-pivot_root . .shunter
-umount -l /.shunter
-rmdir /.shunter
-cd "$place"
-PATH=$wanted
-[ "$uid" = 0 ] || exec "$unshare" --user --map-user="$uid" --map-group="$gid" -- "$@"
-exec "$@"
-"""
-"""Makes a root of its own that holds everything of the old one, and the working folder at its place. Only processes
-started from here see it, and it is gone with the last of them. Whoever is not root becomes root of a new user namespace
-for the moment that this takes, and themselves again after it."""
-
-_SHELL = "/bin/sh"
-_PATIENCE = 10.0
-"""Seconds that the trial may take; a host where it takes longer is one where it does not work."""
-
-_SAFE = re.compile(r"[\w./+,@%-]+", re.ASCII)
-
 log = structlog.get_logger(__name__)
 
 
-def replaced(text: str, place: str, folder: str) -> str:
-    """Return *text* with *folder* wherever the path *place*, or one below it, stands."""
-    return re.sub(rf"(?<![\w./~-]){re.escape(place)}(?![\w-]|\.\w)", lambda _: folder, text)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How one program is shown its working folder."""
-
-    place: str
-    """The path that it expects."""
-    folder: RunFolder
-    mounts: bool
-    prefix: tuple[str, ...] = ()
-    """Goes before the program."""
-
-    @property
-    def seen(self) -> str:
-        """Return the path at which the program finds its working folder."""
-        return self.place if self.mounts else str(self.folder.work)
-
-    @property
-    def message(self) -> str:
-        """Say which way it is."""
-        if self.mounts:
-            return f"{self.place} is the working folder"
-        return f"{self.place} in its command and variables was replaced by the working folder"
-
-    def text(self, text: str) -> str:
-        """Return a text as the program is to have it."""
-        return text if self.mounts else replaced(text, self.place, str(self.folder.work))
-
-    def words(
-        self, argv: Sequence[str] | None, script: str | None, env: Mapping[str, str], *, own: Iterable[str]
-    ) -> tuple[list[str], dict[str, str]]:
-        """Return what is started, and its environment, of which the job itself gave those named *own*.
-
-        Raises `SpawnError` if there is no such program.
-        """
-        shown = {**env, **{name: self.text(env[name]) for name in own}, "SHUNTER_FILES": self.seen}
-        if script is not None:
-            return [*self.prefix, *self.folder.write_script(self._script(script))], shown
-        program, *rest = argv or [""]
-        # The folder is under its own name as well, where we can see whether the program is there.
-        program = replaced(program, self.place, str(self.folder.work))
-        found = find_program([program, *map(self.text, rest)], shown["PATH"], self.folder.work)
-        return [*self.prefix, *found], shown
-
-    def _script(self, script: str) -> str:
-        changed = self.text(script)
-        if changed != script and not _SAFE.fullmatch(str(self.folder.work)):
-            raise SpawnError(126, f"{self.place} cannot be replaced by a folder with blanks or quotes in its name")
-        return changed
-
-
-class Views:
+class Views(views.Views):
     """Knows what this node allows."""
 
     def __init__(self, showing: Showing) -> None:
-        self._showing = showing
-        self._trial: asyncio.Task[bool] | None = None
+        super().__init__(showing)
 
     async def of(self, place: str | None, folder: RunFolder, *, boxed: bool | None = None) -> View | None:
         """Return how the program of a run is shown its folder; none if it takes it as it is.
 
         *boxed* says, of what runs in a box of its own, whether that shows the folder: no mount is made inside.
         """
-        if place is None:
-            return None
-        if boxed is not None:
-            return View(place, folder, mounts=boxed and self._showing != "replace")
-        if self._showing == "replace" or not await self._can_mount():
-            return View(place, folder, mounts=False)
-        root = folder.path / "root"
-        root.mkdir(mode=0o700, exist_ok=True)
-        return View(place, folder, mounts=True, prefix=tuple(_prefix(root, folder.work, place)))
+        if place is None or boxed is None:
+            return await super().of(place, folder)
+        return View(place, folder, mounts=boxed and self._showing != "replace")
 
-    async def _can_mount(self) -> bool:
-        if self._showing == "mount":
-            return True
-        if self._trial is None or self._trial.cancelled():
-            self._trial = asyncio.create_task(_try_to_mount())
-        return await asyncio.shield(self._trial)
-
-
-def _prefix(root: Path, work: Path, place: str) -> list[str]:
-    uid, gid, unshare = os.geteuid(), os.getegid(), shutil.which("unshare") or "unshare"
-    apart = [] if uid == 0 else ["--user", "--map-root-user"]
-    words = [unshare, *apart, "--mount", "--propagation", "private", "--", _SHELL, "-c", _MOUNT, "shunter-files"]
-    return [*words, str(root), str(work), place, str(uid), str(gid), unshare]
-
-
-async def _try_to_mount() -> bool:
-    """Say whether this host lets us show folders elsewhere: many containers do not."""
-    with tempfile.TemporaryDirectory(prefix="shunter-") as name:
-        root, work = Path(name, "root"), Path(name, "work")
-        for folder in (root, work):
-            folder.mkdir()
-        (work / "here").touch()
-        words = [*_prefix(root, work, "/shunter-files"), _SHELL, "-c", "test -e /shunter-files/here"]
+    async def _works(self, words: list[str]) -> bool:
         why = await _fails(words)
-    log.info("runner.files", mounts=not why, why=why)
-    return not why
+        log.info("runner.files", mounts=not why, why=why)
+        return not why
 
 
 async def _fails(words: list[str]) -> str:
@@ -174,7 +49,7 @@ async def _fails(words: list[str]) -> str:
     except OSError as error:
         return str(error)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             _, said = await process.communicate()
     except TimeoutError:
         process.kill()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from contracts.applications import ApplicationCall
 from contracts.errors import InvalidError
@@ -108,7 +109,7 @@ def _placement(environment: Environments, settings: DecodeSettings) -> dict[str,
 def _asked(wish: JobCreate) -> str:
     hardware = wish.hardware.model_dump(exclude_none=True) if wish.hardware else None
     said = {"environment": wish.environment, "hardware": hardware, "env": wish.attributes.env_vars is not None}
-    return json.dumps(said, separators=(",", ":"))
+    return orjson.dumps(said).decode()
 
 
 # --- and back ---------------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ def name_of(record: Mapping[str, Any]) -> str:
 
 def job_of(record: Mapping[str, Any], email: str) -> dict[str, Any]:
     """Return a job of ours, as it was written, as decode shows it to its owner."""
-    asked = json.loads(record["labels"][_ASKED])
+    asked = orjson.loads(record["labels"][_ASKED])
     call, name = record["spec"]["application"], name_of(record)
     status = status_of(WorkloadState(record["state"]), record.get("phase", ""))
     return {

@@ -60,6 +60,8 @@ class Order:
     priority: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the job's `placement.options` say for this kind of backend, as the user wrote it."""
+    fresh: bool = False
+    """Whether nobody has tried to start it yet: the cluster need not be asked for it first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from contracts.states import Reason
 from services.scheduler.containers.link import GONE, Link, status_of
 from services.scheduler.containers.pulls import Pulls
 from services.scheduler.containers.settings import EngineAccess
-from services.scheduler.runner.census import KEEPER, MARKER
+from services.scheduler.pilot.census import MARKER
+from services.scheduler.runner.census import KEEPER
 from services.scheduler.runner.errors import NoBoxError
 from services.scheduler.runner.journal import RunFolder, Verdict
 from services.scheduler.runner.settings import ContainerSection

@@ -12,6 +12,7 @@ from contracts.holdings import Allocation
 from contracts.model import Model
 from contracts.spec import Output
 from services.scheduler.containers.bounds import API, bounds
+from services.scheduler.runner.census import KEEPER
 from services.scheduler.runner.journal import RunFolder
 from services.scheduler.runner.settings import ContainerSection
 
@@ -23,8 +24,9 @@ SCRIPT = "/shunter/script"
 WORKER, RUN = "shunter.worker", "shunter.run"
 """Labels: the folder of whose runs it is one, and which one."""
 
-_INSIDE = """
+_INSIDE = f"""
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
+unset {KEEPER}
 exec 3>&2 2>/dev/null
 ("$@" 2>&3 3>&-)
 exit $?
@@ -83,7 +85,7 @@ def config_of(
         image=image,
         command=list(words) if words is not None else _script(folder),
         entrypoint=["/bin/sh", "-c", _INSIDE, "shunter-box"],
-        environment={"HOME": place, **env, "TMPDIR": "/tmp", "SHUNTER_FILES": place, **seen},  # noqa: S108
+        environment={"HOME": place, **env, "TMPDIR": "/tmp", "SHUNTER_FILES": place, **seen, KEEPER: "1"},  # noqa: S108
         user=user,
         working_dir=place,
         labels={WORKER: worker, RUN: folder.name},

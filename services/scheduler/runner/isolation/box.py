@@ -16,8 +16,9 @@ _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", 
 _RESOLVER = Path("/etc/resolv.conf")
 _GPUS = ("nvidia*", "dri", "dxg", "kfd")
 
-_INSIDE = """
+_INSIDE = f"""
 trap : HUP INT QUIT USR1 USR2 ALRM TERM
+unset {KEEPER}
 exec 3>&2 2>&9
 (exec "$@" 2>&3 3>&- 9>&-)
 exit $?
@@ -90,7 +91,7 @@ class Box:
         """Return what goes before the program."""
         shell = ["/bin/sh", "-c", _INSIDE, "shunter-box"]
         network = [] if self.has_network else ["--unshare-net"]
-        options = [*_NAMESPACES, *network, "--cap-drop", "ALL", "--unsetenv", KEEPER, *self._root(), *self._changes()]
+        options = [*_NAMESPACES, *network, "--cap-drop", "ALL", *self._root(), *self._changes()]
         return [self.bwrap, *options, *self._own(), *self._sealed(), "--chdir", self.place or str(self.work), *shell]
 
     def _root(self) -> list[str]:

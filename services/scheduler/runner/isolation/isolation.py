@@ -15,9 +15,9 @@ from pathlib import Path
 import structlog
 
 from contracts.holdings import Allocation
+from services.scheduler.pilot.process import SpawnError
 from services.scheduler.runner.census import KEEPER
 from services.scheduler.runner.journal import RunFolder
-from services.scheduler.runner.process import SpawnError
 from services.scheduler.runner.settings import RunnerSection
 
 from .box import Box, Node, look_at_node

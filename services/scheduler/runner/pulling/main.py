@@ -13,6 +13,7 @@ import structlog
 import uvloop
 
 from contracts.runs import RunnerCapacity, RunTask
+from services.scheduler.pilot.system import become_subreaper, hide_ourselves
 from services.scheduler.runner.census import Census
 from services.scheduler.runner.gpus import Gpus, choose, detect_gpus
 from services.scheduler.runner.journal import Journal
@@ -21,7 +22,6 @@ from services.scheduler.runner.main import alone_in
 from services.scheduler.runner.room import Room
 from services.scheduler.runner.runner import Runner
 from services.scheduler.runner.settings import RunnerSettings
-from services.scheduler.runner.system import become_subreaper, hide_ourselves
 
 from .gateway import Gateway
 from .link import RestLink

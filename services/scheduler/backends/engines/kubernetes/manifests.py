@@ -24,6 +24,8 @@ Manifest = dict[str, Any]
 
 _PILOT: Final = PurePosixPath("/shunter/pilot")
 _WORK: Final = PurePosixPath("/shunter/work")
+_OF_IMAGE: Final = PurePosixPath("/tmp")  # noqa: S108 (the pod's own)
+"""Where a pod works that has no volumes."""
 _PILOT_KEY: Final = "pilot.pyz"
 
 
@@ -133,7 +135,8 @@ class Manifests:
 
     def _container(self) -> Manifest:
         settings, order = self.names.settings, self.order
-        own = {"SHUNTER_PILOT_WORK": str(_WORK), "HOME": str(_WORK)}
+        work = str(_WORK if settings.volumes else _OF_IMAGE)
+        own = {"SHUNTER_PILOT_WORK": work, "HOME": work}
         if self.pilot:
             own["SHUNTER_PILOT_FILE"] = str(_PILOT / _PILOT_KEY)
         if order.files:
@@ -143,7 +146,7 @@ class Manifests:
             "image": order.image or settings.image,
             "imagePullPolicy": settings.image_pull_policy,
             "command": ["/bin/sh", "-c", order.launch.script],
-            "workingDir": str(_WORK),
+            "workingDir": work,
             "envFrom": [{"secretRef": {"name": order.name}}],
             "env": [{"name": key, "value": value} for key, value in own.items()],
             "resources": self._resources(),
@@ -159,16 +162,21 @@ class Manifests:
 
     def _resources(self) -> Manifest:
         order = self.order
-        memory = order.memory or self.names.settings.memory
+        settings = self.names.settings
+        memory = order.memory or settings.memory
         room: Manifest = {"cpu": f"{max(1, round(order.cpus * 1000))}m"}
         if memory:
             room["memory"] = str(memory)
         if order.gpus:
             room[self.placing.gpu_resource] = str(order.gpus)
+        if settings.scratch and not settings.volumes:
+            room["ephemeral-storage"] = settings.scratch
         return {"requests": room, "limits": room}
 
     def _mounts(self) -> list[Manifest]:
-        mounts: list[Manifest] = [{"name": "work", "mountPath": str(_WORK)}]
+        mounts: list[Manifest] = []
+        if self.names.settings.volumes:
+            mounts.append({"name": "work", "mountPath": str(_WORK)})
         if self.pilot:
             mounts.append({"name": "pilot", "mountPath": str(_PILOT), "readOnly": True})
         if self.order.files:
@@ -176,9 +184,9 @@ class Manifests:
         return mounts
 
     def _volumes(self) -> list[Manifest]:
-        limit = self.names.settings.scratch
-        empty = {"sizeLimit": limit} if limit else {}
-        volumes: list[Manifest] = [{"name": "work", "emptyDir": empty}]
+        settings = self.names.settings
+        empty = {"sizeLimit": settings.scratch} if settings.scratch else {}
+        volumes: list[Manifest] = [{"name": "work", "emptyDir": empty}] if settings.volumes else []
         if self.order.files:
             volumes.append({"name": "files", "emptyDir": empty})
         if self.pilot:

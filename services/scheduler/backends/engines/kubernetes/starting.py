@@ -98,7 +98,7 @@ class Starter:
         return Manifests(self._names, order, options, place, self._pilot(order.launch.file), release)
 
     def _pilot(self, file: Path) -> PilotFile | None:
-        if self._settings.pilot == "fetch":
+        if self._settings.pilot == "fetch" or not self._settings.volumes:
             return None
         changed = file.stat().st_mtime
         known = self._pilots.get(file)

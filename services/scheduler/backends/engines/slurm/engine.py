@@ -71,7 +71,7 @@ class SlurmEngine(Engine):
     async def start(self, orders: Sequence[Order]) -> list[Started]:
         """Start those that the queue does not know yet; those of one shape are one array."""
         try:
-            there = (await self._queue(())).found
+            there = {} if all(order.fresh for order in orders) else (await self._queue(())).found
             limits = await self._limits()
         except ShunterError as error:
             return [Started(error=error) for _ in orders]
