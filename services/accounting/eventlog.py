@@ -13,6 +13,7 @@ from nats.js.errors import NotFoundError
 
 from contracts.errors import UnavailableError
 from services.chassis.errors import translated
+from services.chassis.leading import fetch
 
 from .moves import STREAM, SUBJECTS
 
@@ -59,7 +60,7 @@ class EventLog:
             while pending:
                 # Never more than there are: the server would wait for the rest.
                 with translated("the event log"):
-                    messages = await subscription.fetch(min(_BATCH, pending), timeout=_PATIENCE)
+                    messages = await fetch(subscription, min(_BATCH, pending), within=_PATIENCE)
                 places = [message.metadata for message in messages]
                 read = zip(places, messages, strict=True)
                 entries = [(at.sequence.stream, m.data) for at, m in read if at.sequence.stream <= until]

@@ -111,9 +111,14 @@ class Bus:
         """Begin to handle messages."""
         await self.broker.start()
         await self._answers.start(self.connection)
+        # A cluster that just elects who leads a stream does not answer; it will.
+        await until_it_answers(self._declare_consumers, self._settings)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
         # The server has heard of all our subscriptions before anybody is told that we are ready.
         await self.connection.flush()
+
+    async def _declare_consumers(self) -> None:
+        await asyncio.gather(*(consumer.declare(self.jetstream) for consumer in self._consumers))
 
     async def stop_taking(self) -> None:
         """Take no new message and finish those in hand; once, for who was cut short has no more time either."""

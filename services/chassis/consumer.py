@@ -90,11 +90,14 @@ class Consumer:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def declare(self, jetstream: JetStreamContext) -> None:
+        """Make it at the server, unless it is there."""
+        await jetstream.add_consumer(self._stream, self._config)
+
     async def start(self, client: Client, jetstream: JetStreamContext) -> None:
-        """Begin to take messages."""
+        """Begin to take messages; it was declared."""
         self._client = client
         self._jetstream = jetstream
-        await jetstream.add_consumer(self._stream, self._config)
         self._inbox = client.new_inbox()
         self._subscription: Subscription = await client.subscribe(self._inbox, cb=self._take)
         self._tasks = [asyncio.create_task(self._forever(part)) for part in (self._ask, self._say_alive)]
@@ -152,7 +155,7 @@ class Consumer:
         # Somebody removed the consumer, or the stream with it: make both again.
         await asyncio.sleep(_RECOVER)
         await declare_streams(self._jetstream, self._replicas)
-        await self._jetstream.add_consumer(self._stream, self._config)
+        await self.declare(self._jetstream)
         self._missing = False
 
     async def _take(self, message: Msg) -> None:

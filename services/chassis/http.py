@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
@@ -35,13 +35,22 @@ _PATIENCE = 0.2
 
 
 @asynccontextmanager
-async def serve_http(app: object, server: Server, *, head_within: float = 20.0) -> AsyncIterator[None]:
+async def serve_http(
+    app: object,
+    server: Server,
+    *,
+    head_within: float = 20.0,
+    after: Callable[[], Awaitable[object]] | None = None,
+) -> AsyncIterator[None]:
     """Serve an ASGI app while the block runs, and give it a moment to finish at the end.
 
-    A client has *head_within* seconds to say what it wants.
+    A client has *head_within* seconds to say what it wants. Whoever knocks before what comes first is done, waits.
     """
     async with AsyncExitStack() as doors:
-        for listener, tls in _listen(server):
+        listeners = [(doors.enter_context(listener), tls) for listener, tls in _listen(server)]
+        if after is not None:
+            await after()
+        for listener, tls in listeners:
             await doors.enter_async_context(_serve(app, listener, tls, head_within))
         yield
     if server.socket:

@@ -16,13 +16,14 @@ import nats.errors
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.errors import APIError, ServiceUnavailableError
 
 from contracts.errors import UnavailableError
 from contracts.ids import message_id
 
 from .bus import Bus
 from .errors import translated
+from .leading import until_led
 
 __all__ = ["Entry", "StreamReader"]
 
@@ -36,6 +37,8 @@ _LOOK_EVERY = 0.5
 """Seconds after which a silent connection is looked at."""
 _FORGOTTEN_AFTER = 60.0
 """Seconds after which the server drops the place of a reader that never said goodbye."""
+
+_NOBODY_LEADS = "503"
 
 _GONE = (nats.errors.Error, APIError, TimeoutError, ConnectionError)
 
@@ -105,7 +108,8 @@ class StreamReader:
                 await self._open()
             # A request that lingers was made when nothing was there; what came since is found by a new one.
             if not self._lingers_until or wait <= 0:
-                if entries := await self._fetch():
+                entries: list[Entry] = await until_led()(self._fetch)
+                if entries:
                     self._lingers_until = 0.0
                     return entries
                 if wait <= 0:
@@ -247,6 +251,8 @@ def _status(message: Any) -> str | None:
 
 def _check(status: str, message: Any) -> None:
     """Pass over the ends of a request; raise where the reader's place is gone."""
+    if status == _NOBODY_LEADS:
+        raise ServiceUnavailableError(503)
     ended = status in {"404", "408"} or (status == "409" and "Deleted" not in str(message.headers))
     if not ended:
         raise nats.errors.Error(f"the stream answers {status}")

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .bus import Bus
 from .errors import translated
+from .leading import fetch
 from .unit import EVENT_SINK, OutboxRow, reading
 
 __all__ = ["Refill"]
@@ -106,7 +107,7 @@ class Refill:
             pending = state.messages
             while pending:
                 with translated("the event log"):
-                    messages = await subscription.fetch(min(_BATCH, pending), timeout=_PATIENCE)
+                    messages = await fetch(subscription, min(_BATCH, pending), within=_PATIENCE)
                 for message in messages:
                     yield (message.headers or {}).get(_MESSAGE_ID, "")
                 pending = messages[-1].metadata.num_pending

@@ -79,9 +79,9 @@ class Frame:
             return
         if self._relay:
             await self._relay.start({EVENT_SINK: self.bus.send_row, **self.sinks})
-        await self.bus.start()
         try:
-            async with serve_http(app or health_app(self.health), server):
+            # Whoever hears from us over NATS finds an open door, also where others of our address lead to it.
+            async with serve_http(app or health_app(self.health), server, after=self.bus.start):
                 log.info("service.ready", port=server.port)
                 await stop.wait()
                 self.health.draining = True

@@ -24,6 +24,7 @@ from services.scheduler.pilots.delivery import Delivery
 from services.scheduler.placing.settings import PlacementSettings
 from services.scheduler.settings import BackendSettings
 from tests.support.cluster_pilots import FakePilots
+from tests.support.databases import lose
 from tests.support.engines import World
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, User, run_scheduler, scheduler_settings
@@ -248,7 +249,7 @@ async def _order(bus: Bus, command: DrainBackend | ResumeBackend) -> None:
 
 
 async def test_a_lost_table_knows_where_each_task_is(
-    site: Site, world: World, pilots: FakePilots, runner: FakeRunner, tmp_path: Path
+    site: Site, world: World, pilots: FakePilots, runner: FakeRunner, nats: NatsSettings, temporal: str, tmp_path: Path
 ) -> None:
     world.begins_at_once = False
     pilots.decide_task = lambda _task, _index: None
@@ -256,11 +257,7 @@ async def test_a_lost_table_knows_where_each_task_is(
         job = await _two_of_six_begin(user, world)
         before = await user.until_counts(job.id, running=2, succeeded=4)
         tasks = await user.tasks(job.id)
-    database = tmp_path / "db" / "scheduler.db"
-    if not database.exists():
-        pytest.skip("the table is lost by its file")
-    for path in database.parent.glob("scheduler.db*"):
-        path.unlink()
+    await lose(scheduler_settings(tmp_path, nats, temporal).database_url)
     async with site(patience=1.0) as user:
         await user.until(job.id, S.RUNNING)
         after = await user.get(job.id)

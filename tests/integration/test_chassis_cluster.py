@@ -15,6 +15,7 @@ from contracts.errors import UnavailableError
 from contracts.queries import Health
 from contracts.subjects import STREAMS, subject_of
 from services.chassis.bus import Bus, Delivery
+from services.chassis.reader import StreamReader
 from tests.support.chassis import INBOX, Stand, cancel, left, open_bus, open_stand, requested, until
 from tests.support.databases import url_in
 from tests.support.nats_cluster import NatsCluster, run_nats_cluster
@@ -126,6 +127,14 @@ async def test_a_service_that_starts_while_a_server_is_away_waits_for_it(cluster
     await cluster.start(missing)
     async with asyncio.timeout(30):
         assert await starting == len(STREAMS)
+
+
+async def test_a_place_in_the_log_that_was_just_made_can_be_read(cluster: NatsCluster) -> None:
+    """Each reader makes a consumer; the server that it asks next may not have heard of it yet."""
+    async with open_bus(cluster.settings(0), "gateway") as one, open_bus(cluster.settings(1), "accounting") as other:
+        for bus in (one, other) * 50:
+            async with StreamReader(bus, "EVENTS", ["events.>"], start=1) as reader:
+                assert await reader.read(wait=0) == []
 
 
 async def _start_and_look(cluster: NatsCluster) -> int:

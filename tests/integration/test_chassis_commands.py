@@ -291,8 +291,10 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
     async with open_bus(nats, "storage") as bus:
         dead, living = consumer(alive_every=60), consumer(alive_every=0.1)
         await bus.order(CompleteUpload(ticket="1"), ANN, wait=0, answer=Answer)
+        await dead.declare(bus.jetstream)
         await dead.start(bus.connection, bus.jetstream)
         await until(lambda: deliveries == [1])
+        await living.declare(bus.jetstream)
         await living.start(bus.connection, bus.jetstream)
         await _settled(bus)
         # Whatever came while nobody said that it was at work came again; once somebody did, it did not.

@@ -73,6 +73,7 @@ async def test_a_task_that_cannot_be_kept_is_run_when_there_is_room(nats: NatsSe
         assert (await desk.until(task, StepName.DONE)).exit_code == 0
 
 
+@pytest.mark.own_stores("its NATS lets in whoever comes")
 async def test_a_pilot_says_that_the_disk_of_its_node_is_full(nats: NatsSettings, disk: Path) -> None:
     async with open_work(nats) as work:
         task = a_task("sh", "-c", "cat /dev/zero >big; exit 7")

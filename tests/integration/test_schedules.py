@@ -180,7 +180,7 @@ async def test_what_temporal_lost_is_made_anew_at_the_next_start(
     await client.get_schedule_handle(made.id).delete()
     async with run_scheduler(settings):
         await _until_known(client, made.id)
-        assert (await keeper.get(made.id)).state is S.ACTIVE
+        await keeper.until(made.id, lambda found: found.state is S.ACTIVE)
 
 
 async def test_the_same_request_twice_is_one_schedule(keeper: Keeper) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nats
+import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from contracts.model import now
 from contracts.ranges import Ranges
@@ -78,7 +80,9 @@ class FakeRunner:
         self.connection: Client = await nats.connect(self.settings.url)
         self._js = self.connection.jetstream()
         name = f"runner-{self.backend}"
-        self._queue = await self._js.pull_subscribe(task_subject(self.backend), durable=name, stream="TASKS")
+        # What a cluster answers to the first question of a connection may get lost: nobody there knows its inbox yet.
+        patiently = AsyncRetrying(retry=retry_if_exception_type(nats.errors.TimeoutError), stop=stop_after_attempt(4))
+        self._queue = await patiently(self._js.pull_subscribe, task_subject(self.backend), durable=name, stream="TASKS")
         await self.connection.subscribe(control_subject(self.backend), cb=self._control)
         self._taking = asyncio.create_task(self._take() if self.takes else asyncio.sleep(0))
 
@@ -93,8 +97,13 @@ class FakeRunner:
     async def _take(self) -> None:
         while True:
             try:
-                messages = await self._queue.fetch(1, timeout=30)
+                # nats-py waits to its end for what a leader of a cluster let go of when it changed.
+                messages = await self._queue.fetch(1, timeout=self.settings.longest_request)
             except nats.errors.TimeoutError:
+                continue
+            except nats.js.errors.ServiceUnavailableError:
+                # Its server has not heard yet who leads the queue.
+                await asyncio.sleep(0.05)
                 continue
             for message in messages:
                 task = RunTask.model_validate_json(message.data, extra="ignore")

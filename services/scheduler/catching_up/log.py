@@ -37,6 +37,7 @@ from contracts.model import now
 from contracts.subjects import event_subject
 from services.chassis.bus import Bus
 from services.chassis.errors import translated
+from services.chassis.leading import fetch
 from services.chassis.unit import EVENT_SINK, UnitOfWork, Work, upsert_for
 from services.scheduler.tables import METADATA
 
@@ -132,7 +133,7 @@ async def _read(bus: Bus, since: datetime | None) -> AsyncIterator[list[tuple[En
     try:
         while pending:
             with translated("the event log"):
-                messages = await subscription.fetch(min(_BATCH, pending), timeout=_PATIENCE)
+                messages = await fetch(subscription, min(_BATCH, pending), within=_PATIENCE)
             found = []
             for message in messages:
                 with suppress(ValidationError):
