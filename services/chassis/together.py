@@ -16,7 +16,7 @@ from .unit import UnitOfWork, Work
 
 __all__ = ["Part", "Together"]
 
-_MOST = 64
+_MOST = 16
 """Messages in one transaction. More would save little: who was answered goes on while the next are handled."""
 
 _T = TypeVar("_T")

@@ -10,6 +10,7 @@ import nats
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from contracts.model import now
@@ -82,7 +83,9 @@ class FakeRunner:
         name = f"runner-{self.backend}"
         # What a cluster answers to the first question of a connection may get lost: nobody there knows its inbox yet.
         patiently = AsyncRetrying(retry=retry_if_exception_type(nats.errors.TimeoutError), stop=stop_after_attempt(4))
-        self._queue = await patiently(self._js.pull_subscribe, task_subject(self.backend), durable=name, stream="TASKS")
+        self._queue: JetStreamContext.PullSubscription = await patiently(
+            self._js.pull_subscribe, task_subject(self.backend), durable=name, stream="TASKS"
+        )
         await self.connection.subscribe(control_subject(self.backend), cb=self._control)
         self._taking = asyncio.create_task(self._take() if self.takes else asyncio.sleep(0))
 
