@@ -48,7 +48,7 @@ class BareJobs:
         return name
 
     def word(self, line: str) -> str:
-        """Run a line to its end; returns what it prints."""
+        """Run a line that prints something to its end; returns that."""
         name = self.submit(f"({line}) >/dev/termination-log")
         return self._until(lambda: _said(self._list(self._pods, f"job-name={name}")), "the end of a Job")
 
