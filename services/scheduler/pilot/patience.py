@@ -1,4 +1,4 @@
-"""Waits for something until it is said that there is no time for it any more."""
+"""Waits for something until it is said that there is no time for it any more, and so that this is heard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-__all__ = ["Patience", "unless"]
+__all__ = ["Patience", "by_itself", "unless"]
 
 _T = TypeVar("_T")
 
@@ -56,3 +56,16 @@ async def unless(ending: asyncio.Event, call: Awaitable[Any]) -> None:
         if task is not call and not task.done():
             task.cancel()
             await asyncio.wait({task})
+
+
+async def by_itself(call: Awaitable[_T]) -> _T:
+    """Await something as a task of its own, so that no cancel of ours is lost in it.
+
+    Before Python 3.12 `wait_for`, by which nats-py waits, loses one that comes while what it awaits arrives.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait({task})
+        return task.result()
+    finally:
+        task.cancel()

@@ -24,6 +24,7 @@ from contracts.ids import message_id
 from contracts.queries import Query, Reply
 from contracts.runs import LogChunk
 from contracts.subjects import control_subject, query_subject, subject_of
+from services.scheduler.pilot.patience import by_itself
 
 from .settings import NatsSettings
 
@@ -154,7 +155,7 @@ class Link:
         """Ask the owner of some data; raises what it refuses with, `UnavailableError` when nobody answers."""
         try:
             subject = query_subject(type(query))
-            message = await self.client.request(subject, query.model_dump_json().encode(), timeout=timeout)
+            message = await by_itself(self.client.request(subject, query.model_dump_json().encode(), timeout=timeout))
         except AWAY as error:
             raise UnavailableError(f"the {query.service} service does not answer") from error
         return _read_reply(message.data, query.answer)
@@ -167,7 +168,7 @@ class Link:
             subscription = await self.client.subscribe(inbox, max_msgs=1)
             headers = {_MESSAGE_ID: envelope.id, _REPLY_TO: inbox}
             try:
-                await self.jetstream.publish(subject_of(command), envelope.to_bytes(), headers=headers)
+                await by_itself(self.jetstream.publish(subject_of(command), envelope.to_bytes(), headers=headers))
                 message = await self._unless_lost(subscription.next_msg(timeout=wait))
             finally:
                 await subscription.unsubscribe()
