@@ -53,10 +53,10 @@ async def _notes(stand: Stand) -> list[str]:
 async def test_what_comes_at_once_is_done_in_one_transaction_and_each_hears_of_its_own(stand: Stand) -> None:
     desk = _Desk()
     together: Together[str, str] = Together(stand.unit, desk.write)
-    found = await asyncio.gather(*(together.do(f"m{number}", ANN, f"n{number}") for number in range(12)))
-    assert found == [f"N{number}" for number in range(12)]
-    assert desk.sizes == [12]
-    assert await stand.count(INBOX) == await stand.count(OUTBOX) == await stand.count(NOTES) == 12
+    found = await asyncio.gather(*(together.do(f"m{number}", ANN, f"n{number}") for number in range(16)))
+    assert found == [f"N{number}" for number in range(16)]
+    assert desk.sizes == [16]
+    assert await stand.count(INBOX) == await stand.count(OUTBOX) == await stand.count(NOTES) == 16
 
 
 async def test_no_transaction_is_longer_than_was_agreed(stand: Stand) -> None:
