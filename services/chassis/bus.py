@@ -115,8 +115,8 @@ class Bus:
         # A cluster that just elects who leads a stream does not answer; it will.
         await until_it_answers(self._declare_consumers, self._settings)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
-        # The server has heard of all our subscriptions before anybody is told that we are ready. What nats-py flushes by
-        # overtakes what it has not written yet: the second comes after that.
+        # The server has heard of all our subscriptions before anybody is told that we are ready. What nats-py flushes
+        # by overtakes what it has not written yet: the second comes after that.
         await self.connection.flush()
         await self.connection.flush()
 
