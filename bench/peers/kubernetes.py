@@ -8,11 +8,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.support.kubernetes_cluster import KubernetesCluster
 
 __all__ = ["BareJobs", "median_starts"]
+
+T = TypeVar("T")
 
 _WITHIN = 300.0
 _SETTLES = (0.2, 1.2)
@@ -46,7 +48,7 @@ class BareJobs:
         return name
 
     def word(self, line: str) -> str:
-        """Run a line to its end; returns what it prints."""
+        """Run a line that prints something to its end; returns that."""
         name = self.submit(f"({line}) >/dev/termination-log")
         return self._until(lambda: _said(self._list(self._pods, f"job-name={name}")), "the end of a Job")
 
@@ -73,7 +75,7 @@ class BareJobs:
         found = self._http.get(path, params={"labelSelector": labels}).raise_for_status().json()["items"]
         return list(found)
 
-    def _until(self, look: Callable[[], Any], what: str) -> Any:
+    def _until(self, look: Callable[[], T], what: str) -> T:
         until = time.monotonic() + _WITHIN
         while not (found := look()):
             if time.monotonic() > until:

@@ -33,6 +33,7 @@ from .consumer import Consumer
 from .delivery import MESSAGE_ID, ByType, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
 from .direct import NOT_DONE, Direct
 from .errors import translated
+from .leading import until_heard
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
@@ -254,7 +255,13 @@ class Bus:
     async def _ask(self, query: Query, service: str | None, timeout: float) -> bytes:
         subject = query_subject(type(query), service)
         with translated(f"the {subject.split('.')[1]} service"):
-            message = await self.connection.request(subject, query.model_dump_json().encode(), timeout=timeout)
+            return await self._request(subject, query.model_dump_json().encode(), timeout)
+
+    async def _request(self, subject: str, raw: bytes, timeout: float) -> bytes:
+        try:
+            message: Msg = await self.connection.request(subject, raw, timeout=timeout)
+        except nats.errors.NoRespondersError:  # nobody has it, so it may be asked again
+            message = await until_heard()(self.connection.request, subject, raw, timeout=timeout)
         return message.data
 
     # --- hearing ----------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ async def run_gateway(
     nats: NatsSettings,
     *,
     local: bool = False,
-    submit_wait: float = 5.0,
+    submit_wait: float = 15.0,
     max_body: int = 12 << 20,
     body_wait: float = 30.0,
     dialects: dict[str, dict[str, JsonValue]] | None = None,
