@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from .sqlite import DRIVER, DirectEngine, begin_immediate
 
@@ -34,6 +36,7 @@ __all__ = [
     "SEQUENCE",
     "Moment",
     "add_chassis_tables",
+    "close_engine",
     "is_sqlite",
     "make_engine",
     "make_scanner",
@@ -112,6 +115,21 @@ def _write_json(value: object) -> str:
 
 _JSON: Any = {"json_serializer": _write_json, "json_deserializer": orjson.loads}
 """A fifth of the time that the standard library takes; every job has several such columns."""
+
+
+_IN_USE = 2.0
+"""Seconds that a connection may be in use after its service has stopped."""
+_LOOK_EVERY = 0.01
+
+
+async def close_engine(engine: AsyncEngine) -> None:
+    """Close all connections. Those in use are waited for a moment: what comes back later is closed by nobody."""
+    pool = engine.pool
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_IN_USE):
+            while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110 (a pool tells nobody)
+                await asyncio.sleep(_LOOK_EVERY)
+    await engine.dispose()
 
 
 def is_sqlite(url: str) -> bool:

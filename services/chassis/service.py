@@ -18,7 +18,7 @@ from contracts.queries import CheckHealth, Diagnose, Health
 
 from .bus import Bus
 from .connecting import until_it_answers
-from .database import make_engine, make_scanner
+from .database import close_engine, make_engine, make_scanner
 from .doctor import Doctor, probe_dependencies, probe_disk, probe_outbox, probe_schema
 from .health import HealthBook, health_app
 from .http import HTTP_GRACE, serve_http
@@ -168,7 +168,7 @@ async def open_frame(
         await bus.stop()
         for engine in (frame.scanner, frame.engine):
             if engine is not None:
-                await engine.dispose()
+                await close_engine(engine)
 
 
 async def _unless(stop: asyncio.Event, act: Coroutine[Any, Any, None]) -> None:

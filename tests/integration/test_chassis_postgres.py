@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
 
 from contracts.envelope import Context
 from contracts.ids import workload_id
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
@@ -83,3 +85,20 @@ async def test_two_replicas_bring_a_fresh_postgresql_to_the_present_schema(postg
     async with open_stand(postgres) as stand, stand.unit.reading() as connection:
         present = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
     assert present == newest_revision(service)
+
+
+async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(postgres: str) -> None:
+    engine, began = make_engine(postgres), asyncio.Event()
+    held: list[Any] = []
+
+    async def use() -> None:
+        async with engine.connect() as connection:
+            held.append((await connection.get_raw_connection()).driver_connection)
+            began.set()
+            await connection.execute(text("SELECT pg_sleep(0.3)"))
+
+    using = asyncio.create_task(use())
+    await began.wait()
+    await close_engine(engine)
+    await using
+    assert [connection.is_closed() for connection in held] == [True]
