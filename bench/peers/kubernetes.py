@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import secrets
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
+from bench.turns import medians_by_turns
 from tests.support.kubernetes_cluster import KubernetesCluster
 
 __all__ = ["BareJobs", "median_starts"]
@@ -86,15 +87,18 @@ class BareJobs:
 
 def median_starts(ways: Sequence[Callable[[str], str]], clear: Callable[[], None], count: int) -> list[float]:
     """Return for each way to run a line the seconds until it runs, as it says itself; they take turns."""
-    took: list[list[float]] = [[] for _ in ways]
-    for _ in range(count):
-        for way, mine in zip(ways, took, strict=True):
-            # The clock since the machine began is the same in every container, and has hundredths in any shell.
-            began = time.clock_gettime(time.CLOCK_BOOTTIME)
-            mine.append(float(way("cat /proc/uptime").split()[0]) - began)
-            clear()
-            time.sleep(random.uniform(*_SETTLES))
-    return [statistics.median(mine) for mine in took]
+
+    def settle() -> None:
+        clear()
+        time.sleep(random.uniform(*_SETTLES))
+
+    return medians_by_turns([partial(_start, way) for way in ways], count, settle)
+
+
+def _start(way: Callable[[str], str]) -> float:
+    # The clock since the machine began is the same in every container, and has hundredths in any shell.
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return float(way("cat /proc/uptime").split()[0]) - began
 
 
 def _said(pods: Sequence[dict[str, Any]]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
 
+from bench.turns import medians_by_turns
 from tests.support.ray_cluster import RayCluster
 
 __all__ = ["RayJobs", "median_starts"]
@@ -48,15 +49,12 @@ class RayJobs:
 
 def median_starts(submits: Sequence[Callable[[str], object]], folder: Path, count: int) -> list[float]:
     """Return for each way to submit the seconds until the program runs, as the program tells it; they take turns."""
-    took: list[list[float]] = [[] for _ in submits]
-    for _ in range(count):
-        for submit, mine in zip(submits, took, strict=True):
-            mine.append(_start(submit, folder / secrets.token_hex(6)))
-            time.sleep(_SETTLES)
-    return [statistics.median(mine) for mine in took]
+    ways = [partial(_start, submit, folder) for submit in submits]
+    return medians_by_turns(ways, count, partial(time.sleep, _SETTLES))
 
 
-def _start(submit: Callable[[str], object], file: Path) -> float:
+def _start(submit: Callable[[str], object], folder: Path) -> float:
+    file = folder / secrets.token_hex(6)
     began = time.time()
     submit(f"date +%s.%N > {file}.new && mv {file}.new {file}")
     while not file.exists():
