@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import InvalidError
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 
 from .eventlog import Entry
 from .folding import Counted, fold_all
@@ -51,7 +51,7 @@ async def empty_ledger(folder: Path) -> AsyncIterator[AsyncConnection]:
                 await connection.commit()
                 yield connection
         finally:
-            await engine.dispose()
+            await close_engine(engine)
 
 
 def _folder_below(folder: Path) -> tempfile.TemporaryDirectory[str]:

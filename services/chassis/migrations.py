@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.errors import InternalError
 
-from .database import MIGRATION_URL, make_engine
+from .database import MIGRATION_URL, close_engine, make_engine
 from .unit import reading
 
 __all__ = ["ensure_schema", "newest_revision"]
@@ -39,7 +39,7 @@ async def _present_revision(url: str) -> str | None:
     except DBAPIError:
         return None
     finally:
-        await engine.dispose()
+        await close_engine(engine)
 
 
 async def ensure_schema(service: str, url: str) -> None:

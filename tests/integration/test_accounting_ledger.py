@@ -24,7 +24,7 @@ from services.accounting.store import Selection, count_open, read_position, read
 from services.accounting.summary import Group, Sums
 from services.accounting.tables import INBOX, METADATA, OUTBOX, UNSPLIT
 from services.chassis.bus import Delivery
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema
 from services.chassis.policy import Scope
 from services.chassis.unit import UnitOfWork, turn_for
@@ -42,7 +42,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     async with made.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     yield made
-    await made.dispose()
+    await close_engine(made)
 
 
 @pytest_asyncio.fixture
@@ -236,12 +236,12 @@ async def test_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) ->
     migrated = make_engine(url)
     async with migrated.connect() as connection:
         changes, indexes = await connection.run_sync(look)
-    await migrated.dispose()
+    await close_engine(migrated)
     created = make_engine("sqlite+aiosqlite://")
     async with created.begin() as connection:
         await connection.run_sync(METADATA.create_all)
         expected = await connection.run_sync(_indexes)
-    await created.dispose()
+    await close_engine(created)
     assert changes == []
     assert indexes == expected
 

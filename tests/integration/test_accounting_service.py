@@ -33,7 +33,7 @@ from services.accounting.service import UsageService
 from services.accounting.settings import AccountingSection, AccountingSettings
 from services.accounting.tables import METADATA
 from services.chassis.bus import Bus
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.service import Frame, open_frame
 from services.chassis.settings import NatsSettings
 from tests.support.chassis import open_bus
@@ -110,7 +110,7 @@ async def tamper(settings: AccountingSettings, statement: str) -> None:
     engine = make_engine(settings.database_url)
     async with engine.begin() as connection:
         await connection.execute(text(statement))
-    await engine.dispose()
+    await close_engine(engine)
 
 
 async def test_moves_become_figures_that_a_replay_confirms(settings: AccountingSettings, scheduler: Bus) -> None:

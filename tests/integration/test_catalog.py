@@ -18,7 +18,7 @@ from contracts.catalog import CatalogBroken, CatalogLoaded, ListApplications
 from contracts.envelope import Envelope, type_of
 from contracts.ids import message_id
 from contracts.operations import Severity
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.unit import UnitOfWork, turn_for
 from services.scheduler.catalog.settings import ApplicationSettings, S3Access
 from services.scheduler.catalog.shelf import Shelf
@@ -84,7 +84,7 @@ async def _open(folder: Path) -> AsyncIterator[UnitOfWork]:
             turn=turn_for(engine),
         )
     finally:
-        await engine.dispose()
+        await close_engine(engine)
 
 
 @pytest_asyncio.fixture

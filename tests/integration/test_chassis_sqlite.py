@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.chassis.database import make_engine, make_scanner
+from services.chassis.database import close_engine, make_engine, make_scanner
 from services.chassis.unit import looker
 
 pytestmark = pytest.mark.own_stores("it is about SQLite")
@@ -26,7 +26,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     async with made.begin() as connection:
         await connection.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT UNIQUE)"))
     yield made
-    await made.dispose()
+    await close_engine(made)
 
 
 async def _add(engine: AsyncEngine, name: str) -> None:
@@ -48,7 +48,7 @@ async def test_what_is_committed_is_seen_by_looks_and_scans_and_what_failed_is_n
         await connection.execute(text("INSERT INTO things (name) VALUES ('b')"))
         assert await _names(looker(engine)) == ["a"]
     assert await _names(looker(engine)) == await _names(scanner) == ["a", "b"]
-    await scanner.dispose()
+    await close_engine(scanner)
 
 
 async def test_a_cancelled_transaction_leaves_nothing_and_locks_nobody_out(engine: AsyncEngine) -> None:

@@ -19,7 +19,7 @@ from contracts.principals import Level, Principal
 from contracts.queries import ListWorkloads
 from contracts.spec import JobSpec
 from contracts.workloads import Kind
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.policy import scope_of
 from services.scheduler import store
 from services.scheduler.entrance import new_row
@@ -49,7 +49,7 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asyn
         for number, one in enumerate(_IDS[::10]):
             await write_grant(connection, one, _grant(one, ("user:eve", "project:optics")[number % 2]))
     yield engine
-    await engine.dispose()
+    await close_engine(engine)
 
 
 def _grant(job: str, grantee: str) -> Grant:

@@ -16,7 +16,7 @@ from contracts.principals import Principal
 from contracts.queries import ListWorkloads
 from contracts.spec import JobSpec
 from contracts.workloads import Kind
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema
 from services.chassis.policy import Power, scope_of
 from services.scheduler import rights, store
@@ -37,7 +37,7 @@ async def _migrated(service: str) -> AsyncIterator[AsyncConnection]:
         engine = make_engine(url)
         async with engine.connect() as connection:
             yield connection
-        await engine.dispose()
+        await close_engine(engine)
 
 
 def _grant(resource: str, **more: object) -> Grant:

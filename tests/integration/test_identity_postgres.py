@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.settings import NatsSettings
 from services.gateway.tables import METADATA
 from shunter.signing import KeyPairAuth
@@ -35,7 +35,7 @@ async def test_two_gateways_share_what_they_know(nats: NatsSettings, tmp_path: P
         engine = make_engine(url)
         async with engine.connect() as connection:
             assert await connection.run_sync(_differences) == []
-        await engine.dispose()
+        await close_engine(engine)
         for name in ("b", "B", "a"):
             assert (await one.put(f"/v1/projects/{name}", json={"title": name}, headers=ROOT)).status_code == 201
         listed = (await two.get("/v1/projects?limit=2", headers=ROOT)).json()

@@ -85,9 +85,13 @@ class Pilot:
     async def _may(self, act: object) -> bool:
         before = len(self.complaints)
         await act  # type: ignore[misc]
+        await self.flush()
+        return len(self.complaints) == before
+
+    async def flush(self) -> None:
+        """Wait until the server has heard all."""
         for _ in range(2):  # the first one may overtake what is still in the buffer
             await self.connection.flush()
-        return len(self.complaints) == before
 
 
 @asynccontextmanager
@@ -178,7 +182,7 @@ async def test_it_may_answer_who_asks_it(site: Site) -> None:
             await message.respond(b"yes")
 
         await pilot.connection.subscribe(pilot_subject(name), cb=answer)
-        await pilot.connection.flush()
+        await pilot.flush()
         reply = await site.rig.frame.bus.connection.request(pilot_subject(name), b"?", timeout=5)
         assert reply.data == b"yes"
 

@@ -12,7 +12,7 @@ from sqlalchemy import event, select
 
 from contracts.envelope import Context
 from contracts.errors import UnavailableError
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema
 from services.chassis.unit import UnitOfWork, turn_for
 from services.scheduler.backends.registry import Backends
@@ -77,7 +77,7 @@ async def _queue(url: str) -> AsyncIterator[_Queue]:
     try:
         yield queue
     finally:
-        await queue.engine.dispose()
+        await close_engine(queue.engine)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from contracts.model import now
 from contracts.operations import Severity
 from contracts.spec import JobSpec
 from contracts.workloads import Kind
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.unit import UnitOfWork, turn_for
 from services.scheduler.backends.registry import Backends
 from services.scheduler.entrance import new_row
@@ -43,7 +43,7 @@ async def _unit(folder: Path) -> AsyncIterator[UnitOfWork]:
     yield UnitOfWork(
         engine=engine, inbox=inbox, outbox=outbox, source="scheduler", announce=lambda _: None, turn=turn_for(engine)
     )
-    await engine.dispose()
+    await close_engine(engine)
 
 
 async def _standing_still(unit: UnitOfWork) -> str:

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema
 from services.scheduler.tables import METADATA
 
@@ -26,5 +26,5 @@ async def test_the_migrated_schema_is_the_one_in_the_code(tmp_path: Path) -> Non
     engine = make_engine(url)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
-    await engine.dispose()
+    await close_engine(engine)
     assert await asyncio.to_thread((tmp_path / "scheduler.db").exists)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from contracts.model import now
 from contracts.shelves import Amount
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrating import alembic_config
 from services.chassis.migrations import ensure_schema
 from services.storage.store import OpenedUpload, due_uploads
@@ -36,7 +36,7 @@ async def test_the_migrated_schema_is_the_one_in_the_code(tmp_path: Path) -> Non
     engine = make_engine(url)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
-    await engine.dispose()
+    await close_engine(engine)
     assert await asyncio.to_thread((tmp_path / "storage.db").exists)
 
 
@@ -57,7 +57,7 @@ async def test_what_an_older_version_kept_is_there_after_the_upgrade(tmp_path: P
         old = f"'ada/old', 'ada', 'a', {content}, '2026-01-02 00:00:00.000000', 'message'"
         await connection.exec_driver_sql(f"INSERT INTO superseded VALUES ({old})")
         await connection.exec_driver_sql("INSERT INTO uploads VALUES ('ada/new', 'id', '2026-01-02 00:00:00', 0)")
-    await engine.dispose()
+    await close_engine(engine)
 
     await _alembic(command.upgrade, url, "head")
     engine = make_engine(url)
@@ -70,5 +70,5 @@ async def test_what_an_older_version_kept_is_there_after_the_upgrade(tmp_path: P
         assert await usage_of(connection, "ada") == Amount(files=2, size=20)
         assert await due_superseded(connection, {Reason.PURGED: now()}, 10) == ["ada/old"]
         assert await due_uploads(connection, now(), 10) == [OpenedUpload("ada/new", "id")]
-    await engine.dispose()
+    await close_engine(engine)
     await _alembic(command.downgrade, url, "0002")

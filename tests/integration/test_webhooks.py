@@ -26,7 +26,7 @@ from contracts.states import WorkloadState
 from contracts.subjects import event_subject
 from contracts.subscriptions import DeliveryState, SubscriptionState
 from services.chassis.bus import Bus
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.reader import StreamReader
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
@@ -344,7 +344,7 @@ async def test_what_waits_is_sent_when_temporal_has_lost_the_line(
     engine = make_engine(settings.database_url)
     async with engine.begin() as connection:
         await connection.execute(update(deliveries).values(next_at=None))
-    await engine.dispose()
+    await close_engine(engine)
     async with run_scheduler(settings):
         (done,) = await Hooker(bus).until(1, states=[DeliveryState.DELIVERED])
     assert done.id == waiting.id

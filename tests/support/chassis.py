@@ -22,7 +22,7 @@ from contracts.states import Reason, WorkloadState
 from contracts.subjects import subject_of
 from deploy.local import servers
 from services.chassis.bus import Bus
-from services.chassis.database import add_chassis_tables, make_engine, new_metadata
+from services.chassis.database import add_chassis_tables, close_engine, make_engine, new_metadata
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
 from services.chassis.unit import UnitOfWork, turn_for
@@ -81,7 +81,7 @@ async def open_stand(url: str, *, service: str = "scheduler") -> AsyncIterator[S
         unit = UnitOfWork(engine=engine, inbox=INBOX, outbox=OUTBOX, source=service, announce=relay.announce, turn=turn)
         yield Stand(engine, unit, relay, turn)
     finally:
-        await engine.dispose()
+        await close_engine(engine)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema, newest_revision
 
 from .stores import Stores, stores
@@ -60,7 +60,7 @@ async def query(url: str, statement: str) -> Sequence[tuple[Any, ...]]:
             found = await connection.execute(text(statement))
             return [tuple(row) for row in found] if found.returns_rows else []
     finally:
-        await engine.dispose()
+        await close_engine(engine)
 
 
 async def lose(url: str) -> None:

@@ -17,6 +17,7 @@ from contracts.ids import message_id
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.shelves import FolderRuleSpec
+from services.chassis.database import close_engine
 from services.chassis.unit import OutboxRow, UnitOfWork, turn_for
 from services.storage.keys import new_key
 from services.storage.names import NameService
@@ -107,4 +108,4 @@ async def open_shelves(engine: AsyncEngine, objects: Objects, *, quota: int | No
         versions=VersionService(unit=unit, quotas=quotas, kept=kept),
         said=said,
     )
-    await engine.dispose()
+    await close_engine(engine)

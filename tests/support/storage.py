@@ -28,7 +28,7 @@ from contracts.runs import RunTicket
 from contracts.shelves import FolderRule, FolderRuleSpec, Restored, StorageUsage, Version, VersionPage
 from contracts.subjects import event_subject, subject_of
 from services.chassis.bus import Bus
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.settings import NatsSettings, Server
 from services.chassis.tickets import Tickets
 from services.chassis.unit import UnitOfWork, turn_for
@@ -149,7 +149,7 @@ async def opened(settings: StorageSettings) -> AsyncIterator[tuple[UnitOfWork, O
         yield unit, objects
     finally:
         objects.close()
-        await engine.dispose()
+        await close_engine(engine)
 
 
 def sweeper(

@@ -16,7 +16,7 @@ from contracts.grants import MOST_GRANTS, Grant, Right
 from contracts.ids import workload_id
 from contracts.model import now
 from contracts.principals import Level, Principal, Role
-from services.chassis.database import make_engine, new_metadata
+from services.chassis.database import close_engine, make_engine, new_metadata
 from services.chassis.grants import Grants, add_grants_table, require_found
 from services.chassis.policy import Power, grantees_of, power_by, power_over, require_power
 
@@ -34,7 +34,7 @@ async def connection() -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         await connection.run_sync(METADATA.create_all)
         yield connection
-    await engine.dispose()
+    await close_engine(engine)
 
 
 def _grant(grantee: str, right: Right = Right.READ, **more: object) -> Grant:

@@ -20,7 +20,7 @@ from contracts.mail import Notify, Occasion, known_address
 from contracts.model import now
 from contracts.principals import Principal
 from contracts.states import Reason, WorkloadState
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 from services.chassis.unit import UnitOfWork, turn_for
 from services.scheduler.mail.carrying import MailCarrier
 from services.scheduler.mail.composing import Composer
@@ -223,4 +223,4 @@ async def test_two_workers_on_one_line_send_one_mail(tmp_path: Path) -> None:
     async with engine.begin() as connection:
         found = (await connection.execute(select(deliveries.c.state, deliveries.c.attempts))).one()
     assert tuple(found) == ("delivered", 1)
-    await engine.dispose()
+    await close_engine(engine)

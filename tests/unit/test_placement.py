@@ -74,10 +74,26 @@ async def test_what_was_not_begun_goes_to_the_next_that_answers() -> None:
     backends = Backends([FakeBackend("first"), FakeBackend("away", flaky=True), FakeBackend("small", cpus=1)])
     spec = _spec(placement={"backends": ["first", "away", "small"], "patience": 5})
     assert await _next(spec, backends, "first") == "small"
-    assert await _next(spec, backends, "first", "small") is None
-    assert await _next(spec, backends, "small") is None
     wide = _spec(placement={"backends": ["first", "small"], "patience": 5}, resources={"cpus": 2})
     assert await _next(wide, backends, "first") is None
+
+
+async def test_what_has_been_everywhere_goes_where_it_was_least_often() -> None:
+    backends = Backends([FakeBackend("first"), FakeBackend("second"), FakeBackend("third")])
+    spec = _spec(placement={"backends": ["first", "second", "third"], "patience": 5})
+    assert await _next(spec, backends, "first") == "second"
+    assert await _next(spec, backends, "first", "second") == "third"
+    assert await _next(spec, backends, "second", "third", "first") == "first"
+    assert await _next(spec, backends, "first", "third", "first", "second") == "second"
+    assert await _chosen(spec, backends, "third", "first", "second", "first") == "second"
+    away = Backends([FakeBackend("first"), FakeBackend("second", flaky=True), FakeBackend("third", flaky=True)])
+    assert await _next(spec, away, "first") is None
+
+
+async def test_the_time_that_it_may_lie_there_doubles_with_each_round() -> None:
+    placer, spec = Placer(Backends([FakeBackend()])), _spec(placement={"backends": ["fake"], "patience": 5})
+    assert [placer.patience(spec, rounds) for rounds in (0, 1, 2, 10, 1000)] == [5, 10, 20, 5120, 5120]
+    assert placer.patience(_spec(), 3) is None
 
 
 async def test_a_backend_on_request_is_for_those_that_name_it() -> None:

@@ -7,7 +7,7 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, text
 
-from services.chassis.database import make_engine
+from services.chassis.database import close_engine, make_engine
 
 _ONE_AT_A_TIME = 7_486_251_004
 """The lock that replicas of a service take in turn; on SQLite the write transaction is that lock."""
@@ -28,7 +28,7 @@ async def _main() -> None:
     engine = make_engine(context.config.attributes["url"])
     async with engine.begin() as connection:
         await connection.run_sync(_run)
-    await engine.dispose()
+    await close_engine(engine)
 
 
 asyncio.run(_main())

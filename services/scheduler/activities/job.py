@@ -130,7 +130,7 @@ class JobActivities(JobCalls):
         if row["tasks"] is None and len(self._backends.names) > 1:
             spec = to_workload(row).spec
             others = await self._placer.others(spec, name, inputs_of(row), not_on=ref.refused)
-            patience = self._placer.patience(spec) if set(others) - set(ref.tried) else None
+            patience = self._placer.patience(spec, ref.tried.count(name)) if others else None
         return Submitted(
             backend=name,
             patience=patience,

@@ -126,7 +126,7 @@ class Places:
 
     async def _press(self, case: _Case, home: str) -> Outlook:
         """Choose the bundles whose backend has not begun with them in time, where another one would have them."""
-        patience = self._placer.patience(case.spec)
+        patience = self._placer.patience(case.spec, case.tried.count(home))
         waits = [one for one in case.bundles if one["allocation"] is None and one["handed_at"] is not None]
         if patience is None or len(self._backends.names) < 2:
             return Outlook()

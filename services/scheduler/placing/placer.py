@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import InvalidError, RefusedError, UnavailableError
@@ -18,7 +19,9 @@ from .settings import PlacementPolicy, PlacementSettings
 
 __all__ = ["NoTakerError", "Placer", "Verdict"]
 
-_NOWHERE: Collection[str] = ()
+_NOWHERE: Sequence[str] = ()
+_MOST_ROUNDS = 10
+"""After so many the time for which a job may lie in a queue doubles no more."""
 
 
 class NoTakerError(UnavailableError):
@@ -82,12 +85,16 @@ class Placer:
         size = sum(item.size for item in inputs)
         return ranking_of(spec, ranking.standings, self._policy(spec), self.settings, size) if size else ranking
 
-    def patience(self, spec: JobSpec) -> float | None:
-        """Return the seconds for which a job may lie in the queue of a backend that is not the only one for it."""
+    def patience(self, spec: JobSpec, rounds: int = 0) -> float | None:
+        """Return the seconds for which a job may lie in the queue of a backend that is not the only one for it.
+
+        It doubles with each of the *rounds* in which that backend did not begin with it: who has been everywhere is
+        tried everywhere again, and all the same does not go to and fro for ever.
+        """
         span = spec.placement.patience
         if span is None and not spec.placement.named:
             span = self._policy(spec).patience
-        return None if span is None else span.total_seconds()
+        return None if span is None else span.total_seconds() * 2 ** min(rounds, _MOST_ROUNDS)
 
     def _policy(self, spec: JobSpec) -> PlacementPolicy:
         return self.settings.policy_of(spec.project)
@@ -118,19 +125,19 @@ class Placer:
         spec: JobSpec,
         inputs: Iterable[FrozenInput] = (),
         *,
-        tried: Collection[str] = _NOWHERE,
-        refused: Collection[str] = _NOWHERE,
+        tried: Sequence[str] = _NOWHERE,
+        refused: Sequence[str] = _NOWHERE,
     ) -> Backend | None:
         """Return where an attempt goes; None if all that *refused* it were all that there are.
 
-        Those that it was taken back from, *tried*, come last. Raises `NoTakerError` while all are draining.
+        Those that it was taken back from least often, each time in *tried*, come first. Raises `NoTakerError` while
+        all are draining.
         """
         ranking = await self.require_possible(spec, inputs)
         possible = [one for one in ranking.standings if one.backend.name not in refused]
         if not possible:
             return None
-        left = [one for one in possible if one.backend.name not in tried] or possible
-        taking = [one for one in left if one.drain is None] or [one for one in possible if one.drain is None]
+        taking = _least_tried([one for one in possible if one.drain is None], tried)
         if not taking:
             names = ", ".join(one.backend.name for one in possible)
             raise NoTakerError(f"no backend that can hold it takes new work at present: {names}")
@@ -139,7 +146,7 @@ class Placer:
         return max(taking, key=_free).backend
 
     async def others(
-        self, spec: JobSpec, name: str, inputs: Iterable[FrozenInput] = (), *, not_on: Collection[str] = _NOWHERE
+        self, spec: JobSpec, name: str, inputs: Iterable[FrozenInput] = (), *, not_on: Sequence[str] = _NOWHERE
     ) -> list[str]:
         """Return the other backends that can hold a job; nobody is asked where there can be none."""
         if len(self.backends.names) < 2 or spec.placement.backend:
@@ -148,7 +155,7 @@ class Placer:
             ranking = await self.require_possible(spec, inputs)
         except RefusedError:
             return []
-        return _later_than(name, ranking.names, tried=not_on, only_behind=bool(spec.placement.backends))
+        return [other for other in ranking.names if other != name and other not in not_on]
 
     async def next_after(
         self,
@@ -156,27 +163,23 @@ class Placer:
         name: str,
         inputs: Iterable[FrozenInput] = (),
         *,
-        tried: Collection[str] = _NOWHERE,
-        refused: Collection[str] = _NOWHERE,
+        tried: Sequence[str] = _NOWHERE,
+        refused: Sequence[str] = _NOWHERE,
     ) -> Backend | None:
-        """Return who takes an attempt that was not begun on a backend: of those left the first that takes work."""
+        """Return who takes an attempt that was not begun on a backend: of the least tried the first that takes work."""
         ranking = await self.require_possible(spec, inputs)
-        later = _later_than(name, ranking.names, tried=[*tried, *refused], only_behind=bool(spec.placement.backends))
-        ready = [one for one in ranking.standings if one.backend.name in later and one.is_ready]
+        others = [one for one in ranking.standings if one.backend.name not in {name, *refused}]
+        ready = _least_tried([one for one in others if one.is_ready], tried)
         if not ready:
             return None
         return ready[0].backend if ranking.ordered else max(ready, key=_free).backend
 
 
-def _later_than(name: str, names: Collection[str], *, tried: Collection[str], only_behind: bool) -> list[str]:
-    """Return the backends to which an attempt may go that was not begun on *name*.
-
-    Of those that the job itself named only those *behind* it: it has seen the ones before.
-    """
-    found = list(names)
-    if only_behind:
-        found = found[found.index(name) + 1 :] if name in found else []
-    return [other for other in found if other != name and other not in tried]
+def _least_tried(standings: Sequence[Standing], tried: Sequence[str]) -> list[Standing]:
+    """Return those from which a job was taken back least often."""
+    times = Counter(tried)
+    least = min((times[one.backend.name] for one in standings), default=0)
+    return [one for one in standings if times[one.backend.name] == least]
 
 
 def _by_rights(spec: JobSpec, name: str, policy: PlacementPolicy) -> InvalidError | None:

@@ -98,5 +98,6 @@ def _plain(name: str, amount: float) -> str:
 
 
 def _compared(wants: Mapping[str, float], read: Callable[[str], float], word: str) -> str:
-    told = [f"{name} {_plain(name, amount)}, {word} {_plain(name, read(name))}" for name, amount in wants.items()]
+    # Sorted: Ray says them in an order that is not the same each time.
+    told = [f"{name} {_plain(name, want)}, {word} {_plain(name, read(name))}" for name, want in sorted(wants.items())]
     return "; ".join(told)
