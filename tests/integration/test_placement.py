@@ -132,6 +132,28 @@ async def test_what_nobody_begins_with_is_taken_back_and_runs_elsewhere_once(
         assert not first.tasks
 
 
+async def test_what_has_been_everywhere_goes_round_again(
+    settings: SchedulerSettings, nats: NatsSettings, bus: Bus
+) -> None:
+    policy = {**LIST, "patience": 0.5}
+    async with run_scheduler(_with(settings, policy=policy)), _runners(nats, takes=False) as (_first, second):
+        await _until_named(bus, "local", "second")
+        second.takes = False
+        await second.stop()
+        await second.start()
+        user = User(bus)
+        job = (await user.submit()).id
+        while (seen := await user.get(job)).backend != "second":  # noqa: ASYNC110 (a test may poll)
+            await asyncio.sleep(0.02)
+        assert (seen.state, seen.attempt) == (S.QUEUED, 2)
+        late = FakeRunner(nats)
+        await late.start()
+        ended = await user.until(job)
+        assert (ended.state, ended.backend, ended.attempt) == (S.SUCCEEDED, "local", 3)
+        assert [task.attempt for task in late.tasks] == [3]
+        await late.stop()
+
+
 async def test_a_backend_that_does_not_answer_is_passed_over(
     settings: SchedulerSettings, nats: NatsSettings, bus: Bus
 ) -> None:
