@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from inspect import iscoroutinefunction
 from typing import Any, get_type_hints
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["LeanRoute", "is_lean"]
+__all__ = ["LeanRoute", "Router", "is_lean"]
 
 
 class LeanRoute(APIRoute):
@@ -24,6 +25,13 @@ class LeanRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         if is_lean(self.dependant):
             self.app = _served(self.dependant)
+
+
+class Router(APIRouter):
+    """The router of all our routes: they are lean where they can be."""
+
+    def __init__(self, *, prefix: str = "", tags: list[str | Enum] | None = None) -> None:
+        super().__init__(prefix=prefix, tags=tags, route_class=LeanRoute)
 
 
 def is_lean(dependant: Dependant) -> bool:

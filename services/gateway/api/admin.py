@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from contracts.errors import ForbiddenError, InvalidError, NotFoundError
 from contracts.operations import ParkedChange, ParkedPage, ParkedView, SiteHealth
 from contracts.subjects import command_filter
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.parked import ParkedFilter
 
 from . import examples_admin as examples
@@ -19,7 +19,7 @@ from .context import Limit, Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/admin", tags=["operations"], route_class=LeanRoute)
+router = Router(prefix="/v1/admin", tags=["operations"])
 
 _Service = Annotated[
     str | None, Query(pattern=r"^[a-z][a-z0-9-]{0,63}$", description="Who could not handle it.", examples=["scheduler"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from contracts.catalog import Catalog
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -14,7 +13,7 @@ from .context import Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/applications", tags=["site"], route_class=LeanRoute)
+router = Router(prefix="/v1/applications", tags=["site"])
 
 
 @router.get(

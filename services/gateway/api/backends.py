@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.responses import Response
 
 from contracts.backends import BackendView
 from contracts.errors import NotFoundError
 from contracts.model import Model
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -18,7 +18,7 @@ from .context import Services
 
 __all__ = ["BackendList", "BackendPath", "router"]
 
-router = APIRouter(prefix="/v1/backends", tags=["site"], route_class=LeanRoute)
+router = Router(prefix="/v1/backends", tags=["site"])
 
 BackendPath = Annotated[
     str,

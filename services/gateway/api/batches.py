@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import Header, Path, Request
 from starlette.responses import Response
 
 from contracts.batches import Batch, BatchSpec
@@ -13,7 +13,7 @@ from contracts.documents import checked, read_documents
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
 from contracts.queries import BatchPage
 from services.gateway.bodies import YAML_TYPES
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import batch_examples as examples
 from .answers import answers, json_answer
@@ -25,7 +25,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=LeanRoute)
+router = Router(prefix="/v1/batches", tags=["batches"])
 
 _PENDING = {202: ("The scheduler is away or at it; the command is kept and will be handled.", Pending)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one.", examples=["sweep-1"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, NotFoundError
 from contracts.hook_queries import DeliveryPage
 from contracts.subscriptions import Delivery, DeliveryState
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import hook_examples as examples
 from .answers import answers, json_answer
@@ -20,7 +20,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], route_class=LeanRoute)
+router = Router(prefix="/v1/deliveries", tags=["webhooks"])
 
 DeliveryAt = Annotated[
     str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import Body
 from fastapi.openapi.models import Example
 from pydantic import Field
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from contracts.backends import BackendView
 from contracts.errors import ConflictError, ForbiddenError, NotFoundError
 from contracts.model import Model
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -21,7 +21,7 @@ from .context import Services
 
 __all__ = ["DrainWish", "router"]
 
-router = APIRouter(prefix="/v1/admin/backends", tags=["operations"], route_class=LeanRoute)
+router = Router(prefix="/v1/admin/backends", tags=["operations"])
 
 _EXAMPLES = {"maintenance": Example(summary="Before an upgrade", value={"message": "new disks on Friday"})}
 

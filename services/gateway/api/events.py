@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response
 
 from contracts.envelope import Envelope
 from contracts.errors import InvalidError
 from contracts.model import Model
 from services.gateway.events import EventFilter
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.sse import sse_response
 
 from . import examples
@@ -20,7 +20,7 @@ from .context import Limit, Moment, Name, Services
 
 __all__ = ["EventPage", "LoggedEvent", "router"]
 
-router = APIRouter(prefix="/v1/events", tags=["events"], route_class=LeanRoute)
+router = Router(prefix="/v1/events", tags=["events"])
 
 _Sequence = Annotated[
     int | None, Query(ge=0, le=2**63 - 1, description="The first place in the log that is wanted; wins over `since`.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OverQuotaError
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -23,7 +23,7 @@ from .views import FilePageView, FileView
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
+router = Router(prefix="/v1/files", tags=["files"])
 
 _MAX_SIZE = 5 * 2**40
 _NOT_CHANGED = {304: ("It is as the client has it.", None)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import Body, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from contracts.errors import ForbiddenError, NotFoundError, OverQuotaError
 from contracts.shelves import FolderRule, FolderRulePage, FolderRuleSpec, OwnersPage, StorageUsage
 from contracts.spec import FilePath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -21,7 +21,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["files"])
 
 _Folder = Annotated[
     FilePath | None, Query(description="The folder; none is all that the owner has.", examples=["data/incoming"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path
+from fastapi import Body, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from contracts.errors import ConflictError, NotFoundError, OverQuotaError
 from contracts.files import Folder, FolderRecord, Moved
 from contracts.model import Model
 from contracts.spec import FilePath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -21,7 +21,7 @@ from .views import Pending
 
 __all__ = ["NewName", "router"]
 
-router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["files"])
 
 _FolderAt = Annotated[FilePath, Path(description="A folder of the user's files.", examples=["data/raw"])]
 _PENDING: dict[int, tuple[str, type[BaseModel] | None]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import Body, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -13,7 +13,7 @@ from contracts.errors import NotFoundError, OverQuotaError
 from contracts.grants import Grant, Grantee, GrantPage, Right
 from contracts.model import Model, Timestamp, now
 from contracts.spec import FilePath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import grant_examples as examples
 from .answers import answers, json_answer
@@ -23,7 +23,7 @@ from .views import Pending
 
 __all__ = ["GrantWish", "router"]
 
-router = APIRouter(prefix="/v1", tags=["sharing"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["sharing"])
 
 
 class GrantWish(Model):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from contracts.queries import Health
 from services.gateway.figures import ask_health
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import json_answer
@@ -16,7 +16,7 @@ from .context import process_of
 
 __all__ = ["Readiness", "router"]
 
-router = APIRouter(tags=["operations"], route_class=LeanRoute)
+router = Router(tags=["operations"])
 
 
 class Readiness(Health):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.files import DownloadUrl
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -19,7 +19,7 @@ from .views import JobFilesView
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/jobs", tags=["job files"], route_class=LeanRoute)
+router = Router(prefix="/v1/jobs", tags=["job files"])
 
 
 @router.get(

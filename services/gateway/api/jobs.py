@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi import Body, Header, Query, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
@@ -15,7 +15,7 @@ from contracts.queries import History
 from contracts.spec import JobSpec
 from contracts.states import WorkloadState
 from services.gateway.jobs import Submitted, Until
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.links import Linker, job_path
 from services.gateway.records import JobRecord
 
@@ -30,7 +30,7 @@ from .views import CancelWish, JobPage, JobView, PendingJob, RetryWish, StartWis
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
+router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", PendingJob)}
 _SAME = {200: ("The key was used before, for the same request: this is its job.", JobView)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import Body, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.identity import KeyPairPage, KeyPairWish, MadeKeyPair
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -18,7 +18,7 @@ from .pages import next_link
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/keys", tags=["identity"], route_class=LeanRoute)
+router = Router(prefix="/v1/keys", tags=["identity"])
 
 KeyAt = Annotated[
     str,

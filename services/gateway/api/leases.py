@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import Header, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from contracts.model import Model
 from contracts.queries import RunDownloads
 from contracts.runs import Step, Stream
 from contracts.spec import BackendName, FilePath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.leases import Whose
 
 from . import lease_examples as examples
@@ -25,7 +25,7 @@ from .views import FileView
 
 __all__ = ["CompletedLeaseUpload", "LeaseDownloads", "LeaseReport", "LeaseUpload", "NewLeases", "Printed", "router"]
 
-router = APIRouter(prefix="/v1/leases", tags=["leases"], route_class=LeanRoute)
+router = Router(prefix="/v1/leases", tags=["leases"])
 
 Number = Annotated[int, Path(ge=1, lt=2**53, description="The lease's number.", examples=[7])]
 Token = Annotated[

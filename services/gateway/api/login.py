@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from contracts.model import Model
 from services.gateway.auth.oidc.settings import IssuerSettings
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.settings import IdentitySettings
 
 from .answers import answers, json_answer
@@ -31,7 +31,7 @@ EXAMPLE = {
     ]
 }
 
-router = APIRouter(prefix="/v1/login", tags=["site"], route_class=LeanRoute)
+router = Router(prefix="/v1/login", tags=["site"])
 
 
 class LoginMethod(Model):

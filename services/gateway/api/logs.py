@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from contracts.errors import ConflictError, NotFoundError
 from contracts.runs import Stream
 from services.gateway.follow import Position
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.sse import sse_response
 
 from . import examples
@@ -20,7 +20,7 @@ from .ranges import read_range
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/jobs", tags=["logs"], route_class=LeanRoute)
+router = Router(prefix="/v1/jobs", tags=["logs"])
 
 
 @router.get(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import Body, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from contracts.mail import MailRefusal, MailStanding, MailWish
 from services.gateway.callers import TRACE
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.mail import OptOut
 
 from . import mail_examples as examples
@@ -21,7 +21,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/mail", tags=["mail"], route_class=LeanRoute)
+router = Router(prefix="/v1/mail", tags=["mail"])
 
 Ticket = Annotated[
     str,

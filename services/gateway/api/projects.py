@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import Body, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, NotFoundError
 from contracts.identity import Member, MemberPage, MemberWish, Project, ProjectPage, ProjectWish
 from contracts.spec import ProjectName
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -21,7 +21,7 @@ from .users import IfMatch, SubjectAt, read_if_match
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/projects", tags=["identity"], route_class=LeanRoute)
+router = Router(prefix="/v1/projects", tags=["identity"])
 
 NameAt = Annotated[ProjectName, Path(description="The project's name.", examples=["vision"])]
 

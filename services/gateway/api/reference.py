@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 __all__ = ["POLICY", "reference_page", "render_reference"]
 
@@ -29,7 +29,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 def reference_page() -> APIRouter:
     """Return the route of the page."""
-    router = APIRouter(route_class=LeanRoute)
+    router = Router()
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:

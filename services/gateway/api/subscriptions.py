@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Request
+from fastapi import Body, Header, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, MismatchError, NotFoundError, OverQuotaError, TooLargeError
 from contracts.hook_queries import SubscriptionPage
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import hook_examples as examples
 from .answers import answers, json_answer
@@ -22,7 +22,7 @@ from .views import Pending
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/subscriptions", tags=["webhooks"], route_class=LeanRoute)
+router = Router(prefix="/v1/subscriptions", tags=["webhooks"])
 
 _PENDING = {202: ("The scheduler is away; the command is kept and will be handled.", Pending)}
 _KEY = Header(alias="Idempotency-Key", description="The same key and request twice make one.", examples=["ci-bot"])

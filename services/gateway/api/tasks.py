@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from contracts.arrays import MAX_TASKS
@@ -12,7 +12,7 @@ from contracts.errors import NotFoundError
 from contracts.queries import TaskPage
 from contracts.runs import Stream
 from contracts.tasks import Task, TaskState
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.links import job_path
 
 from . import examples
@@ -24,7 +24,7 @@ from .views import TaskLogPage, TaskLogView
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/jobs", tags=["tasks"], route_class=LeanRoute)
+router = Router(prefix="/v1/jobs", tags=["tasks"])
 
 Index = Annotated[int, Path(ge=0, lt=MAX_TASKS, description="The task's number.", examples=[7])]
 Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before.")]

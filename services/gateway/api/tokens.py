@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import Body, Path, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -29,7 +29,7 @@ from services.gateway.bodies import FORM_TYPE
 from services.gateway.callers import TRACE
 from services.gateway.guard.addresses import address_of
 from services.gateway.identity.tokens import login
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -39,7 +39,7 @@ from .parameters import refuse_unknown
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["identity"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["identity"])
 
 TokenAt = Annotated[
     TokenId, Path(description="The token's identifier.", examples=["tok-6ed2b74d5bf54bde3b8382e768a33019"])

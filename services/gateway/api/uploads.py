@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
@@ -11,7 +10,7 @@ from contracts.files import DownloadUrl, PartDone, Sha256, UploadPlan
 from contracts.model import Model
 from contracts.spec import FilePath
 from contracts.transfers import LARGEST_FORM, FolderPath, FormUpload
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -20,7 +19,7 @@ from .views import FileView
 
 __all__ = ["CompletedUpload", "NewDownload", "NewForm", "NewUpload", "Ticket", "router"]
 
-router = APIRouter(prefix="/v1", tags=["transfers"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["transfers"])
 
 
 class NewUpload(Model):

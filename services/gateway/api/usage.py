@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from contracts.errors import InvalidError
 from contracts.usage import GroupBy, ReplayReport, UsageSummary
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import examples
 from .answers import answers, json_answer
@@ -17,7 +17,7 @@ from .context import Moment, Name, Services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["usage"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["usage"])
 
 
 @router.get(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Path, Request
+from fastapi import Body, Header, Path, Request
 from starlette.responses import Response
 
 from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.identity import DisableWish, PasswordWish, Subject, User, UserPage, UserWish
 from services.gateway.guard.addresses import address_of
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import identity_examples as examples
 from .answers import answers, json_answer
@@ -21,7 +21,7 @@ from .pages import next_link
 
 __all__ = ["IfMatch", "SubjectAt", "read_if_match", "router"]
 
-router = APIRouter(prefix="/v1/users", tags=["identity"], route_class=LeanRoute)
+router = Router(prefix="/v1/users", tags=["identity"])
 
 SubjectAt = Annotated[Subject, Path(description="The user's identifier.", examples=["ada"])]
 IfMatch = Annotated[

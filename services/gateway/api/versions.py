@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import Body, Path, Query, Request
 from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from contracts.errors import NotFoundError, OverQuotaError
 from contracts.model import Model
 from contracts.shelves import Gone, Purged, Restored, VersionId, VersionPage
 from contracts.spec import FilePath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from . import folder_examples as examples
 from .answers import answers, json_answer
@@ -22,7 +22,7 @@ from .views import Pending
 
 __all__ = ["RestoreWish", "router"]
 
-router = APIRouter(prefix="/v1", tags=["files"], route_class=LeanRoute)
+router = Router(prefix="/v1", tags=["files"])
 
 _PENDING: dict[int, tuple[str, type[BaseModel] | None]] = {
     202: ("Storage is away; the command is kept and will be handled.", Pending)

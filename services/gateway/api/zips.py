@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.responses import Response
 
 from contracts.errors import NotFoundError
 from contracts.transfers import FolderPath
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .answers import answers
 from .context import Name, Services
@@ -17,7 +17,7 @@ from .downloads import answer_zip
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/zip", tags=["files"], route_class=LeanRoute)
+router = Router(prefix="/v1/zip", tags=["files"])
 
 _FolderAt = Annotated[FolderPath, Path(description="A folder in the user's files.", examples=["data"])]
 _ANSWERS = answers(NotFoundError, media_type="application/zip", binary=True)

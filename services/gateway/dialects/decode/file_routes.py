@@ -17,7 +17,7 @@ from services.gateway.api.downloads import answer_file, answer_zip
 from services.gateway.dialects.details import json_body
 from services.gateway.dialects.uploads import BYTES, FILE, announced, form_body, required_files
 from services.gateway.forms import FormFile
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.zips import ZipEntry, zip_pieces
 
 from .files import NotEmptyError, Place, UserFiles, file_info, read_place
@@ -218,7 +218,7 @@ async def delete_file(file_path: str, visit: Visiting) -> Response:
 
 def file_router() -> APIRouter:
     """Return the routes. Paths keep their double slashes: clients write folders so."""
-    router = APIRouter(tags=["Files"], route_class=LeanRoute)
+    router = Router(tags=["Files"])
     one, into = "/files/{file_path:path}", "/files/{f_type}/{base_path:path}"
     declare(router, "GET", f"{one}/download", download_file, responses=_BYTES, summary="Download a file or a folder")
     declare(router, "GET", f"{one}/url", get_download_url, answer=FileHTTPRequest, summary="How to download a file")

@@ -16,7 +16,7 @@ from contracts.numbers import MOST_NUMBER
 from services.gateway.api.reading import body_of, read_json
 from services.gateway.dialects.details import json_body
 from services.gateway.jobs import Submitted
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .models import Job, JobCreate
 from .refusals import refusal_of
@@ -124,7 +124,7 @@ async def _own(visit: Visit, number: int) -> dict[str, Any]:
 
 def job_router() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["Jobs"], route_class=LeanRoute)
+    router = Router(tags=["Jobs"])
     catalog = dict[str, dict[str, dict[str, Any]]]
     declare(router, "GET", "/jobs/applications", list_applications, answer=catalog, summary="List what can be started")
     declare(router, "GET", "/jobs", list_jobs, answer=list[Job], summary="List jobs")

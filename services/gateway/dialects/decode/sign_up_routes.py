@@ -22,7 +22,7 @@ from services.gateway.guard.addresses import address_of
 from services.gateway.identity.signing_up import is_name, sign_up
 from services.gateway.identity.store import find_user
 from services.gateway.identity.tokens import login
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.leases import greet
 
 from .groups import Group, groups_of
@@ -157,7 +157,7 @@ def _context(request: Request, username: str) -> Context:
 
 def access_router() -> APIRouter:
     """Return the routes that every site has."""
-    router = APIRouter(route_class=LeanRoute)
+    router = Router()
     info = dict[str, dict[str, str]]
     tags = ["Authentication"]
     declare(router, "GET", "/", root, answer=str, summary="Say what this is", tags=["Root"])
@@ -168,7 +168,7 @@ def access_router() -> APIRouter:
 
 def sign_up_router() -> APIRouter:
     """Return the routes of development mode."""
-    router = APIRouter(tags=["Authentication"], route_class=LeanRoute)
+    router = Router(tags=["Authentication"])
     plain: dict[str, Any] = {"answer": TokenResponse, "status": 201}
     declare(router, "POST", "/user", register_user, answer=User, status=201, summary="Make a user")
     declare(router, "POST", "/token", get_token, summary="Get a token", **plain)

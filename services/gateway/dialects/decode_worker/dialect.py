@@ -13,7 +13,7 @@ from services.gateway.dialects.decode.words import say
 from services.gateway.dialects.details import json_body, say_http, say_invalid
 from services.gateway.dialects.dialect import Dialect
 from services.gateway.factory import Process
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .file_routes import brings_file, file_router
 from .job_routes import job_router
@@ -63,7 +63,7 @@ async def get_access_info(request: Request) -> Response:
 
 
 def _root_router() -> APIRouter:
-    router = APIRouter(tags=["Root"], route_class=LeanRoute)
+    router = Router(tags=["Root"])
     info = dict[str, dict[str, str]]
     declare(router, "GET", "/", root, answer=str, summary="Say what this is")
     declare(router, "GET", "/access_info", get_access_info, answer=info, summary="Show where workers log in")

@@ -20,7 +20,7 @@ from services.gateway.dialects.decode.routes import declare
 from services.gateway.dialects.details import json_body
 from services.gateway.dialects.uploads import BYTES, FILE, announced, form_body, required_files
 from services.gateway.forms import FormFile
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 from services.gateway.leases import Whose
 
 from .job_routes import JobId
@@ -134,7 +134,7 @@ def _path(base_path: str, name: str) -> str:
 
 def file_router() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["Files"], route_class=LeanRoute)
+    router = Router(tags=["Files"])
     upload, url, told = "/jobs/{job_id}/files/upload", "/jobs/{job_id}/files/url", FileHTTPRequest
     declare(router, "POST", upload, upload_file, status=201, openapi_extra=_FORM, summary="Bring a file of a job home")
     declare(router, "POST", url, get_upload_url, answer=told, status=201, summary="Say how files are brought home")

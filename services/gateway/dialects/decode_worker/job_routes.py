@@ -12,7 +12,7 @@ from contracts.states import WorkloadState
 from services.gateway.dialects.decode.routes import declare
 from services.gateway.dialects.decode.states import JobStates, status_of
 from services.gateway.dialects.details import json_body
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .jobs import job_of, steps_of
 from .models import JobSpecs
@@ -89,7 +89,7 @@ async def _is_ending(visit: Visiting, job_id: int) -> bool:
 
 def job_router() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["Jobs"], route_class=LeanRoute)
+    router = Router(tags=["Jobs"])
     declare(router, "GET", "/jobs", get_jobs, answer=dict[str, JobSpecs], summary="Pull work")
     declare(router, "GET", "/jobs/{job_id}/status", get_job_status, answer=JobStates, summary="Show how a job stands")
     declare(router, "PUT", "/jobs/{job_id}/status", put_job_status, status=204, summary="Say how a job goes")

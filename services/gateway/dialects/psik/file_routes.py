@@ -14,7 +14,7 @@ from contracts.errors import ForbiddenError, NotFoundError, TooLargeError
 from services.gateway.api.downloads import answer_file
 from services.gateway.dialects.details import json_body
 from services.gateway.dialects.uploads import BYTES, FILE, form_body, required_files
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .files import WorkFiles, clean_name, put_file
 from .jobs import Chain
@@ -139,7 +139,7 @@ def _length(request: Request) -> int | None:
 
 def file_router(version: int) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["jobs"], route_class=LeanRoute)
+    router = Router(tags=["jobs"])
     stats = dict[str, Stat] if version == 1 else dict[str, FileStat]
     base, one = "/jobs/{jobid}/files", "/jobs/{jobid}/files/{fname:path}"
     declare(router, "GET", base, list_files, answer=stats, twin=True, summary="List the files of a job")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from contracts.errors import NotFoundError
 from contracts.spec import JobSpec
 from services.gateway.dialects.details import json_body
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .models import JobSpec1, JobSpec2, JobState, JobStepInfo
 from .routes import declare
@@ -107,7 +107,7 @@ async def delete_job(jobid: str, visit: Visiting, backend: BackendName = None) -
 
 def job_router(version: int) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(tags=["jobs"], route_class=LeanRoute)
+    router = Router(tags=["jobs"])
     post, new = (post_job_1, new_job_1) if version == 1 else (post_job_2, new_job_2)
     declare(router, "GET", "/jobs", get_jobs, answer=list[JobStepInfo], twin=True, summary="List jobs")
     declare(router, "POST", "/jobs", post, answer=str, twin=True, summary="Submit a job")

@@ -15,7 +15,7 @@ from contracts.errors import ForbiddenError, InvalidError, NotFoundError, Unauth
 from services.gateway.api.context import process_of
 from services.gateway.auth.desk import TokenDesk
 from services.gateway.dialects.details import json_body
-from services.gateway.lean import LeanRoute
+from services.gateway.lean import Router
 
 from .logs import read_logs
 from .models import Callback, ErrorStatus, SystemStatus
@@ -118,7 +118,7 @@ def _token_desk(request: Request) -> TokenDesk:
 
 def more_router() -> APIRouter:
     """Return the routes."""
-    router = APIRouter(route_class=LeanRoute)
+    router = Router()
     add = partial(declare, router)
     texts, statuses = dict[str, str], dict[str, SystemStatus]
     jobs, backends, auth = ["jobs"], ["backends"], ["auth"]
