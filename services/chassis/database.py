@@ -25,7 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from contracts.errors import UnavailableError
 
 from .sqlite import DRIVER, DirectEngine, begin_immediate
 
@@ -123,13 +125,25 @@ _LOOK_EVERY = 0.01
 
 
 async def close_engine(engine: AsyncEngine) -> None:
-    """Close all connections. Those in use are waited for a moment: what comes back later is closed by nobody."""
-    pool = engine.pool
+    """Close all connections, and for good: those in use when they come back, for which is waited a moment.
+
+    Whoever asks for one from now on gets `UnavailableError`: nobody would close it.
+    """
+    event.listen(engine.sync_engine, "do_connect", _refuse)
+    event.listen(pool := engine.pool, "checkin", _close)
     with suppress(TimeoutError):
         async with asyncio.timeout(_IN_USE):
             while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110 (a pool tells nobody)
                 await asyncio.sleep(_LOOK_EVERY)
     await engine.dispose()
+
+
+def _refuse(*_about: object) -> None:
+    raise UnavailableError("its service has stopped", retry_after=1.0)
+
+
+def _close(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.close()
 
 
 def is_sqlite(url: str) -> bool:

@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from contracts.envelope import Context
+from contracts.errors import UnavailableError
 from contracts.ids import workload_id
+from services.chassis import database
 from services.chassis.database import close_engine, make_engine
 from services.chassis.migrations import ensure_schema, newest_revision
 from services.chassis.relay import Relay
@@ -87,7 +89,11 @@ async def test_two_replicas_bring_a_fresh_postgresql_to_the_present_schema(postg
     assert present == newest_revision(service)
 
 
-async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(postgres: str) -> None:
+@pytest.mark.parametrize("patience", [2.0, 0.05])
+async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(database, "_IN_USE", patience)
     engine, began = make_engine(postgres), asyncio.Event()
     held: list[Any] = []
 
@@ -100,5 +106,16 @@ async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(po
     using = asyncio.create_task(use())
     await began.wait()
     await close_engine(engine)
+    assert using.done() is (patience > 1)
     await using
     assert [connection.is_closed() for connection in held] == [True]
+
+
+async def test_after_its_stop_a_service_opens_no_connection(postgres: str) -> None:
+    engine = make_engine(postgres)
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+    await close_engine(engine)
+    with pytest.raises(UnavailableError, match="has stopped"):
+        async with engine.connect():
+            pass
