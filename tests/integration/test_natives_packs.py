@@ -54,7 +54,7 @@ async def test_one_that_comes_alone_waits_for_nobody_and_those_right_after_it_go
     async with packing.kept():
         await packing.backend.submit(lone)
         await packing.until(lambda: len(packing.world.alive) == 1)
-        monkeypatch.setattr(keeper, "_LINGER", 0.5)
+        monkeypatch.setattr(keeper, "_LINGER", 2.0)
         await asyncio.gather(*(packing.backend.submit(one) for one in others))
     names = [await packing.native_for(one) for one in (lone, *others)]
     assert names[0] != names[1] == names[2]
