@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["ROOT", "Source", "sources"]
+__all__ = ["PACKAGES", "ROOT", "Source", "sources"]
 
 ROOT = Path(__file__).parents[2]
-_PACKAGES = ("contracts", "services", "shunter", "deploy")
+PACKAGES = ("contracts", "services", "shunter", "deploy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def sources() -> tuple[Source, ...]:
 
 
 def _read() -> Iterator[Source]:
-    for package in _PACKAGES:
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             text = path.read_text()
             yield Source(path, text, ast.parse(text))
