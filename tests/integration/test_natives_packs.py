@@ -51,11 +51,23 @@ async def test_one_that_comes_alone_waits_for_nobody_and_those_right_after_it_go
     await packing.know(lone, *others)
     monkeypatch.setattr(keeper, "_LATELY", 60.0)
     monkeypatch.setattr(keeper, "_LINGER", 60.0)
+    resting, until = asyncio.Event(), keeper._until
+
+    async def rest(bell: asyncio.Event, pause: float) -> None:
+        if bell is packing.cluster.bell.work and pause:
+            resting.set()
+        await until(bell, pause)
+        if bell is packing.cluster.bell.work:
+            resting.clear()
+
+    monkeypatch.setattr(keeper, "_until", rest)
     async with packing.kept():
         await packing.backend.submit(lone)
-        await packing.until(lambda: len(packing.world.alive) == 1)
+        # It looks once more after it has started something: that look could find the first of the others alone.
+        await packing.until(lambda: len(packing.world.alive) == 1 and resting.is_set())
         monkeypatch.setattr(keeper, "_LINGER", 2.0)
         await asyncio.gather(*(packing.backend.submit(one) for one in others))
+        await packing.until(lambda: len(packing.world.alive) > 1)
     names = [await packing.native_for(one) for one in (lone, *others)]
     assert names[0] != names[1] == names[2]
 
