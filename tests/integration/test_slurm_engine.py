@@ -250,7 +250,7 @@ async def test_a_node_fails_and_is_left_out(bench: Bench) -> None:
     )
     await bench.reach([one, two])
     await bench.cluster.kill("n2")
-    found = await bench.reach([two], NativeState.ENDED, within=40)
+    found = await bench.reach([two], NativeState.ENDED)
     assert found[two.name].ending is Reason.LOST
     assert (await bench.engine.look([one]))[one.name].state is NativeState.RUNNING
     await bench.cluster.call("scontrol", "update", "nodename=n1", "state=drain", "reason=new disk")
@@ -302,6 +302,6 @@ async def test_time_is_up(bench: Bench) -> None:
     await until((bench.folder / "told.pid").exists)
     for native in (told, deaf):
         await bench.cluster.call("scontrol", "update", f"jobid={number_of(native.native_id)}", "endtime=now+2seconds")
-    found = await bench.reach([told, deaf], NativeState.ENDED, within=60)
+    found = await bench.reach([told, deaf], NativeState.ENDED)
     assert (bench.folder / "told").read_text() == "told\n"
     assert found[deaf.name].ending is Reason.WALLTIME

@@ -163,7 +163,7 @@ async def _forgotten(cluster: SlurmCluster, natives: list[Native]) -> None:
         known = (await cluster.call("squeue", "--noheader", "--states=all", "--format=%i")).split()
         return not any(number_of(native.native_id) in known for native in natives)
 
-    await until(is_forgotten, within=60)
+    await until(is_forgotten)
 
 
 @needs_slurm

@@ -154,7 +154,7 @@ async def left(bus: Bus, stream: str = "COMMANDS") -> int:
     return (await bus.jetstream.stream_info(stream)).state.messages
 
 
-async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], *, within: float = 20.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 (conditions of several processes have no event)

@@ -152,7 +152,7 @@ class Rig:
                 found.append((row.subject.removeprefix("signal/"), said.ended))
         return found
 
-    async def until(self, is_so: Callable[[], bool], seconds: float = 5) -> None:
+    async def until(self, is_so: Callable[[], bool], seconds: float = 20) -> None:
         """Wait until something is so."""
         async with asyncio.timeout(seconds):
             while not is_so():  # noqa: ASYNC110 (a test may poll)

@@ -37,7 +37,7 @@ class Bench:
         return [Native(order.name, answer.native_id) for order, answer in zip(orders, answers, strict=True)]
 
     async def reach(
-        self, natives: Collection[Native], state: NativeState = NativeState.RUNNING, within: float = 20.0
+        self, natives: Collection[Native], state: NativeState = NativeState.RUNNING, within: float = 60.0
     ) -> Mapping[str, Seen]:
         """Wait until all of them stand so."""
         found: Mapping[str, Seen] = {}

@@ -204,7 +204,7 @@ def skip_without_slurm() -> None:
         pytest.skip(_WHY_NOT)
 
 
-async def until(holds: Callable[[], object], *, within: float = 20.0) -> None:
+async def until(holds: Callable[[], object], *, within: float = 60.0) -> None:
     """Wait until *holds* does; it may be a coroutine function."""
     end = monotonic() + within
     while True:
