@@ -286,7 +286,7 @@ class Bus:
         self._subscribe("COMMANDS", [command_filter(self.service)], f"{self.service}-commands", handle, workers)
         for kind in handlers:
             if kind.is_direct:
-                self._answers.hear(order_subject(kind), partial(self._obey_directly, by_type))
+                self._answers.hear(order_subject(kind), partial(self._obey_directly, by_type), packed=True)
 
     async def _obey_directly(self, by_type: ByType, raw: bytes) -> bytes:
         """Obey a command that came past the stream. Whatever is wrong is found again, and told, when it comes by it."""
