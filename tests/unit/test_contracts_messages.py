@@ -110,7 +110,7 @@ def test_a_message_of_another_kind_is_not_read_as_one() -> None:
     context = Context.start("user:ann")
     raw = Envelope.wrap(command, context, source="gateway", subject=JOB).to_bytes()
     assert Envelope.read(raw.replace(b'"message"', b'"later_field"'), CancelWorkload)[1].message == ""
-    with pytest.raises(LookupError, match="workload.hold"):
+    with pytest.raises(LookupError, match=r"workload\.hold"):
         Envelope.read(raw, HoldWorkload)
     with pytest.raises(ValidationError):
         Envelope.read(raw, SubmitWorkload)
