@@ -13,6 +13,11 @@ from .packs import BREAK, NOT_DONE, Pack
 
 __all__ = ["NOT_DONE", "Direct"]
 
+_FEW = 4
+"""Who asks beside no more than so many others has nothing wait for company."""
+_MOMENT = 0.001
+"""Seconds that messages wait for company else: the answers of those who will ask next are being sent just then."""
+
 
 class Direct:
     """The end of those who ask. What is asked of one subject at the same moment travels together."""
@@ -24,6 +29,8 @@ class Direct:
         """Those whose answers are awaited, by the last token of where."""
         self._going: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._present = 0
+        """Those who have no answer yet."""
 
     async def start(self, client: Client) -> None:
         """Begin to hear answers."""
@@ -35,27 +42,46 @@ class Direct:
         """Return the answer, or `NOT_DONE`; then it may have been done, or be done later, all the same."""
         if not self._client.is_connected:
             return NOT_DONE
+        self._present += 1
+        try:
+            async with asyncio.timeout(within):
+                return await self._join(subject, payload)
+        except TimeoutError:
+            return NOT_DONE
+        finally:
+            self._present -= 1
+
+    def _join(self, subject: str, payload: bytes) -> asyncio.Future[bytes]:
         pack = self._next.get(subject)
         if pack is None or not pack.has_room(payload):
             pack = self._begin(subject)
         got = pack.add(payload)
-        try:
-            async with asyncio.timeout(within):
-                return await got
-        except TimeoutError:
-            return NOT_DONE
+        if pack.is_full:
+            self._close(subject, pack)
+        return got
 
     def _begin(self, subject: str) -> Pack:
+        if left := self._next.get(subject):
+            self._close(subject, left)
         pack = self._next[subject] = Pack()
         task = asyncio.create_task(self._send(subject, pack))
         self._going.add(task)
         task.add_done_callback(self._going.discard)
         return pack
 
-    async def _send(self, subject: str, pack: Pack) -> None:
-        # Those who ask at this moment have got in by now.
+    def _close(self, subject: str, pack: Pack) -> None:
+        """Take nothing more along."""
+        pack.closed.set()
         if self._next.get(subject) is pack:
             del self._next[subject]
+
+    async def _send(self, subject: str, pack: Pack) -> None:
+        # Those who ask at this moment have got in by now.
+        if self._present > _FEW:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MOMENT):
+                    await pack.closed.wait()
+        self._close(subject, pack)
         self._count += 1
         token = str(self._count)
         self._gone[token] = pack

@@ -27,10 +27,17 @@ class Pack:
     payloads: list[bytes] = field(default_factory=list)
     waiting: list[asyncio.Future[bytes]] = field(default_factory=list)
     size: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nothing more comes along."""
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether no other may come along, however small."""
+        return len(self.payloads) >= _MOST
 
     def has_room(self, payload: bytes) -> bool:
         """Say whether one more may come along."""
-        return len(self.payloads) < _MOST and self.size + len(payload) <= _LARGEST
+        return not self.is_full and self.size + len(payload) <= _LARGEST
 
     def add(self, payload: bytes) -> asyncio.Future[bytes]:
         """Take one along; returns where its answer will be."""

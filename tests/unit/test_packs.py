@@ -87,6 +87,46 @@ async def test_one_alone_travels_as_it_always_did() -> None:
     assert [payload for _, payload in net.sent] == [b'{"a":1}', b'to {"a":1}']
 
 
+async def test_beside_many_who_come_one_after_the_other_travel_together_too() -> None:
+    net = _Nats()
+    may_go = asyncio.Event()
+
+    async def act(raw: bytes) -> bytes:
+        await may_go.wait()
+        return raw
+
+    direct = await _open(net, act)
+    asked = [asyncio.create_task(_ask(direct, *_words(5)))]
+    for word in _words(11):
+        await asyncio.sleep(0)
+        asked.append(asyncio.create_task(_ask(direct, word)))
+    async with asyncio.timeout(5):
+        while sum(len(pack.split(BREAK)) for pack in net.said(_SUBJECT)) < 16:
+            await asyncio.sleep(0.001)
+    may_go.set()
+    await asyncio.gather(*asked)
+    assert [len(pack.split(BREAK)) for pack in net.said(_SUBJECT)] == [16]
+
+
+async def test_beside_few_each_goes_at_once() -> None:
+    net = _Nats()
+    may_go = asyncio.Event()
+
+    async def act(raw: bytes) -> bytes:
+        await may_go.wait()
+        return raw
+
+    direct = await _open(net, act)
+    asked = []
+    for number, word in enumerate(_words(4)):
+        asked.append(asyncio.create_task(_ask(direct, word)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(net.said(_SUBJECT)) == number + 1
+    may_go.set()
+    await asyncio.gather(*asked)
+
+
 async def test_who_is_done_early_has_the_answer_early_and_nobody_waits_for_a_neighbour() -> None:
     may_go = asyncio.Event()
 
