@@ -11,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from services.chassis import direct as module
 from services.chassis.answers import FOR_HEADERS, Answers
 from services.chassis.direct import NOT_DONE, Direct
 from services.chassis.packs import BREAK
@@ -87,12 +88,13 @@ async def test_one_alone_travels_as_it_always_did() -> None:
     assert [payload for _, payload in net.sent] == [b'{"a":1}', b'to {"a":1}']
 
 
-async def test_beside_many_who_come_one_after_the_other_travel_together_too() -> None:
+async def test_beside_many_who_come_one_after_the_other_travel_together_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOMENT", 30.0)  # it is full long before
     net = _Nats()
-    may_go = asyncio.Event()
+    all_here = asyncio.Barrier(16)
 
     async def act(raw: bytes) -> bytes:
-        await may_go.wait()
+        await all_here.wait()
         return raw
 
     direct = await _open(net, act)
@@ -100,12 +102,17 @@ async def test_beside_many_who_come_one_after_the_other_travel_together_too() ->
     for word in _words(11):
         await asyncio.sleep(0)
         asked.append(asyncio.create_task(_ask(direct, word)))
-    async with asyncio.timeout(5):
-        while sum(len(pack.split(BREAK)) for pack in net.said(_SUBJECT)) < 16:
-            await asyncio.sleep(0.001)
-    may_go.set()
-    await asyncio.gather(*asked)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*asked)
     assert [len(pack.split(BREAK)) for pack in net.said(_SUBJECT)] == [16]
+
+
+async def test_nobody_waits_for_company_that_does_not_come() -> None:
+    net = _Nats()
+    direct = await _open(net, _echo)
+    async with asyncio.timeout(10):
+        assert await _ask(direct, *_words(7)) == [b"to " + word for word in _words(7)]
+    assert len(net.said(_SUBJECT)) == 1
 
 
 async def test_beside_few_each_goes_at_once() -> None:
