@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,13 +22,17 @@ from contracts.subjects import query_subject
 
 from .crowd import Crowd
 from .errors import invalid_from
+from .packs import BREAK, fitting, numbered
 
 __all__ = ["FOR_HEADERS", "Answers", "QueryHandler", "Written", "answer_of", "refused", "reply", "written"]
 
 QueryHandler = Callable[[Any], Awaitable[Any]]
+_Act = Callable[[bytes], Awaitable[bytes]]
 
 FOR_HEADERS = 4096
 """Bytes of a message that are left for its headers."""
+_FOR_NUMBER = 16
+"""Bytes that the number of an answer may take."""
 _INBOXES = "_INBOX."
 """Where all of NATS's own clients, and pilots, have their inboxes."""
 _AT_ONCE = 64
@@ -69,6 +73,18 @@ def refused(error: ShunterError) -> bytes:
     return Reply[Any](problem=error.to_problem()).model_dump_json(exclude_none=True).encode()
 
 
+async def _reply_to_pack(client: Client, inbox: str, lines: Iterable[tuple[int, bytes]]) -> None:
+    """Say answers to several messages that came together, in one message if they fit."""
+    most = client.max_payload - FOR_HEADERS
+    good = (numbered(number, raw if len(raw) <= most - _FOR_NUMBER else _too_large(raw, most)) for number, raw in lines)
+    for message in fitting(good, most):
+        await reply(client, inbox, message)
+
+
+def _too_large(raw: bytes, most: int) -> bytes:
+    return refused(TooLargeError(f"the answer makes a message of {len(raw)} bytes, {most} at most go through"))
+
+
 async def reply(client: Client, inbox: str, raw: bytes) -> None:
     """Send a reply; NATS hangs up on whoever sends more than it takes, so that is said instead.
 
@@ -78,7 +94,7 @@ async def reply(client: Client, inbox: str, raw: bytes) -> None:
         log.warning("reply.not_to_an_inbox", subject=inbox[:200])
         return
     if len(raw) > (most := client.max_payload - FOR_HEADERS):
-        raw = refused(TooLargeError(f"the answer makes a message of {len(raw)} bytes, {most} at most go through"))
+        raw = _too_large(raw, most)
     with suppress(nats.errors.BadSubjectError):  # whoever asked gave no place that there is
         await client.publish(inbox, raw)
 
@@ -88,7 +104,7 @@ class Answers:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._acts: list[tuple[str, Callable[[bytes], Awaitable[bytes]]]] = []
+        self._acts: list[tuple[str, _Act, bool]] = []
         self._subscriptions: list[Subscription] = []
         self._in_hand: set[asyncio.Task[None]] = set()
         self.crowd = Crowd()
@@ -98,14 +114,14 @@ class Answers:
         """Have *handler* answer one kind of question."""
         self.hear(query_subject(kind, self._service), partial(_answer, kind, handler))
 
-    def hear(self, subject: str, act: Callable[[bytes], Awaitable[bytes]]) -> None:
-        """Have what comes on a subject answered with what *act* returns."""
-        self._acts.append((subject, act))
+    def hear(self, subject: str, act: _Act, *, packed: bool = False) -> None:
+        """Have what comes on a subject answered with what *act* returns; *packed* where several may come as one."""
+        self._acts.append((subject, act, packed))
 
     async def start(self, client: Client) -> None:
         """Begin to hear."""
-        for subject, act in self._acts:
-            take = self._taker(client, act)
+        for subject, act, packed in self._acts:
+            take = self._taker(client, act, packed=packed)
             self._subscriptions.append(await client.subscribe(subject, queue=self._service, cb=take))
 
     async def stop(self) -> None:
@@ -118,28 +134,54 @@ class Answers:
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=_GRACE)
 
-    def _taker(self, client: Client, act: Callable[[bytes], Awaitable[bytes]]) -> Callable[[Msg], Awaitable[None]]:
+    def _taker(self, client: Client, act: _Act, *, packed: bool) -> Callable[[Msg], Awaitable[None]]:
         room = asyncio.Semaphore(_AT_ONCE)
 
-        async def answer(message: Msg) -> None:
+        async def answer(raw: bytes, message: Msg, give: Callable[[bytes], Awaitable[None]]) -> None:
             try:
-                raw = await act(message.data)
+                found = await act(raw)
                 if message.reply:
-                    await reply(client, message.reply, raw)
+                    await give(found)
             except nats.errors.Error as error:
                 log.warning("query.unanswered", query=message.subject, error=repr(error))
             finally:
                 self.crowd.go()
                 room.release()
 
-        async def take(message: Msg) -> None:
+        async def begin(raw: bytes, message: Msg, give: Callable[[bytes], Awaitable[None]]) -> None:
             self.crowd.come()
             await room.acquire()
-            task = asyncio.create_task(answer(message))
+            task = asyncio.create_task(answer(raw, message, give))
             self._in_hand.add(task)
             task.add_done_callback(self._in_hand.discard)
 
+        async def take(message: Msg) -> None:
+            parts = message.data.split(BREAK) if packed else [message.data]
+            if len(parts) == 1:
+                await begin(message.data, message, partial(reply, client, message.reply))
+                return
+            replies = _Replies(client, message.reply)
+            for number, part in enumerate(parts):
+                await begin(part, message, partial(replies.give, number))
+
         return take
+
+
+class _Replies:
+    """The answers to messages that came together: those that are ready at the same moment go together."""
+
+    def __init__(self, client: Client, inbox: str) -> None:
+        self._client = client
+        self._inbox = inbox
+        self._ready: list[tuple[int, bytes]] = []
+
+    async def give(self, number: int, raw: bytes) -> None:
+        """Say the answer to one of them, by its place; whoever is first does so for all."""
+        self._ready.append((number, raw))
+        if len(self._ready) == 1:
+            await asyncio.sleep(0)
+            ready, self._ready = self._ready, []
+            await _reply_to_pack(self._client, self._inbox, ready)
 
 
 async def _answer(kind: type[Query], handler: QueryHandler, raw: bytes) -> bytes:

@@ -30,7 +30,7 @@ from .acks import Acks
 from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
 from .connecting import require_nats, until_it_answers
 from .consumer import Consumer
-from .delivery import MESSAGE_ID, ByType, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
+from .delivery import MESSAGE_ID, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
 from .direct import NOT_DONE, Direct
 from .errors import translated
 from .leading import until_heard
@@ -210,8 +210,7 @@ class Bus:
         return None if raw is None else _json_of(raw)
 
     async def _order(self, command: Command, context: Context, wait: float) -> bytes | None:
-        envelope = Envelope.wrap(command, context, source=self.service, subject=command.target_id)
-        payload = envelope.to_bytes()
+        envelope, payload = Envelope.write(command, context, source=self.service, subject=command.target_id)
         # The event that tells of it, and the record, say all that and more.
         self._require_room(2 * len(payload))
         ends = time.monotonic() + wait
@@ -284,14 +283,14 @@ class Bus:
                 await reply(self.connection, reply_to, written(answer))
 
         self._subscribe("COMMANDS", [command_filter(self.service)], f"{self.service}-commands", handle, workers)
-        for kind in handlers:
+        for kind, handler in handlers.items():
             if kind.is_direct:
-                self._answers.hear(order_subject(kind), partial(self._obey_directly, by_type))
+                self._answers.hear(order_subject(kind), partial(self._obey_directly, kind, handler), packed=True)
 
-    async def _obey_directly(self, by_type: ByType, raw: bytes) -> bytes:
+    async def _obey_directly(self, kind: type[Command], handler: CommandHandler, raw: bytes) -> bytes:
         """Obey a command that came past the stream. Whatever is wrong is found again, and told, when it comes by it."""
         try:
-            command, handler, delivery = direct_delivery(raw, by_type)
+            command, delivery = direct_delivery(raw, kind)
             bind_context(delivery.context, delivery.message_id)
             async with self._line(delivery.subject):
                 return written(await handler(command, delivery))

@@ -69,9 +69,10 @@ def delivery_of(raw: Msg) -> Delivery:
     return Delivery(envelope.id, envelope.to_context(), *place, envelope)
 
 
-def direct_delivery(raw: bytes, by_type: ByType) -> tuple[Command, CommandHandler, Delivery]:
-    """Do the same for a command that came past the stream; raises `ValueError` or `LookupError` for what is none."""
-    envelope = Envelope.from_bytes(raw)
-    kind, handler = by_type[envelope.type]
-    command = envelope.unwrap(kind)
-    return command, handler, Delivery(envelope.id, envelope.to_context(), subject_of(command), envelope=envelope)
+def direct_delivery(raw: bytes, kind: type[Command]) -> tuple[Command, Delivery]:
+    """Do the same for a command of a known kind that came past the stream, and say what came with it.
+
+    Raises `ValueError` or `LookupError` for what is none.
+    """
+    envelope, command = Envelope.read(raw, kind)
+    return command, Delivery(envelope.id, envelope.to_context(), subject_of(command))

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from .packs import BREAK, NOT_DONE, Pack
+
 __all__ = ["NOT_DONE", "Direct"]
 
-NOT_DONE = b""
-"""Said by whoever leaves it to others, and by NATS where nobody hears."""
+_FEW = 4
+"""Who asks beside no more than so many others has nothing wait for company."""
+_MOMENT = 0.001
+"""Seconds that messages wait for company else: the answers of those who will ask next are being sent just then."""
 
 
 class Direct:
-    """The end of those who ask."""
+    """The end of those who ask. What is asked of one subject at the same moment travels together."""
 
     def __init__(self) -> None:
-        self._awaited: dict[str, asyncio.Future[bytes]] = {}
+        self._next: dict[str, Pack] = {}
+        """Those that have not gone yet, by subject."""
+        self._gone: dict[str, Pack] = {}
+        """Those whose answers are awaited, by the last token of where."""
+        self._going: set[asyncio.Task[None]] = set()
         self._count = 0
+        self._present = 0
+        """Those who have no answer yet."""
 
     async def start(self, client: Client) -> None:
         """Begin to hear answers."""
@@ -31,26 +42,62 @@ class Direct:
         """Return the answer, or `NOT_DONE`; then it may have been done, or be done later, all the same."""
         if not self._client.is_connected:
             return NOT_DONE
-        self._count += 1
-        token = str(self._count)
-        got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._awaited[token] = got
+        self._present += 1
         try:
             async with asyncio.timeout(within):
-                await self._client.publish(subject, payload, f"{self._inbox}.{token}")
-                return await got
-        except (TimeoutError, nats.errors.Error):
+                return await self._join(subject, payload)
+        except TimeoutError:
             return NOT_DONE
         finally:
-            del self._awaited[token]
+            self._present -= 1
+
+    def _join(self, subject: str, payload: bytes) -> asyncio.Future[bytes]:
+        pack = self._next.get(subject)
+        if pack is None or not pack.has_room(payload):
+            pack = self._begin(subject)
+        got = pack.add(payload)
+        if pack.is_full:
+            self._close(subject, pack)
+        return got
+
+    def _begin(self, subject: str) -> Pack:
+        if left := self._next.get(subject):
+            self._close(subject, left)
+        pack = self._next[subject] = Pack()
+        task = asyncio.create_task(self._send(subject, pack))
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
+        return pack
+
+    def _close(self, subject: str, pack: Pack) -> None:
+        """Take nothing more along."""
+        pack.closed.set()
+        if self._next.get(subject) is pack:
+            del self._next[subject]
+
+    async def _send(self, subject: str, pack: Pack) -> None:
+        # Those who ask at this moment have got in by now.
+        if self._present > _FEW:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_MOMENT):
+                    await pack.closed.wait()
+        self._close(subject, pack)
+        self._count += 1
+        token = str(self._count)
+        self._gone[token] = pack
+        try:
+            with suppress(nats.errors.Error, OSError):
+                await self._client.publish(subject, BREAK.join(pack.payloads), f"{self._inbox}.{token}")
+                await asyncio.wait(pack.waiting)  # who has waited long enough is done too
+        finally:
+            del self._gone[token]
+            pack.give_up()
 
     def give_up(self) -> None:
         """NATS was away: what was asked, or its answer, may have got lost."""
-        for got in self._awaited.values():
-            if not got.done():
-                got.set_result(NOT_DONE)
+        for pack in self._gone.values():
+            pack.give_up()
 
     async def _take(self, message: Msg) -> None:
-        got = self._awaited.get(message.subject.rpartition(".")[2])
-        if got is not None and not got.done():
-            got.set_result(message.data)
+        if pack := self._gone.get(message.subject.rpartition(".")[2]):
+            pack.answer(message.data)

@@ -83,10 +83,10 @@ class Work:
 
     def send(self, event: Event) -> str:
         """Announce a fact; it goes out after the commit. Returns the event's id."""
-        envelope = Envelope.wrap(event, self.context, source=self.source, subject=event.subject_id)
+        envelope, raw = Envelope.write(event, self.context, source=self.source, subject=event.subject_id)
         revision: int | None = getattr(event, "revision", None)
         after = (revision or 0) - event.is_move
-        said = (envelope.id, EVENT_SINK, subject_of(event), envelope.to_bytes(), envelope.time)
+        said = (envelope.id, EVENT_SINK, subject_of(event), raw, envelope.time)
         self._rows.append(OutboxRow(*said, revision=revision, after=after))
         return envelope.id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.chassis.unit import upsert_for
@@ -24,6 +24,9 @@ __all__ = [
     "note_arrival",
     "note_copy",
 ]
+
+_OF_OWNER = select(FORMS).where(FORMS.c.owner == bindparam("wanted"))
+"""Built once: every look at files begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ async def add_form(connection: AsyncConnection, form: OpenedForm) -> None:
 
 async def forms_of(connection: AsyncConnection, owner: str) -> list[OpenedForm]:
     """Return the forms by which files of one owner may come."""
-    rows = await connection.execute(select(FORMS).where(FORMS.c.owner == owner))
+    rows = await connection.execute(_OF_OWNER, {"wanted": owner})
     return [OpenedForm(*row) for row in rows]
 
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.commands import COMMANDS, CancelWorkload, Command, CompleteUpload, DeleteFile, SubmitWorkload
+from contracts.commands import (
+    COMMANDS,
+    CancelWorkload,
+    Command,
+    CompleteUpload,
+    DeleteFile,
+    HoldWorkload,
+    SubmitWorkload,
+)
 from contracts.envelope import Context, Envelope, type_of
 from contracts.errors import ErrorCode, FieldError, Problem, RefusedError, UnavailableError, error_of
 from contracts.events import EVENTS, CommandRefused, Event, FileStored, MessageParked, WorkloadMoved
@@ -33,6 +41,7 @@ from contracts.subjects import (
     subject_of,
     task_subject,
 )
+from services.chassis.packs import BREAK
 
 TOKEN = re.compile(r"^[A-Za-z0-9_=-]+$")
 JOB = workload_id()
@@ -82,6 +91,29 @@ def test_a_command_comes_out_of_its_envelope_as_it_went_in(command: Command) -> 
     assert read == envelope
     assert read.unwrap(type(command)) == command
     assert read.type == type_of(command)
+
+
+@given(command=commands)
+def test_a_message_is_written_and_read_in_one_pass_as_it_would_be_in_two(command: Command) -> None:
+    context = Context.start("user:ann")
+    envelope, raw = Envelope.write(command, context, source="gateway", subject=command.target_id)
+    whole = Envelope.wrap(command, context, source="gateway", subject=command.target_id, id=envelope.id)
+    assert raw == whole.model_copy(update={"time": envelope.time}).to_bytes()
+    assert BREAK not in raw
+    read, found = Envelope.read(raw, type(command))
+    assert found == command
+    assert read.to_context() == Envelope.from_bytes(raw).to_context()
+
+
+def test_a_message_of_another_kind_is_not_read_as_one() -> None:
+    command = CancelWorkload(workload_id=JOB, principal=Principal(subject="ann"), message="x")
+    context = Context.start("user:ann")
+    raw = Envelope.wrap(command, context, source="gateway", subject=JOB).to_bytes()
+    assert Envelope.read(raw.replace(b'"message"', b'"later_field"'), CancelWorkload)[1].message == ""
+    with pytest.raises(LookupError, match=r"workload\.hold"):
+        Envelope.read(raw, HoldWorkload)
+    with pytest.raises(ValidationError):
+        Envelope.read(raw, SubmitWorkload)
 
 
 def test_what_a_message_causes_names_it_and_stays_in_its_chain() -> None:

@@ -139,9 +139,8 @@ def _resources(wanted: Resources, call: ApplicationCall, entrypoint: Entrypoint)
 
 
 def _checked(spec: JobSpec, update: dict[str, Any]) -> JobSpec:
-    whole = spec.model_copy(update=update)
     try:
         # Its parts were checked when they were made; together they are checked here.
-        return JobSpec.model_validate(dict(whole))
+        return JobSpec.model_validate({**spec.__dict__, **update})
     except ValidationError as error:
         raise invalid_from(error) from error

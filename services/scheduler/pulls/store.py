@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, false, func, or_, select, true, update
+from sqlalchemy import RowMapping, bindparam, delete, false, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.leases import Offer
@@ -54,6 +54,17 @@ class PullState(StrEnum):
     WAITING = "waiting"
     LEASED = "leased"
     ENDED = "ended"
+
+
+# Built once: while jobs come, they are asked several times a second.
+_COUNTS = (
+    select(pulls.c.state, func.count().label("number"))
+    .where(pulls.c.backend == bindparam("at"), pulls.c.state != PullState.ENDED.value)
+    .group_by(pulls.c.state)
+)
+_THERE = select(pull_workers).where(
+    pull_workers.c.backend == bindparam("at"), pull_workers.c.seen_at >= bindparam("since")
+)
 
 
 async def add(
@@ -224,12 +235,7 @@ async def overdue(
 
 async def count(connection: AsyncConnection, backend: str) -> dict[str, int]:
     """Return how many attempts wait, and how many are lent."""
-    statement = (
-        select(pulls.c.state, func.count().label("number"))
-        .where(pulls.c.backend == backend, pulls.c.state != PullState.ENDED.value)
-        .group_by(pulls.c.state)
-    )
-    return {row.state: row.number for row in await connection.execute(statement)}
+    return {row.state: row.number for row in await connection.execute(_COUNTS, {"at": backend})}
 
 
 async def see(
@@ -260,8 +266,7 @@ async def hear(connection: AsyncConnection, backend: str, worker: str, moment: d
 
 async def workers_since(connection: AsyncConnection, backend: str, since: datetime) -> Sequence[RowMapping]:
     """Return the workers that were there lately."""
-    statement = select(pull_workers).where(pull_workers.c.backend == backend, pull_workers.c.seen_at >= since)
-    return (await connection.execute(statement)).mappings().all()
+    return (await connection.execute(_THERE, {"at": backend, "since": since})).mappings().all()
 
 
 async def forget(connection: AsyncConnection, before: datetime) -> None:
