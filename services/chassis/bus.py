@@ -115,10 +115,12 @@ class Bus:
         # A cluster that just elects who leads a stream does not answer; it will.
         await until_it_answers(self._declare_consumers, self._settings)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
-        # The server has heard of all our subscriptions before anybody is told that we are ready. What nats-py flushes
-        # by overtakes what it has not written yet: the second comes after that.
-        await self.connection.flush()
-        await self.connection.flush()
+        # The server has heard of all our subscriptions before anybody is told that we are ready.
+        await until_it_answers(self._flush, self._settings)
+
+    async def _flush(self) -> None:
+        for _ in range(2):  # what nats-py flushes by overtakes what it has not written yet: the second comes after that
+            await self.connection.flush()
 
     async def _declare_consumers(self) -> None:
         await asyncio.gather(*(consumer.declare(self.jetstream) for consumer in self._consumers))

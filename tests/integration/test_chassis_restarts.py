@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from nats.errors import FlushTimeoutError
 from pydantic import SecretStr
 
 from contracts.commands import CancelWorkload
@@ -89,6 +90,23 @@ async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: Nat
             assert len(mine) >= 4
         assert len(await read_events(scheduler)) == 21
         assert await stand.count(INBOX) == 6
+
+
+async def test_a_start_outlasts_a_nats_that_answers_late(nats: NatsSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_bus(nats, "scheduler") as scheduler:
+        client, calls = scheduler.connection, 0
+        flush = client.flush
+
+        async def late() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise FlushTimeoutError
+            await flush()
+
+        monkeypatch.setattr(client, "flush", late)
+        await scheduler.start()
+        assert calls == 3
 
 
 @pytest.mark.own_stores("it kills its NATS")

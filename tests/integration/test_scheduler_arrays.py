@@ -14,6 +14,9 @@ from contracts.states import Reason, WorkloadState
 from contracts.tasks import TaskState
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
+from services.scheduler.arrays.desk import ArrayDesk
+from services.scheduler.arrays.store import open_bundles
+from services.scheduler.records import Record
 from services.scheduler.settings import SchedulerSettings
 from tests.support.runner import FakeRunner, task_fact
 from tests.support.scheduler import EVE, User, run_scheduler, scheduler_settings
@@ -29,6 +32,26 @@ def settings(tmp_path: Path, nats: NatsSettings, temporal: str) -> SchedulerSett
 
 def _bundles(runner: FakeRunner) -> list[str]:
     return [task.bundle.indices for task in runner.tasks if task.bundle]
+
+
+async def test_a_task_that_failed_before_anybody_looked_on_has_its_other_attempts(
+    user: User, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = ArrayDesk._send
+
+    async def send_and_see_it_end(desk: ArrayDesk, row: Record) -> float | None:
+        pause = await send(desk, row)
+        async with asyncio.timeout(20), desk._unit.reading() as connection:
+            while await open_bundles(connection, row["id"]):  # noqa: ASYNC110 (a test may poll)
+                await asyncio.sleep(0.02)
+        return pause
+
+    monkeypatch.setattr(ArrayDesk, "_send", send_and_see_it_end)
+    runner.decide_task = lambda _task, index: int(index == 1)
+    failed = await user.until((await user.submit(array={"count": 3}, retries={"max": 2, "backoff": 0.05})).id)
+    assert (failed.state, failed.message) == (W.FAILED, "1 failed of 3 tasks")
+    (task,) = await user.tasks(failed.id, S.FAILED)
+    assert (task.index, task.attempt) == (1, 3)
 
 
 async def test_an_array_is_one_workload_of_many_tasks(user: User, runner: FakeRunner) -> None:

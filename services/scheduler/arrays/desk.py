@@ -89,13 +89,20 @@ class ArrayDesk:
                 await _make_bundles(work, journey, backend.portions(make_task(journey.row, ticket="")))
                 await journey.save()
             row = dict(journey.row)
-        pauses = [await self._send(row), outlook.pause]
+        return await self._standing(workload_id, outlook.patience, [await self._send(row), outlook.pause])
+
+    async def _standing(self, workload_id: str, patience: float | None, pauses: list[float | None]) -> Standing:
+        """Say how an array stands now: what was handed out a moment ago may have ended."""
         async with self._unit.reading() as connection:
+            # In this order: the tasks of a bundle that is not under way any more have ended, or are counted as pending.
             under_way = await store.open_bundles(connection, workload_id)
+            row = await find(connection, workload_id)
+            if row is None:
+                raise InternalError(f"{workload_id} is not in the table")
             due = None if row["cancel_requested"] else await store.next_due(connection, workload_id)
         pending = 0 if row["cancel_requested"] else row["tasks"]["pending"]
         if any(bundle["allocation"] is None for bundle in under_way):
-            pauses.append(outlook.patience)
+            pauses.append(patience)
         pauses.append(None if due is None else _seconds_until(due))
         pause = min((one for one in pauses if one is not None), default=None)
         return Standing(over=not under_way and not pending, pause=pause, backend=row["backend"])
