@@ -120,15 +120,29 @@ async def test_a_program_that_ends_well_because_it_was_asked_to_was_ended(tmp_pa
     assert [(step.exit_code, step.reason) for step in (run.said.exited, run.said.done)] == [(0, reason)] * 2
 
 
-async def test_what_an_earlier_runner_may_have_asked_for_stays_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("asked", "ends"), [({}, [Reason.INTERRUPTED] * 2), ({"asked": False}, [None, Reason.EXITED])])
+async def test_what_an_earlier_runner_may_have_asked_for_stays_so_and_what_it_only_decided_does_not(
+    tmp_path: Path, asked: dict[str, Any], ends: list[Reason | None]
+) -> None:
     run = _Run(tmp_path, ENDS.format(code=0))
-    run.folder.write_verdict(Verdict(reason=Reason.INTERRUPTED, message="the runner was stopped"))
+    run.folder.write_verdict(Verdict(reason=Reason.INTERRUPTED, message="the runner was stopped", **asked))
     run.folder.exit.write_text("0\n")
     run.folder.write_start(Start(boot="another", started_at=now(), allocation=_ROOM))
     assert run.attempt.recover() == _ROOM
     await run.attempt.live(_ROOM, resume=True)
     steps = (run.said.exited, run.said.done)
-    assert [(step.exit_code, step.reason) for step in steps] == [(0, Reason.INTERRUPTED)] * 2
+    assert [(step.exit_code, step.reason) for step in steps] == [(0, reason) for reason in ends]
+
+
+async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path) -> None:
+    run = _Run(tmp_path, CATCHES)
+    found: list[Verdict | None] = []
+    living = await run.begin()
+    run.census.before = lambda: found.append(run.folder.read_verdict())
+    run.attempt.end(Reason.INTERRUPTED, "the runner was stopped")
+    found.append(run.folder.read_verdict())
+    await living
+    assert [verdict and verdict.asked for verdict in found] == [False, True]
 
 
 async def test_a_run_that_is_ended_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

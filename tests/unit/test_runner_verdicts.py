@@ -45,11 +45,11 @@ def test_a_program_that_has_ended_can_still_be_canceled(folder: RunFolder) -> No
     folder.exit.write_text("0\n0m0.01s 0m0.00s\n")
     attempt = _attempt(folder)
     attempt.end(Reason.CANCELED, "canceled")
-    assert folder.read_verdict() == Verdict(reason=Reason.CANCELED, message="canceled")
+    assert folder.read_verdict() == Verdict(reason=Reason.CANCELED, message="canceled", asked=False)
 
 
 def test_a_program_that_runs_is_ended_for_the_first_reason(folder: RunFolder) -> None:
     attempt = _attempt(folder)
     attempt.end(Reason.WALLTIME, "too long")
     attempt.end(Reason.INTERRUPTED, "the runner was stopped")
-    assert folder.read_verdict() == Verdict(reason=Reason.WALLTIME, message="too long")
+    assert folder.read_verdict() == Verdict(reason=Reason.WALLTIME, message="too long", asked=False)

@@ -74,8 +74,8 @@ class Attempt:
         self._allocation: Allocation | None = None
         self._limit: float | None = None
         self._verdict: Verdict | None = None
-        self._was_decided = False
-        """Whether an earlier runner was ending it already; what it asked of the program is not known."""
+        self._was_asked = False
+        """Whether an earlier runner may have asked the program to end; what came of that is not known."""
         self._ending = asyncio.Event()
         self._meter: Meter | None = None
         self._finishing: Finishing | None = None
@@ -102,12 +102,15 @@ class Attempt:
         """End it before its time. The first reason counts; what has ended by itself can only be canceled."""
         if self.is_over or self._verdict or (reason is not Reason.CANCELED and self._has_ended()):
             return
-        self._verdict = Verdict(reason=reason, message=message)
-        with suppress(OSError):  # on a full disk it is ended all the same
-            self._folder.write_verdict(self._verdict)
+        self._decide(Verdict(reason=reason, message=message, asked=False))
         self._ending.set()
-        if self._finishing:
+        if self._finishing and self._verdict:
             self._finishing.cancel(self._verdict)
+
+    def _decide(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        with suppress(OSError):  # on a full disk it is ended all the same
+            self._folder.write_verdict(verdict)
 
     def interrupt(self, *, within: float) -> None:
         """End it because the runner stops, in *within* seconds at most."""
@@ -141,8 +144,8 @@ class Attempt:
     def recover(self) -> Allocation | None:
         """Remember why it was being ended, and return the room it holds if its process was started."""
         self._verdict = self._folder.read_verdict()
-        self._was_decided = self.is_decided
         if self._verdict:
+            self._was_asked = self._verdict.asked
             self._ending.set()
         start = self._folder.read_start()
         return start.allocation if start else None
@@ -188,6 +191,11 @@ class Attempt:
     def _has_ended(self) -> bool:
         """Say whether the program has ended, whether or not we have come to it."""
         return self._finishing is not None or read_exit(self._folder).code is not None
+
+    def _as_found(self) -> Exit:
+        """Return how it ended while nobody was there."""
+        ended = read_exit(self._folder)
+        return ended if self._was_asked else self._unless_outrun(ended)
 
     def _unless_outrun(self, ended: Exit) -> Exit:
         """Take back why it was to be ended, if the program was faster."""
@@ -298,7 +306,7 @@ class Attempt:
         )
         self._live.start(resume=resume)
         self._reports.say(Step(step=StepName.RUNNING, at=start.started_at, allocation=allocation, message=message))
-        ended = await self._wait(child, self._meter) if child else read_exit(self._folder)
+        ended = await self._wait(child, self._meter) if child else self._as_found()
         self._finishing = Finishing(task=self.task, folder=self._folder, carrier=self._carrier, live=self._live)
         await end_leftovers(self._census, self.name)
         usage = self._meter.at_end(ended)
@@ -326,8 +334,10 @@ class Attempt:
         )
         try:
             await unless(self._ending, waiting)
-            minds = self._was_decided
+            minds = self._was_asked
             if not (waiting.done() or self._has_ended()):
+                if self._verdict:  # a runner that finds it is to know
+                    self._decide(self._verdict.model_copy(update={"asked": True}))
                 minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
             await asyncio.wait({waiting}, timeout=STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)

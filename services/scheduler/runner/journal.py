@@ -47,6 +47,8 @@ class Verdict(Model):
 
     reason: Reason
     message: str = ""
+    asked: bool = True
+    """Whether its processes were asked to end, as far as is known; runners did not say so once."""
 
 
 class RunFolder(folder.RunFolder):
