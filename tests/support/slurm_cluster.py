@@ -179,7 +179,7 @@ class SlurmCluster:
     async def saved(self) -> None:
         """Wait until the controller has written down what it knows; what is newer is lost when it crashes."""
         last, begun = self.folder / "state" / "job_state", time()
-        await until(lambda: (last.exists() and last.stat().st_mtime > begun - 0.5) or time() > begun + 6)
+        await until(lambda: (last.exists() and last.stat().st_mtime > begun) or time() > begun + 8)
 
     async def clear(self) -> None:
         """End every job, and wait until none is left."""
