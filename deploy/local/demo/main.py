@@ -11,6 +11,7 @@ import psutil
 
 from deploy.local.servers import StartError
 
+from .gpus import train_on_gpus
 from .scene import DemoError, Scene, check, open_scene, sha256_of, title
 
 __all__ = ["main"]
@@ -154,6 +155,7 @@ def _play() -> None:
         _fail(scene)
         _cancel(scene)
         _links(scene, job_id)
+        train_on_gpus(scene)
         title("That is all; the stack stops")
 
 

@@ -15,7 +15,7 @@ from services.scheduler.pilot.census import MARKER
 from services.scheduler.pilot.process import find_program
 
 from .bundle_folder import Key
-from .environment import environment
+from .environment import environment, visible_gpus
 from .journal import RunFolder
 from .settings import RunnerSection
 
@@ -60,7 +60,7 @@ class BundleTexts:
             env["SHUNTER_ARRAY_ITEM"] = item
         env[MARKER] = folder.name
         if has_gpus:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(str(number) for number in allocation.gpu_indices)
+            env.update(visible_gpus(allocation))
         return env
 
     def argv(self, key: Key, folder: RunFolder, env: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from services.scheduler.pilot.census import MARKER
 
 from .journal import RunFolder
 
-__all__ = ["environment", "in_image"]
+__all__ = ["environment", "in_image", "visible_gpus"]
 
 _OURS = ("SHUNTER_", "TRACEPARENT")
 
@@ -32,8 +32,14 @@ def environment(
     if task.traceparent:
         env["TRACEPARENT"] = task.traceparent
     if has_gpus:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in allocation.gpu_indices)
+        env.update(visible_gpus(allocation))
     return env
+
+
+def visible_gpus(allocation: Allocation) -> dict[str, str]:
+    """Return what tells CUDA which GPUs are the run's: NVML's numbers, in NVML's order, which is not CUDA's own."""
+    indices = ",".join(str(index) for index in allocation.gpu_indices)
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": indices}
 
 
 def in_image(task: RunTask, env: Mapping[str, str]) -> dict[str, str]:

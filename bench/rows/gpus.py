@@ -1,0 +1,123 @@
+"""Training on real GPUs through Shunter, beside the same program started by hand, one after the other."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from sklearn.datasets import load_digits
+
+from bench.ground import Ground
+from bench.table import Figure, Row
+
+__all__ = ["ROW"]
+
+_SCRIPT = Path(__file__).parents[2] / "deploy" / "local" / "demo" / "train_gpu.py"
+_PATIENCE = 300.0
+"""Seconds."""
+
+Told = Mapping[str, Any]
+"""What the training said of itself."""
+
+
+def _measure(ground: Ground) -> list[Figure]:
+    client, count = ground.stack.client("owner"), ground.size(5, 2)
+    found = client.get("/v1/backends").raise_for_status().json()["items"]
+    models = next(backend["gpu_models"] for backend in found if backend["backend"] == "local")
+    if not models:
+        ROW.notes.append("there is no GPU here")
+        return []
+    ROW.notes.append(f"on {', '.join(models)}")
+    folder = ground.folder / "gpus"
+    _prepare(client, folder)
+    _by_hand(folder, 1)  # what was read from the disk once is there for both
+    bare, bare_seconds = _by_hand(folder, count)
+    jobs, seconds = _as_jobs(client, count)
+    return _figures(bare, bare_seconds, jobs, seconds)
+
+
+def _figures(bare: list[Told], bare_seconds: float, jobs: list[Told], seconds: float) -> list[Figure]:
+    count = len(jobs)
+    ours, theirs = (statistics.median(told["images_per_second"] for told in group) for group in (jobs, bare))
+    busy = sum(job["usage"]["gpu_seconds"] for job in jobs)
+    trained = sum(told["ended"] - told["began"] for told in jobs)
+    spans = [(told["started"], told["started"] + told["usage"]["wall_seconds"]) for told in jobs]
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
+    name = f"{count} trainings on one GPU, submit to the last end"
+    return [
+        Figure("images learnt from", f"{ours:,.0f}/s", f"by hand {theirs:,.0f}/s", ours / theirs, 0.95),
+        Figure(
+            name, f"{seconds:.1f} s", f"by hand {bare_seconds:.1f} s", seconds / bare_seconds, 1.2, small_is_good=True
+        ),
+        Figure(
+            "between the end of a program and the start of the next, median",
+            f"{len(gaps)} times",
+            "",
+            statistics.median(gaps) * 1000,
+            None,
+            "ms",
+        ),
+        Figure("GPU seconds by NVML", f"{busy:.1f}", f"seconds of training {trained:.1f}", busy / trained, None),
+    ]
+
+
+def _prepare(client: httpx.Client, folder: Path) -> None:
+    folder.mkdir()
+    digits = load_digits()
+    np.savez_compressed(folder / "digits.npz", images=digits.data, labels=digits.target)
+    (folder / _SCRIPT.name).write_bytes(_SCRIPT.read_bytes())
+    for name in ("digits.npz", _SCRIPT.name):
+        client.put(f"/v1/files/gpus/{name}", content=(folder / name).read_bytes()).raise_for_status()
+
+
+def _by_hand(folder: Path, count: int) -> tuple[list[Told], float]:
+    found, began = [], time.perf_counter()
+    for _ in range(count):
+        subprocess.run([sys.executable, _SCRIPT.name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        found.append(json.loads((folder / "metrics.json").read_text()))
+    return found, time.perf_counter() - began
+
+
+def _as_jobs(client: httpx.Client, count: int) -> tuple[list[Told], float]:
+    """Submit all at once; each waits for the GPU. Returns them in the order in which they had it."""
+    spec = {
+        "argv": [sys.executable, _SCRIPT.name],
+        "resources": {"gpus": {"count": 1}, "walltime": "5m"},
+        "inputs": [{"source": f"gpus/{name}"} for name in ("digits.npz", _SCRIPT.name)],
+        "outputs": [{"path": "model.pt"}, {"path": "metrics.json"}],
+    }
+    began = time.perf_counter()
+    ids = [client.post("/v1/jobs", json=spec).raise_for_status().json()["id"] for _ in range(count)]
+    jobs = [_ended(client, job) for job in ids]
+    seconds = time.perf_counter() - began
+    return sorted((_told(client, job) for job in jobs), key=lambda told: float(told["began"])), seconds
+
+
+def _ended(client: httpx.Client, job: str) -> dict[str, Any]:
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        answer = client.get(f"/v1/jobs/{job}", params={"wait": 20, "until": "terminal"}, timeout=60)
+        record: dict[str, Any] = answer.raise_for_status().json()
+        if record["finished_at"]:
+            assert record["state"] == "succeeded", record
+            return record
+    raise httpx.ReadTimeout(f"{job} has not ended within {_PATIENCE:.0f} s")
+
+
+def _told(client: httpx.Client, job: dict[str, Any]) -> Told:
+    metrics = client.get(f"/v1/jobs/{job['id']}/files/outputs/metrics.json", follow_redirects=True).raise_for_status()
+    started = datetime.fromisoformat(job["started_at"]).timestamp()
+    return {**metrics.json(), "usage": job["usage"], "started": started}
+
+
+ROW = Row("gpus", "training on a real GPU, beside the same program by hand", _measure)

@@ -1,0 +1,76 @@
+"""The GPUs of this machine, where it has any: NVML as the runner and the pilot read it, and runs that hold one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from contracts.runs import StepName
+from services.chassis.settings import NatsSettings
+from services.scheduler.pilot import gpus as pilot
+from services.scheduler.runner.gpus import detect_gpus
+from tests.support.runners import Desk, a_task, open_desk, running
+
+_FOUND = detect_gpus()
+
+pytestmark = [
+    pytest.mark.skipif(not _FOUND.list(), reason="no GPU of NVIDIA is here, or no driver answers"),
+    pytest.mark.asyncio,
+]
+
+
+@pytest_asyncio.fixture
+async def desk(nats: NatsSettings) -> AsyncIterator[Desk]:
+    async with open_desk(nats) as found:
+        yield found
+
+
+def _by_the_driver() -> list[tuple[int, str, int]]:
+    """Return number, model and mebibytes of each GPU, as the driver's own program says."""
+    asked = ("nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits")
+    lines = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [[word.strip() for word in line.split(",")] for line in lines]
+    return [(int(index), name, int(memory)) for index, name, memory in rows]
+
+
+async def test_the_runner_and_the_pilot_see_what_the_driver_says() -> None:
+    said = _by_the_driver()
+    assert [(gpu.index, gpu.model, gpu.memory >> 20) for gpu in _FOUND.list()] == said
+    everyone, nobody = pilot.detect({}), pilot.detect({"CUDA_VISIBLE_DEVICES": ""})
+    assert (len(everyone), everyone.model, len(nobody)) == (len(said), said[0][1], 0)
+    last = pilot.detect({"CUDA_VISIBLE_DEVICES": str(said[-1][0])})
+    assert (len(last), last.model) == (1, said[-1][1])
+    assert 0 < last.memory_used() < said[-1][2] << 20
+    assert 0 <= last.busy() <= 1
+    assert abs(last.memory_used() - _FOUND.memory_used([said[-1][0]])) < 1 << 30
+
+
+async def test_a_gpu_is_one_runs_at_a_time_and_metered(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
+    count = len(_FOUND.list())
+    script = (
+        'echo "$CUDA_VISIBLE_DEVICES" >gpus; nvidia-smi >/dev/null; date +%s.%N >>gpus; sleep 1; date +%s.%N >>gpus'
+    )
+    tasks = [a_task(script=script, gpus=1) for _ in range(count + 1)]
+    async with running(nats, tmp_path / "runs"):
+        for task in tasks:
+            await desk.give(task)
+        done = [await desk.until(task, StepName.DONE) for task in tasks]
+    assert all(step.usage is not None and step.usage.gpu_memory_peak > 0 for step in done)
+    held = _held(tmp_path / "runs", [task.workload_id for task in tasks])
+    assert sorted(held) == [str(gpu.index) for gpu in _FOUND.list()]
+    for spans in held.values():
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(sorted(spans)))
+
+
+def _held(runs: Path, jobs: list[str]) -> dict[str, list[tuple[float, float]]]:
+    """Return from when to when each GPU was a run's, by its number."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for job in jobs:
+        index, began, ended = (runs / f"{job}.1" / "work" / "gpus").read_text().split()
+        found.setdefault(index, []).append((float(began), float(ended)))
+    return found
