@@ -28,7 +28,7 @@ from contracts.subjects import STREAMS, command_filter, order_subject, query_sub
 
 from .acks import Acks
 from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
-from .connecting import require_nats, until_it_answers
+from .connecting import require_nats, until_heard_out, until_it_answers
 from .consumer import Consumer
 from .delivery import MESSAGE_ID, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
 from .direct import NOT_DONE, Direct
@@ -116,11 +116,7 @@ class Bus:
         await until_it_answers(self._declare_consumers, self._settings)
         await asyncio.gather(*(consumer.start(self.connection, self.jetstream) for consumer in self._consumers))
         # The server has heard of all our subscriptions before anybody is told that we are ready.
-        await until_it_answers(self._flush, self._settings)
-
-    async def _flush(self) -> None:
-        for _ in range(2):  # what nats-py flushes by overtakes what it has not written yet: the second comes after that
-            await self.connection.flush()
+        await until_it_answers(lambda: until_heard_out(self.connection), self._settings)
 
     async def _declare_consumers(self) -> None:
         await asyncio.gather(*(consumer.declare(self.jetstream) for consumer in self._consumers))

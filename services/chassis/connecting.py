@@ -16,7 +16,7 @@ from contracts.errors import UnauthenticatedError, UnavailableError
 from .errors import translated
 from .settings import NatsSettings
 
-__all__ = ["require_nats", "until_it_answers"]
+__all__ = ["require_nats", "until_heard_out", "until_it_answers"]
 
 _PAUSE = 0.2
 _REFUSALS = 3
@@ -71,6 +71,15 @@ async def until_it_answers(act: Callable[[], Awaitable[object]], settings: NatsS
             await asyncio.sleep(_PAUSE)
         else:
             return
+
+
+async def until_heard_out(connection: Client) -> None:
+    """Wait until the server has heard all that was said on a connection; raises nats-py's error if it does not answer.
+
+    What nats-py flushes by overtakes what it has not written yet: the second one comes after that.
+    """
+    for _ in range(2):
+        await connection.flush()
 
 
 def _who(settings: NatsSettings) -> str:

@@ -174,9 +174,10 @@ async def close_upload(connection: AsyncConnection, key: str) -> bool:
     return bool((await connection.execute(delete(UPLOADS).where(_under_way(key)))).rowcount)
 
 
-async def doom_upload(connection: AsyncConnection, key: str) -> bool:
-    """Decide that an upload will never be complete; says whether it is still there."""
-    return bool((await connection.execute(update(UPLOADS).where(UPLOADS.c.key == key).values(doomed=True))).rowcount)
+async def doom_upload(connection: AsyncConnection, key: str, before: datetime) -> bool:
+    """Decide that an upload will never be complete; says whether it is still there, and nobody took it up again."""
+    due = (UPLOADS.c.key == key, UPLOADS.c.expires_at <= before)
+    return bool((await connection.execute(update(UPLOADS).where(*due).values(doomed=True))).rowcount)
 
 
 async def forget_upload(connection: AsyncConnection, key: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -103,17 +103,18 @@ class Sweeper:
     async def _sweep_uploads(self) -> int:
         swept = 0
         while True:
+            before = now() - self._abandoned_after
             async with self._unit.reading() as connection:
-                uploads = await due_uploads(connection, now() - self._abandoned_after, _BATCH)
+                uploads = await due_uploads(connection, before, _BATCH)
             if not uploads:
                 return swept
             for upload in uploads:
-                swept += await self._drop(upload)
+                swept += await self._drop(upload, before)
 
-    async def _drop(self, upload: OpenedUpload) -> bool:
+    async def _drop(self, upload: OpenedUpload, before: datetime) -> bool:
         async with self._unit.begin(_context()) as work:
             # From now on no completion can make a file of it; what the store does not delete now is tried again.
-            if not await doom_upload(work.connection, upload.key):
+            if not await doom_upload(work.connection, upload.key, before):
                 return False
         if upload.upload_id is not None:
             await self._objects.abort(upload.key, upload.upload_id)

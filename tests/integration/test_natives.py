@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import RowMapping, update
 
 from contracts.errors import RefusedError
 from contracts.model import now
@@ -13,6 +15,8 @@ from contracts.states import Reason
 from services.scheduler.backends import cluster
 from services.scheduler.backends.base import Cancelled, Observation
 from services.scheduler.backends.engines.base import NativeState
+from services.scheduler.natives.bell import Bell
+from services.scheduler.natives.ending import Outcome
 from services.scheduler.natives.words import JobState
 from services.scheduler.tables import METADATA, native_attempts
 from tests.support.clusters import CONTEXT, Rig, native_of, task
@@ -241,3 +245,21 @@ async def test_what_ended_long_ago_is_forgotten(rig: Rig) -> None:
     await rig.looker.look()
     assert [row.workload_id for row in await rig.attempts()] == [fresh.workload_id]
     assert len(await rig.natives()) == 1
+
+
+async def test_an_attempt_that_its_pilot_got_while_its_native_job_was_settled_is_lost(rig: Rig) -> None:
+    one = task()
+    [name] = await rig.started(one)
+    settle = rig.ender.settle
+
+    async def late(outcome: Outcome, attempts: Sequence[RowMapping], bell: Bell) -> bool:
+        """Settle what was read before the last question of the pilot was answered."""
+        assert await rig.ask(name)
+        return await settle(outcome, attempts, bell)
+
+    rig.world.end(name, Reason.LOST, None)
+    with patch.object(rig.ender, "settle", late):
+        await rig.looker.look()
+    await rig.looks()
+    assert [(workload, end.reason) for workload, end in await rig.told()] == [(one.workload_id, Reason.LOST)]
+    assert (await rig.natives())[name]["state"] == JobState.GONE

@@ -30,6 +30,7 @@ from contracts.subjects import (
     subject_of,
     task_subject,
 )
+from services.chassis.connecting import until_heard_out
 from services.chassis.streams import declare_streams
 from services.chassis.tickets import Tickets
 from services.scheduler.natives import jobs
@@ -85,13 +86,8 @@ class Pilot:
     async def _may(self, act: object) -> bool:
         before = len(self.complaints)
         await act  # type: ignore[misc]
-        await self.flush()
+        await until_heard_out(self.connection)
         return len(self.complaints) == before
-
-    async def flush(self) -> None:
-        """Wait until the server has heard all."""
-        for _ in range(2):  # the first one may overtake what is still in the buffer
-            await self.connection.flush()
 
 
 @asynccontextmanager
@@ -182,7 +178,7 @@ async def test_it_may_answer_who_asks_it(site: Site) -> None:
             await message.respond(b"yes")
 
         await pilot.connection.subscribe(pilot_subject(name), cb=answer)
-        await pilot.flush()
+        await until_heard_out(pilot.connection)
         reply = await site.rig.frame.bus.connection.request(pilot_subject(name), b"?", timeout=5)
         assert reply.data == b"yes"
 

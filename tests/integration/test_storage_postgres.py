@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.envelope import Context
 from contracts.errors import OverQuotaError
+from contracts.file_commands import RestoreVersion
 from contracts.file_queries import GetFolder, GetStorageUsage, ListOwners, ListVersions
+from contracts.ids import message_id
 from contracts.model import now
 from contracts.principals import Principal, Role
 from contracts.queries import ListFiles
@@ -114,3 +118,37 @@ async def test_of_many_at_once_only_those_come_for_which_there_is_room(ada: Shel
     assert sorted(type(one).__name__ for one in ended) == ["NoneType"] * 3 + ["OverQuotaError"] * 5
     async with ada.unit.reading() as connection:
         assert (await under_way(connection, "ada", "", now())).size == 9
+
+
+class _Meanwhile:
+    """A connection after whose second statement something happens elsewhere."""
+
+    def __init__(self, connection: AsyncConnection, act: Callable[[], Awaitable[None]]) -> None:
+        self._connection = connection
+        self._act = act
+        self._statements = 0
+
+    async def execute(self, *said: Any) -> Any:
+        """Do as the connection does."""
+        found = await self._connection.execute(*said)
+        self._statements += 1
+        if self._statements == 2:
+            await self._act()
+        return found
+
+
+async def test_bytes_that_are_brought_back_while_the_sweep_looks_who_names_them_stay(ada: Shelves) -> None:
+    first = await ada.put("a", b"same")
+    await ada.put("a", b"other")
+    which = first.upload.rsplit("/", 1)[-1]
+    again = RestoreVersion(principal=ada.principal, which=which, to="b")
+    await ada.versions.restore_version(again, cause=message_id(), context=_context())
+    await ada.delete("b")
+
+    async def bring_back() -> None:
+        await ada.restore("b", folder=False)
+
+    async with ada.unit.begin(_context()) as work:
+        connection = cast("AsyncConnection", _Meanwhile(work.connection, bring_back))
+        assert await doom_superseded(connection, [first.upload]) == []
+    assert await _names(ada) == ["a", "b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from contracts.commands import CompleteUpload
 from contracts.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from contracts.events import FileStored
+from contracts.files import UploadPlan
 from contracts.queries import DownloadFile
 from services.storage.objects import Objects, StoredPart
 from services.storage.settings import StorageSettings
@@ -192,3 +194,24 @@ async def test_an_abandoned_upload_is_dropped_by_the_sweep(ada: User, stored: St
         await ada.complete(plan)
     with pytest.raises(Exception, match="404"):
         await put_part(plan.parts[1], BIG)
+
+
+async def test_an_upload_that_is_taken_up_again_while_others_are_swept_goes_on(
+    ada: User, stored: StorageSettings
+) -> None:
+    plans = [await ada.open(f"late-{number}.bin", BIG, expires=60) for number in range(2)]
+    went_on: list[str] = []
+    async with opened(stored) as (unit, objects):
+        abort = objects.abort
+
+        async def abort_slowly(key: str, upload_id: str) -> None:
+            """Drop the first; the other one's owner comes back meanwhile."""
+            if not went_on:
+                tries = await asyncio.gather(*(ada.resume(plan.ticket) for plan in plans), return_exceptions=True)
+                went_on.extend(one.ticket for one in tries if isinstance(one, UploadPlan))
+            await abort(key, upload_id)
+
+        with patch.object(objects, "abort", abort_slowly):
+            await sweeper(unit, objects, abandoned_after=-1800).sweep()
+    assert len(went_on) == 1
+    assert len((await ada.resume(went_on[0])).parts) == 3

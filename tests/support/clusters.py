@@ -75,9 +75,9 @@ class Rig:
         self.backend = ClusterBackend(self.cluster)
         tickets = Tickets(SecretStr(_KEY), RunTicket)
         desk = ArrayDesk(unit=frame.unit, backends=Backends([self.backend]), tickets=tickets)
-        ender = Ender(unit=frame.unit, bus=frame.bus, desk=desk)
-        self.starter = Starter(self.cluster, ender)
-        self.looker = Looker(self.cluster, ender, Adopter(self.cluster, desk, tickets))
+        self.ender = Ender(unit=frame.unit, bus=frame.bus, desk=desk)
+        self.starter = Starter(self.cluster, self.ender)
+        self.looker = Looker(self.cluster, self.ender, Adopter(self.cluster, desk, tickets))
         keepership = Keepership(unit=frame.unit, backend=settings.name, patience=patience)
         self.keeper = Keeper(self.cluster, self.starter, self.looker, keepership=keepership)
 

@@ -100,26 +100,33 @@ class Ender:
         self._desk = desk
 
     async def settle(self, outcome: Outcome, attempts: Sequence[RowMapping], bell: Bell) -> bool:
-        """Settle the open attempts of a native job that is over; False if a report waits to be read before."""
+        """Settle the open attempts of a native job that is over; False if it is to be done again.
+
+        That is so if a report waits to be read before, or a pilot got an attempt that had no pilot when it was read.
+        """
         for attempt in attempts:
             if attempt["state"] == AttemptState.GIVEN and await has_unread(
                 self._bus, attempt["workload_id"], attempt["attempt"]
             ):
                 return False
+        done = True
         for attempt in attempts:
             verdict = judge(attempt, outcome)
             if verdict.reason is None:
-                await self._put_back(attempt, verdict)
+                done = await self._put_back(attempt, verdict) and done
             else:
                 await self.end(attempt, verdict.reason, verdict.message, bell)
-        return True
+        return done
 
-    async def _put_back(self, attempt: RowMapping, verdict: Verdict) -> None:
+    async def _put_back(self, attempt: RowMapping, verdict: Verdict) -> bool:
         values = {"native": None, "asked": None, "returns": attempt["returns"] + 1, "message": verdict.message}
         async with self._unit.begin(workload_context(attempt["workload_id"])) as work:
             placed = AttemptState.PLACED
-            await store.change(work.connection, attempt["number"], placed, state=AttemptState.WAITING.value, **values)
+            waiting = AttemptState.WAITING.value
+            if not await store.change(work.connection, attempt["number"], placed, state=waiting, **values):
+                return False
         log.info("native.put_back", workload=attempt["workload_id"], attempt=attempt["attempt"], why=verdict.message)
+        return True
 
     async def end(self, attempt: RowMapping, reason: Reason, message: str, bell: Bell) -> None:
         """Note the end of an attempt, and tell whoever has to hear of it."""

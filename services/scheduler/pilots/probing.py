@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from contracts.operations import Finding, Severity
 from contracts.subjects import pilot_inbox
+from services.chassis.connecting import until_heard_out
 from services.chassis.settings import NatsSettings
 
 from .desk import PilotDesk
@@ -75,8 +76,7 @@ class PilotProbes:
                 )
                 complaints.clear()
                 await connection.publish(_FORBIDDEN, b"")
-                for _ in range(2):  # the first one may overtake what is still in the buffer
-                    await connection.flush()
+                await until_heard_out(connection)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             return "; ".join(dict.fromkeys([*complaints, str(error) or "it does not answer"]))
         finally:
