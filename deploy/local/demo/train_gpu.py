@@ -32,7 +32,7 @@ def _load(path: Path, seed: int) -> tuple[Any, Any, Any, Any]:
     places = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     shifted = np.concatenate([np.roll(square[train], place, axis=(2, 3)) for place in places])
     parts = (shifted, np.tile(labels[train], len(places)), square[test], labels[test])
-    return tuple(torch.from_numpy(part).cuda() for part in parts)  # type: ignore[return-value]
+    return tuple(torch.from_numpy(part).cuda() for part in parts)
 
 
 def _network() -> Any:
