@@ -33,16 +33,16 @@ Told = Mapping[str, Any]
 def _measure(ground: Ground) -> list[Figure]:
     client, count = ground.stack.client("owner"), ground.size(5, 2)
     found = client.get("/v1/backends").raise_for_status().json()["items"]
-    models = next(backend["gpu_models"] for backend in found if backend["backend"] == "local")
-    if not models:
+    local = next(backend for backend in found if backend["backend"] == "local")
+    if not local["gpus"]:
         ROW.notes.append("there is no GPU here")
         return []
-    ROW.notes.append(f"on {', '.join(models)}")
+    ROW.notes.append(f"on {local['gpus']} x {', '.join(local['gpu_models'])}")
     folder = ground.folder / "gpus"
     _prepare(client, folder)
     _by_hand(folder, 1)  # what was read from the disk once is there for both
     bare, bare_seconds = _by_hand(folder, count)
-    jobs, seconds = _as_jobs(client, count)
+    jobs, seconds = _as_jobs(client, count, local["gpus"])
     return _figures(bare, bare_seconds, jobs, seconds)
 
 
@@ -88,11 +88,11 @@ def _by_hand(folder: Path, count: int) -> tuple[list[Told], float]:
     return found, time.perf_counter() - began
 
 
-def _as_jobs(client: httpx.Client, count: int) -> tuple[list[Told], float]:
-    """Submit all at once; each waits for the GPU. Returns them in the order in which they had it."""
+def _as_jobs(client: httpx.Client, count: int, gpus: int) -> tuple[list[Told], float]:
+    """Submit all at once; each has all the GPUs, and the next one waits. Returns them in the order of their turns."""
     spec = {
         "argv": [sys.executable, _SCRIPT.name],
-        "resources": {"gpus": {"count": 1}, "walltime": "5m"},
+        "resources": {"gpus": {"count": gpus}, "walltime": "5m"},
         "inputs": [{"source": f"gpus/{name}"} for name in ("digits.npz", _SCRIPT.name)],
         "outputs": [{"path": "model.pt"}, {"path": "metrics.json"}],
     }

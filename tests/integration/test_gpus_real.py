@@ -50,17 +50,15 @@ async def test_the_runner_and_the_pilot_see_what_the_driver_says() -> None:
     assert abs(last.memory_used() - _FOUND.memory_used([said[-1][0]])) < 1 << 30
 
 
-async def test_a_gpu_is_one_runs_at_a_time_and_metered(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
+async def test_a_gpu_is_one_runs_at_a_time(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
     count = len(_FOUND.list())
-    script = (
-        'echo "$CUDA_VISIBLE_DEVICES" >gpus; nvidia-smi >/dev/null; date +%s.%N >>gpus; sleep 1; date +%s.%N >>gpus'
-    )
+    script = 'echo "$CUDA_VISIBLE_DEVICES" >gpus; date +%s.%N >>gpus; sleep 1; date +%s.%N >>gpus'
     tasks = [a_task(script=script, gpus=1) for _ in range(count + 1)]
     async with running(nats, tmp_path / "runs"):
         for task in tasks:
             await desk.give(task)
         done = [await desk.until(task, StepName.DONE) for task in tasks]
-    assert all(step.usage is not None and step.usage.gpu_memory_peak > 0 for step in done)
+    assert [step.exit_code for step in done] == [0] * len(tasks)
     held = _held(tmp_path / "runs", [task.workload_id for task in tasks])
     assert sorted(held) == [str(gpu.index) for gpu in _FOUND.list()]
     for spans in held.values():
