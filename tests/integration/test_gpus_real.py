@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +15,24 @@ from contracts.runs import StepName
 from services.chassis.settings import NatsSettings
 from services.scheduler.pilot import gpus as pilot
 from services.scheduler.runner.gpus import detect_gpus
+from tests.support.pilots import open_work, pilots
 from tests.support.runners import Desk, a_task, open_desk, running
 
 _FOUND = detect_gpus()
+_HELD = 2**30
+"""Bytes of a GPU."""
+_BUSY = f"""
+import time, torch
+held, some = torch.zeros({_HELD}, dtype=torch.uint8, device="cuda"), torch.randn(8192, 8192, device="cuda")
+end = time.time() + 5
+while time.time() < end:
+    some = (some @ some).clamp(-1, 1)
+    torch.cuda.synchronize()
+"""
 
 pytestmark = [
     pytest.mark.skipif(not _FOUND.list(), reason="no GPU of NVIDIA is here, or no driver answers"),
-    pytest.mark.asyncio,
+    pytest.mark.own_stores("its NATS lets in whoever comes"),
 ]
 
 
@@ -48,6 +60,25 @@ async def test_the_runner_and_the_pilot_see_what_the_driver_says() -> None:
     assert 0 < last.memory_used() < said[-1][2] << 20
     assert 0 <= last.busy() <= 1
     assert abs(last.memory_used() - _FOUND.memory_used([said[-1][0]])) < 1 << 30
+
+
+async def test_a_pilot_meters_the_gpu_that_its_cluster_gave(nats: NatsSettings, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="it is PyTorch that keeps the GPU busy")
+    task = a_task(sys.executable, "-c", _BUSY, gpus=1)
+    async with open_work(nats) as work:
+        work.tasks.append(task)
+        with pilots(tmp_path, nats.url, sys.executable) as cluster:
+            process = cluster.start(CUDA_VISIBLE_DEVICES=str(_FOUND.list()[-1].index))
+            done = await work.desk.until(task, StepName.DONE)
+            assert await cluster.ended(process) == 0, cluster.said
+        running = await work.desk.until(task, StepName.RUNNING)
+        exited = await work.desk.until(task, StepName.EXITED)
+    assert done.exit_code == 0, done.message
+    assert running.allocation is not None
+    assert (running.allocation.gpus, running.allocation.gpu_model) == (1, _FOUND.list()[-1].model)
+    assert exited.usage is not None
+    assert 1 < exited.usage.gpu_seconds <= exited.usage.wall_seconds
+    assert exited.usage.gpu_memory_peak > _HELD
 
 
 async def test_a_gpu_is_one_runs_at_a_time(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _train(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
             loss.backward()
             optimizer.step()
         if epoch % 20 == 0 or epoch == arguments.epochs:
-            print(json.dumps({"epoch": epoch, "loss": round(float(loss), 5)}), flush=True)
+            print(json.dumps({"epoch": epoch, "loss": round(loss.item(), 5)}), flush=True)
     torch.cuda.synchronize()
     ended = time.time()
     accuracy = float((model(test_images).argmax(1) == test_labels).float().mean())
