@@ -15,10 +15,13 @@ from contracts.runs import RunReport, RunTask
 from contracts.states import Reason, WorkloadState
 from services.chassis.bus import Bus, Delivery
 from services.chassis.settings import NatsSettings
-from services.scheduler.backends.base import NativeJob, Observation
+from services.scheduler.activities.job import JobActivities
+from services.scheduler.backends.base import Backend, NativeJob, Observation
 from services.scheduler.backends.local import LocalBackend
+from services.scheduler.records import Record
 from services.scheduler.reports import ReportService
 from services.scheduler.settings import SchedulerSettings
+from services.scheduler.workflows.words import AttemptRef
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import EVE, User, run_scheduler, scheduler_settings
 
@@ -41,6 +44,28 @@ async def test_a_job_runs_to_its_end(user: User) -> None:
     assert [move.state for move in moves] == [S.ACCEPTED, S.QUEUED, S.RUNNING, S.FINISHING, S.SUCCEEDED]
     assert [move.revision for move in moves] == [1, 2, 3, 4, 5]
     assert [move.at for move in moves] == sorted(move.at for move in moves)
+
+
+async def test_an_attempt_that_another_scheduler_handed_over_meanwhile_is_not_handed_over_again(
+    user: User, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose, others = JobActivities._choose, count()
+    runner.decide = lambda _: Outcome(exit_code=None)
+
+    async def choose_slowly(jobs: JobActivities, row: Record, ref: AttemptRef) -> Backend | None:
+        if next(others) == 0:
+            await jobs.submit_attempt(ref)
+            await user.until(ref.workload_id, S.RUNNING)
+        return await choose(jobs, row, ref)
+
+    monkeypatch.setattr(JobActivities, "_choose", choose_slowly)
+    job = await user.submit()
+    await user.until(job.id, S.RUNNING)
+    await user.cancel(job.id)
+    await user.until(job.id)
+    moves = (await user.history(job.id)).transitions
+    assert [move.state for move in moves] == [S.ACCEPTED, S.QUEUED, S.RUNNING, S.FINISHING, S.CANCELED]
+    assert len(runner.tasks) == 1
 
 
 async def test_a_job_that_exits_with_3_has_failed(user: User, runner: FakeRunner) -> None:

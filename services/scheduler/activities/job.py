@@ -43,7 +43,8 @@ _WITHDRAWN = {
 _ASK_AGAIN = 10.0
 """Seconds after which is looked again for a backend, where all that could hold a job are draining."""
 
-_DONE_WITH = frozenset({WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
+_RECORDED = frozenset({WorkloadState.QUEUED, WorkloadState.STARTING, WorkloadState.RUNNING, WorkloadState.FINISHING})
+"""How far an attempt that was recorded may have come."""
 
 
 class JobActivities(JobCalls):
@@ -73,11 +74,13 @@ class JobActivities(JobCalls):
         row = await self._row(ref.workload_id)
         if (state := WorkloadState(row["state"])).is_terminal:
             return Submitted(backend=row["backend"], message=row["message"], over=state)
-        if row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _DONE_WITH):
-            return await self._submitted(row, ref)  # an earlier try got further than it knew
+        return await (self._go_on(row, ref) if _is_recorded(row, ref) else self._place(row, ref))
+
+    async def _go_on(self, row: Record, ref: AttemptRef) -> Submitted:
+        """Hand an attempt over that is recorded, unless another try of this got further than it knew."""
         if row["attempt"] == ref.attempt and row["state"] == WorkloadState.QUEUED:
             return await self._hand_over(row, self._backends.require(row["backend"]), ref)
-        return await self._place(row, ref)
+        return await self._submitted(row, ref)
 
     async def _place(self, row: Record, ref: AttemptRef) -> Submitted:
         """Choose a backend for an attempt that is new, and hand it over there."""
@@ -91,7 +94,7 @@ class JobActivities(JobCalls):
             return Submitted(backend=None, message=refusal.detail)
         if backend is None:
             return Submitted(backend=None, message=ref.message)
-        return await self._hand_over(await self._queue(ref, backend, row["inputs"]), backend, ref)
+        return await self._go_on(await self._queue(ref, backend, row["inputs"]), ref)
 
     async def _choose(self, row: Record, ref: AttemptRef) -> Backend | None:
         """Return where an attempt goes; None if all that could hold it have refused it."""
@@ -142,6 +145,8 @@ class JobActivities(JobCalls):
         """Record the attempt before it is handed over: its native name is known already, so nothing can get lost."""
         async with self._unit.begin(workload_context(ref.workload_id)) as work:
             journey = _present(await open_journey(work, ref.workload_id), ref.workload_id)
+            if _is_recorded(journey.row, ref):  # another try of this, in another scheduler, was faster
+                return journey.row
             if journey.state in HOLDS_ROOM:
                 # The runner said nothing of the end: what the lost attempt held is given back under its own number.
                 journey.move(WorkloadState.FINISHING, at=now(), reason=Reason.LOST, message=ref.message)
@@ -223,6 +228,11 @@ class JobActivities(JobCalls):
         if row is None:
             raise InternalError(f"{workload_id} is not in the table")
         return row
+
+
+def _is_recorded(row: Record, ref: AttemptRef) -> bool:
+    """Say whether an earlier try wrote the attempt down, or a later one of the workload."""
+    return bool(row["attempt"] > ref.attempt or (row["attempt"] == ref.attempt and row["state"] in _RECORDED))
 
 
 def _present(journey: Journey | None, workload_id: str) -> Journey:
