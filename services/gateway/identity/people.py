@@ -135,7 +135,7 @@ class UserService:
         self, subject: str, change: Callable[[Work, User | None], Awaitable[None]], revision: int | None = None
     ) -> User:
         async with self._identity.unit.begin(self._caller.context) as work:
-            known = await store.find_user(work.connection, subject)
+            known = await store.find_user(work.connection, subject, to_change=True)
             if revision is not None and (known is None or known.revision != revision):
                 raise ConflictError(f"the user is not at revision {revision} any more")
             await change(work, known)

@@ -92,9 +92,10 @@ async def _users(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> list[
     ]
 
 
-async def find_user(connection: AsyncConnection, subject: str) -> User | None:
-    """Return what is written down of a user."""
-    found = await connection.execute(select(USERS).where(USERS.c.subject == subject))
+async def find_user(connection: AsyncConnection, subject: str, *, to_change: bool = False) -> User | None:
+    """Return what is written down of a user; *to_change*: which nobody else changes before this transaction ends."""
+    statement = select(USERS).where(USERS.c.subject == subject)
+    found = await connection.execute(statement.with_for_update() if to_change else statement)
     return next(iter(await _users(connection, found)), None)
 
 
