@@ -61,23 +61,19 @@ async def test_two_gateways_share_what_they_know(nats: NatsSettings, tmp_path: P
         assert (await two.put("/v1/users/ada", json={"display_name": "A"}, headers=ROOT)).json()["revision"] == 2
 
 
-async def test_of_many_who_change_one_revision_of_a_user_at_two_gateways_one_does(
-    nats: NatsSettings, tmp_path: Path
-) -> None:
+async def test_of_many_who_change_one_revision_at_two_gateways_one_does(nats: NatsSettings, tmp_path: Path) -> None:
     async with (
         run_postgres() as url,
         run_gateway(nats, data=tmp_path, database_url=url) as (one, _),
         run_gateway(nats, data=tmp_path, database_url=url) as (two, _),
     ):
-        revision = (await one.put("/v1/users/ada", json={"display_name": "Ada"}, headers=ROOT)).json()["revision"]
-        for _ in range(5):
-            at = ROOT | {"If-Match": f'"{revision}"'}
-            asked = [
-                client.put("/v1/users/ada", json={"display_name": f"Ada {number}"}, headers=at)
-                for number in range(4)
-                for client in (one, two)
-            ]
-            answers = await asyncio.gather(*asked)
-            assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
-            revision += 1
-            assert (await one.get("/v1/users/ada", headers=ROOT)).json()["revision"] == revision
+        for place, named in (("/v1/users/ada", "display_name"), ("/v1/projects/lab", "title")):
+            revision = (await one.put(place, json={named: "first"}, headers=ROOT)).json()["revision"]
+            for _ in range(5):
+                at = ROOT | {"If-Match": f'"{revision}"'}
+                words = [(client, f"word {number}") for number in range(4) for client in (one, two)]
+                asked = [client.put(place, json={named: word}, headers=at) for client, word in words]
+                answers = await asyncio.gather(*asked)
+                assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
+                revision += 1
+                assert (await one.get(place, headers=ROOT)).json()["revision"] == revision

@@ -56,7 +56,7 @@ class ProjectService:
         """Make a project or change it, if it is still at *revision*; says whether it is new."""
         require_operator(self._caller.principal)
         async with self._identity.unit.begin(self._caller.context) as work:
-            known = await store.find_project(work.connection, name)
+            known = await store.find_project(work.connection, name, to_change=True)
             if revision is not None and (known is None or known.revision != revision):
                 raise ConflictError(f"the project is not at revision {revision} any more")
             at = now()

@@ -156,9 +156,10 @@ def _project(row: Row[Any]) -> Project:
     )
 
 
-async def find_project(connection: AsyncConnection, name: str) -> Project | None:
-    """Return a project."""
-    row = (await connection.execute(select(PROJECTS, _COUNT).where(PROJECTS.c.name == name))).first()
+async def find_project(connection: AsyncConnection, name: str, *, to_change: bool = False) -> Project | None:
+    """Return a project; *to_change*: which nobody else changes before this transaction ends."""
+    statement = select(PROJECTS, _COUNT).where(PROJECTS.c.name == name)
+    row = (await connection.execute(statement.with_for_update(of=PROJECTS) if to_change else statement)).first()
     return _project(row) if row else None
 
 
