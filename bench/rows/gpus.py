@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
-from sklearn.datasets import load_digits
 
 from bench.ground import Ground
 from bench.table import Figure, Row
+from deploy.local.demo.digits import packed_digits
+from tests.support.jobs import submit, until_ended
 
 __all__ = ["ROW"]
 
@@ -73,8 +73,7 @@ def _figures(bare: list[Told], bare_seconds: float, jobs: list[Told], seconds: f
 
 def _prepare(client: httpx.Client, folder: Path) -> None:
     folder.mkdir()
-    digits = load_digits()
-    np.savez_compressed(folder / "digits.npz", images=digits.data, labels=digits.target)
+    (folder / "digits.npz").write_bytes(packed_digits())
     (folder / _SCRIPT.name).write_bytes(_SCRIPT.read_bytes())
     for name in ("digits.npz", _SCRIPT.name):
         client.put(f"/v1/files/gpus/{name}", content=(folder / name).read_bytes()).raise_for_status()
@@ -90,31 +89,20 @@ def _by_hand(folder: Path, count: int) -> tuple[list[Told], float]:
 
 def _as_jobs(client: httpx.Client, count: int, gpus: int) -> tuple[list[Told], float]:
     """Submit all at once; each has all the GPUs, and the next one waits. Returns them in the order of their turns."""
-    spec = {
-        "argv": [sys.executable, _SCRIPT.name],
+    spec: dict[str, Any] = {
         "resources": {"gpus": {"count": gpus}, "walltime": "5m"},
         "inputs": [{"source": f"gpus/{name}"} for name in ("digits.npz", _SCRIPT.name)],
         "outputs": [{"path": "model.pt"}, {"path": "metrics.json"}],
     }
     began = time.perf_counter()
-    ids = [client.post("/v1/jobs", json=spec).raise_for_status().json()["id"] for _ in range(count)]
-    jobs = [_ended(client, job) for job in ids]
+    ids = [submit(client, sys.executable, _SCRIPT.name, **spec) for _ in range(count)]
+    jobs = [until_ended(client, job, _PATIENCE) for job in ids]
     seconds = time.perf_counter() - began
     return sorted((_told(client, job) for job in jobs), key=lambda told: float(told["began"])), seconds
 
 
-def _ended(client: httpx.Client, job: str) -> dict[str, Any]:
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
-        answer = client.get(f"/v1/jobs/{job}", params={"wait": 20, "until": "terminal"}, timeout=60)
-        record: dict[str, Any] = answer.raise_for_status().json()
-        if record["finished_at"]:
-            assert record["state"] == "succeeded", record
-            return record
-    raise httpx.ReadTimeout(f"{job} has not ended within {_PATIENCE:.0f} s")
-
-
 def _told(client: httpx.Client, job: dict[str, Any]) -> Told:
+    assert job["state"] == "succeeded", job
     metrics = client.get(f"/v1/jobs/{job['id']}/files/outputs/metrics.json", follow_redirects=True).raise_for_status()
     started = datetime.fromisoformat(job["started_at"]).timestamp()
     return {**metrics.json(), "usage": job["usage"], "started": started}

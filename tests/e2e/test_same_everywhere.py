@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -11,11 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import pytest_asyncio
-from sklearn.datasets import load_digits
 
+from deploy.local.demo.digits import packed_digits
 from tests.support.cluster_site import ClusterSite, cluster_site
 from tests.support.docker_engine import dockerd_or_skip
 from tests.support.docker_images import SCIENCE, make_science_image
@@ -69,9 +67,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluste
 
 
 def _bring(site: ClusterSite) -> None:
-    digits, packed = load_digits(), io.BytesIO()
-    np.savez_compressed(packed, images=digits.data, labels=digits.target)
-    site.put("digits/digits.npz", packed.getvalue())
+    site.put("digits/digits.npz", packed_digits())
     site.put("digits/train.py", _TRAIN.read_bytes())
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
-from typing import Any
 
 from .scene import Scene, check, title
 
@@ -37,7 +35,8 @@ def train_on_gpus(scene: Scene) -> None:
     _judge(scene, jobs, local["gpu_models"])
     scene.shunter("usage", "--by", "gpu_model", user="admin")
     report = scene.ask("audit", "replay", user="admin")
-    check("the hours of GPUs are in the books, and the replay is equal", holds=report["equal"])
+    hours = report["live"]["total"]["gpu_hours"]
+    check(f"{hours:.4f} hours of GPUs are in the books, and the replay is equal", holds=hours > 0 and report["equal"])
 
 
 def _submit(scene: Scene, name: str, *more: str) -> str:
@@ -51,7 +50,7 @@ def _submit(scene: Scene, name: str, *more: str) -> str:
 
 
 def _judge(scene: Scene, jobs: list[str], models: list[str]) -> None:
-    metrics = [_metrics(scene, job) for job in jobs]
+    metrics = [scene.get(f"/v1/jobs/{job}/files/outputs/metrics.json") for job in jobs]
     for job, told in zip(jobs, metrics, strict=True):
         found = scene.get(f"/v1/jobs/{job}")
         used, given = found["usage"], found["allocation"]
@@ -70,8 +69,3 @@ def _judge(scene: Scene, jobs: list[str], models: list[str]) -> None:
     first, second = sorted(metrics, key=lambda one: float(one["began"]))
     apart = first["visible"] != second["visible"] or first["ended"] <= second["began"]
     check("the two never had one GPU at the same time", holds=apart)
-
-
-def _metrics(scene: Scene, job: str) -> dict[str, Any]:
-    found = scene.get(f"/v1/jobs/{job}/files/outputs/metrics.json")
-    return dict(found if isinstance(found, dict) else json.loads(found))

@@ -11,6 +11,7 @@ import psutil
 
 from deploy.local.servers import StartError
 
+from .digits import packed_digits
 from .gpus import train_on_gpus
 from .scene import DemoError, Scene, check, open_scene, sha256_of, title
 
@@ -24,11 +25,7 @@ _MARK = "DEMO_TREE"
 
 def _upload(scene: Scene) -> None:
     title("2. A data set and a training script are uploaded, with a progress bar and checksums")
-    import numpy as np
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    np.savez_compressed(scene.folder / "digits.npz", images=digits.data, labels=digits.target)
+    (scene.folder / "digits.npz").write_bytes(packed_digits())
     (scene.folder / "train.py").write_bytes((_HERE / "train.py").read_bytes())
     for name in ("digits.npz", "train.py"):
         scene.shunter("files", "put", name, f"digits/{name}")
