@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -215,15 +215,16 @@ def test_the_configuration_is_read() -> None:
 
 
 def test_ten_thousand_lines_are_read_in_a_moment() -> None:
+    """By the CPU of this thread: how long others have the cores meanwhile says nothing of it."""
     lines = [f"{n}|{n}|s1-{n:032x}-1|{'RUNNING' if n % 2 else 'PENDING'}|0|0|n{n % 900}|None" for n in range(10_000)]
-    begun = perf_counter()
+    begun = thread_time()
     rows = [row for row in map(calls.parse_row, lines) if row]
     register = Register("s1")
     first = register.read(rows, ()).found
-    taken = perf_counter() - begun
-    begun = perf_counter()
+    taken = thread_time() - begun
+    begun = thread_time()
     again = register.read(rows, ()).found
-    taken_again = perf_counter() - begun
+    taken_again = thread_time() - begun
     assert len(first) == len(again) == 10_000
     assert taken < 1.0, f"{taken * 1000:.0f} ms"
     assert taken_again < taken
