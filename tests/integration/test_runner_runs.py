@@ -79,13 +79,14 @@ async def test_the_environment_holds_no_secret_and_what_was_asked_for(
 ) -> None:
     monkeypatch.setenv("SHUNTER_NATS__PASSWORD", "secret")
     monkeypatch.setenv("SOME_TOKEN", "secret")
-    task = a_task("sh", "-c", "env > env", env={"COLOUR": "red", "PATH": "/usr/bin:/bin"}, traceparent="00-a-b-01")
+    own = {"COLOUR": "red", "status": "well", "code": "of conduct"}
+    task = a_task("sh", "-c", "env > env", env={**own, "PATH": "/usr/bin:/bin"}, traceparent="00-a-b-01")
     async with running(nats, tmp_path / "runs"):
         await desk.run(task)
     lines = (tmp_path / "runs" / f"{task.workload_id}.1" / "work" / "env").read_text().splitlines()
     seen = dict(line.split("=", 1) for line in lines)
     assert "secret" not in seen.values()
-    assert seen["COLOUR"] == "red"
+    assert {name: seen[name] for name in own} == own
     assert (seen["SHUNTER_JOB_ID"], seen["SHUNTER_ATTEMPT"]) == (task.workload_id, "1")
     assert (seen["SHUNTER_BACKEND"], seen["TRACEPARENT"]) == ("local", "00-a-b-01")
     assert {name for name in seen if name.startswith("SHUNTER_")} <= {

@@ -98,6 +98,7 @@ def test_a_verdict_outlives_the_runner(folder: RunFolder) -> None:
     ("text", "shell", "code", "signaled"),
     [
         ("0\n0m0.010s 0m0.020s\n1m1.5s 0m0.5s\n", "", 0, False),
+        ("0\ntold 0\n0m0.010s 0m0.020s\n1m1.5s 0m0.5s\n", "", 0, False),
         ("137\n", "Killed\n", 137, True),
         ("137\n", "", 137, False),
         ("143\n", "", 143, True),

@@ -15,6 +15,7 @@ from contracts.runs import RunTask
 from contracts.states import Reason
 from contracts.workloads import Allocation
 from services.scheduler.pilot.census import Member
+from services.scheduler.pilot.killing import end_tree
 from services.scheduler.runner import attempt as attempts
 from services.scheduler.runner.attempt import Attempt
 from services.scheduler.runner.bundle_task import BundleTask
@@ -24,11 +25,15 @@ from services.scheduler.runner.isolation.isolation import Isolation
 from services.scheduler.runner.journal import Journal, RunFolder, Start, Verdict
 from services.scheduler.runner.process import Child, spawn
 from services.scheduler.runner.settings import RunnerSection
+from services.scheduler.runner.system import boot_id
 from services.scheduler.runner.views import Views
 from tests.support.late_programs import CATCHES, ENDS, Said, let_end, make_doors, until_up
 from tests.support.runners import a_task
 
 _ROOM = Allocation(backend="local")
+_ENDED_FOR_IT = [Reason.INTERRUPTED, Reason.INTERRUPTED]
+_ENDED_BY_ITSELF = [None, Reason.EXITED]
+"""What `exited` and `done` say of it."""
 
 
 class _Late(Census):
@@ -120,18 +125,50 @@ async def test_a_program_that_ends_well_because_it_was_asked_to_was_ended(tmp_pa
     assert [(step.exit_code, step.reason) for step in (run.said.exited, run.said.done)] == [(0, reason)] * 2
 
 
-@pytest.mark.parametrize(("asked", "ends"), [({}, [Reason.INTERRUPTED] * 2), ({"asked": False}, [None, Reason.EXITED])])
+@pytest.mark.parametrize(
+    ("asked", "wrote", "ends"),
+    [
+        ({}, "0\n", _ENDED_FOR_IT),
+        ({}, "0\ntold 1\n", _ENDED_FOR_IT),
+        ({}, "0\ntold 0\n", _ENDED_BY_ITSELF),
+        ({"asked": False}, "0\n", _ENDED_BY_ITSELF),
+    ],
+    ids=["a wrapper of old", "told", "not told", "only decided"],
+)
 async def test_what_an_earlier_runner_may_have_asked_for_stays_so_and_what_it_only_decided_does_not(
-    tmp_path: Path, asked: dict[str, Any], ends: list[Reason | None]
+    tmp_path: Path, asked: dict[str, Any], wrote: str, ends: list[Reason | None]
 ) -> None:
     run = _Run(tmp_path, ENDS.format(code=0))
     run.folder.write_verdict(Verdict(reason=Reason.INTERRUPTED, message="the runner was stopped", **asked))
-    run.folder.exit.write_text("0\n")
+    run.folder.exit.write_text(wrote)
     run.folder.write_start(Start(boot="another", started_at=now(), allocation=_ROOM))
     assert run.attempt.recover() == _ROOM
     await run.attempt.live(_ROOM, resume=True)
     steps = (run.said.exited, run.said.done)
     assert [(step.exit_code, step.reason) for step in steps] == [(0, reason) for reason in ends]
+
+
+@pytest.mark.parametrize(
+    ("script", "tells", "ends"),
+    [(ENDS.format(code=0), False, _ENDED_BY_ITSELF), (CATCHES, True, _ENDED_FOR_IT)],
+    ids=["killed before", "killed after"],
+)
+async def test_a_runner_that_is_killed_when_it_asks_a_program_to_end_leaves_behind_whether_it_did(
+    tmp_path: Path, script: str, tells: bool, ends: list[Reason | None]
+) -> None:
+    run = _Run(tmp_path, script)
+    run.folder.write_start(Start(boot=boot_id(), started_at=now(), allocation=_ROOM))
+    child = spawn(run.folder, ["/bin/sh", "-c", script], {"SHUNTER_RUN": run.folder.name})
+    await until_up(run.folder.work)
+    run.folder.write_verdict(Verdict(reason=Reason.INTERRUPTED, message="the runner was stopped"))
+    if tells:
+        await end_tree(run.census, run.folder.name, 60.0)
+    else:
+        let_end(run.folder.work, child.pid)
+    await child.wait()
+    run.attempt.recover()
+    await run.attempt.live(_ROOM, resume=True)
+    assert [(step.exit_code, step.reason) for step in (run.said.exited, run.said.done)] == [(0, end) for end in ends]
 
 
 async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path) -> None:

@@ -18,24 +18,29 @@ from .folder import FAILURE, RunFolder
 __all__ = ["SHELL", "WRAPPER", "Child", "Exit", "SpawnError", "bury", "find_program", "read_exit", "spawn"]
 
 WRAPPER = """
-trap : HUP INT QUIT USR1 USR2 ALRM TERM
+trap : HUP INT QUIT USR1 USR2 ALRM
+_shunter_told=0
+trap _shunter_told=1 TERM
 ulimit -c 0
 cd -- "$1" || exit 126
 exec 3>&2 2>"$3"
-status=$2
+_shunter_exit=$2
 shift 3
 (exec "$@" 2>&3 3>&-)
-code=$?
-{ echo $code; times; } >"$status"
-exit $code
+set -- $?
+{ echo "$1
+told $_shunter_told"; times; } >"$_shunter_exit"
+exit $1
 """
-"""Outlives the user's program by a moment and writes down how it ended; is given a working folder, where to write that,
-where the shell may complain, and the program. Its traps are not inherited: they only keep
-the shell itself alive while its program is told to end. What the shell says of its program's death goes to a file of
-its own; without the subshell it would go to the program's."""
+"""Outlives the user's program by a moment and writes down how it ended, and whether it was told to end itself; is given
+a working folder, where to write that, where the shell may complain, and the program. Its traps are not inherited: they
+only keep the shell itself alive while its program is told to end. What the shell says of its program's death goes to a
+file of its own; without the subshell it would go to the program's. A variable of the user's that had the name of one
+of these would be given to the program with our value."""
 
 SHELL = "/bin/sh"
 """What starts the wrapper."""
+_UNTOLD = "told 0"
 _TIMES = re.compile(r"(\d+)m([\d.]+)s")
 _DIES_SILENTLY = {signal.SIGINT, signal.SIGPIPE, signal.SIGTERM}
 """Shells say why a program died, except for these."""
@@ -61,6 +66,8 @@ class Exit:
     at: float
     message: str = ""
     """Why the program could not even be started."""
+    told: bool = True
+    """Whether its wrapper may have been told to end, before its program was or never: those of old do not say."""
 
 
 def find_program(argv: Sequence[str], path: str, cwd: os.PathLike[str]) -> list[str]:
@@ -150,7 +157,8 @@ def read_exit(folder: RunFolder, *, status: int | None = None, cpu: float = 0.0,
         spent = sum(int(minutes) * 60 + float(seconds) for minutes, seconds in _TIMES.findall(times))
         code = int(first)
         message = times[len(FAILURE) :].strip() if times.startswith(FAILURE) else ""
-        return Exit(code, _was_signaled(folder, code), max(cpu, spent), max_rss, at, message)
+        told = not times.startswith(_UNTOLD)
+        return Exit(code, _was_signaled(folder, code), max(cpu, spent), max_rss, at, message, told)
     if status is None:
         return Exit(None, False, cpu, max_rss, at)
     if os.WIFSIGNALED(status):

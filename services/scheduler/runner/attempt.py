@@ -195,7 +195,11 @@ class Attempt:
     def _as_found(self) -> Exit:
         """Return how it ended while nobody was there."""
         ended = read_exit(self._folder)
-        return ended if self._was_asked else self._unless_outrun(ended)
+        return ended if self._was_told(ended) else self._unless_outrun(ended)
+
+    def _was_told(self, ended: Exit) -> bool:
+        """Say whether an earlier runner told it to end: it decides that first, and tells the wrapper before others."""
+        return self._was_asked and ended.told
 
     def _unless_outrun(self, ended: Exit) -> Exit:
         """Take back why it was to be ended, if the program was faster."""
@@ -334,14 +338,14 @@ class Attempt:
         )
         try:
             await unless(self._ending, waiting)
-            minds = self._was_asked
+            minds = False
             if not (waiting.done() or self._has_ended()):
                 if self._verdict:  # a runner that finds it is to know
                     self._decide(self._verdict.model_copy(update={"asked": True}))
-                minds = await end_tree(self._census, self.name, self._grace, meter.look) or minds
+                minds = await end_tree(self._census, self.name, self._grace, meter.look)
             await asyncio.wait({waiting}, timeout=STUCK)
             ended = waiting.result() if waiting.done() else read_exit(self._folder)
-            return ended if minds else self._unless_outrun(ended)
+            return ended if minds or self._was_told(ended) else self._unless_outrun(ended)
         except asyncio.CancelledError:
             await kill_tree(self._census, self.name)
             raise
