@@ -106,9 +106,17 @@ class Envelope(Model):
         return cls.model_validate({**_written_on(message, context, source, subject, id), "data": data})
 
     @classmethod
-    def write(cls, message: Message, context: Context, *, source: str, subject: str) -> tuple[Self, bytes]:
+    def write(
+        cls,
+        message: Message,
+        context: Context,
+        *,
+        source: str,
+        subject: str,
+        id: str | None = None,  # noqa: A002
+    ) -> tuple[Self, bytes]:
         """Write a message in an envelope, which is half the work of putting it in first; returns the empty one too."""
-        envelope = cls.model_validate(_written_on(message, context, source, subject, None))
+        envelope = cls.model_validate(_written_on(message, context, source, subject, id))
         data = message.model_dump_json(by_alias=True).encode()
         return envelope, b"".join((_head_of(envelope), b',"data":', data, b"}"))
 

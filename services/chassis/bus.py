@@ -30,15 +30,16 @@ from .acks import Acks
 from .answers import FOR_HEADERS, Answers, QueryHandler, answer_of, refused, reply, written
 from .connecting import require_nats, until_heard_out, until_it_answers
 from .consumer import Consumer
-from .delivery import MESSAGE_ID, CommandHandler, Delivery, delivery_of, direct_delivery, read_command
+from .delivery import MESSAGE_ID, CommandHandler, Delivery, delivery_of, direct_delivery
 from .direct import NOT_DONE, Direct
 from .errors import translated
 from .leading import until_heard
+from .refusing import Refusals
 from .settings import NatsSettings
 from .settlement import PAUSES, Settlement
 from .streams import declare_streams
 from .telemetry import bind_context
-from .unit import OutboxRow
+from .unit import OutboxRow, UnitOfWork
 
 __all__ = ["REPLY_TO", "Bus", "CommandHandler", "Delivery", "EventHandler", "QueryHandler"]
 
@@ -82,6 +83,7 @@ class Bus:
         self._settlement = Settlement(
             service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
         )
+        self._refusals = Refusals(service=service, publish=self.publish)
         self.longest_request = settings.longest_request
         self._consumers: list[Consumer] = []
         self._stopping = False
@@ -95,6 +97,10 @@ class Bus:
         self.on_return: list[Callable[[], Awaitable[object]]] = []
         """Called, each for itself, when NATS was away and is back, maybe with another store."""
         self._returning: set[asyncio.Task[None]] = set()
+
+    def keep_refusals(self, unit: UnitOfWork) -> None:
+        """Have the commands that are refused written down, so that none is obeyed when its message comes again."""
+        self._refusals.unit = unit
 
     # --- connection -------------------------------------------------------------------------------------------
 
@@ -271,8 +277,7 @@ class Bus:
             reply_to = (message.headers or {}).get(REPLY_TO)
             async with self._line(delivery.subject):
                 try:
-                    command, handler = read_command(message.data, delivery, by_type)
-                    answer = await handler(command, delivery)
+                    answer = await self._refusals.obey(message.data, delivery, by_type)
                 except ShunterError as error:
                     if reply_to and not isinstance(error, UnavailableError):
                         await self._refuse(reply_to, error)

@@ -130,6 +130,7 @@ class Frame:
             doubt=relay.doubt,
             turn=turn,
         )
+        self.bus.keep_refusals(unit)
 
         async def check() -> None:
             async with unit.looking_up() as connection:

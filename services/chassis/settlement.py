@@ -12,7 +12,8 @@ from prometheus_client import Counter
 
 from contracts.envelope import Context, Envelope
 from contracts.errors import RefusedError, TooLargeError, UnavailableError
-from contracts.events import CommandRefused, Event, MessageParked
+from contracts.events import MessageParked
+from contracts.ids import message_id_after
 from contracts.subjects import parked_subject, subject_of
 
 from .parking import PARKED, parked_header
@@ -29,8 +30,6 @@ PAUSES = (0.5, 2.0, 5.0, 15.0)
 """Seconds before the next delivery, by the number of failures so far."""
 
 _LONGEST_PAUSE = 15.0
-_TOLD = 2000
-"""Characters of an error that an event repeats."""
 _SHOWN = 64 * 1024
 """Bytes that are kept of a message that is too large to be parked."""
 _REMEMBERED = 10_000
@@ -59,7 +58,7 @@ class Settlement:
             await handling
         except RefusedError as error:
             log.info("message.refused", subject=delivery.subject, code=error.code, detail=error.detail)
-            await self._refuse(raw, delivery, error)
+            await self._tell(raw.term(), "refused")
         except UnavailableError as error:
             pause = min(error.retry_after or self._pause(delivery.deliveries), _LONGEST_PAUSE)
             log.warning("message.postponed", subject=delivery.subject, detail=error.detail, pause=pause)
@@ -70,16 +69,6 @@ class Settlement:
         else:
             self._failures.pop(_place(delivery), None)
             await self._tell(raw.ack(), "acknowledged")
-
-    async def _refuse(self, raw: Any, delivery: Delivery, error: RefusedError) -> None:
-        if delivery.subject.startswith("commands."):
-            name = ".".join(delivery.subject.split(".")[2:4])
-            owner = delivery.context.actor.removeprefix("user:") if delivery.context.actor.startswith("user:") else None
-            refused = CommandRefused(
-                owner=owner, command=name, command_id=delivery.message_id, code=error.code, detail=error.detail[:_TOLD]
-            )
-            await self._announce(refused, delivery)
-        await self._tell(raw.term(), "refused")
 
     async def _fail(self, raw: Any, delivery: Delivery, error: Exception) -> None:
         # Deliveries that only waited for a service to come back do not count; a crash of ours does not either,
@@ -128,10 +117,10 @@ class Settlement:
         await self._announce(parked, delivery)
         await self._tell(raw.term(), "parked")
 
-    async def _announce(self, event: Event, delivery: Delivery) -> None:
+    async def _announce(self, event: MessageParked, delivery: Delivery) -> None:
         context = delivery.context.acting_as(f"service:{self._service}")
-        # One message is refused or parked once, however often the announcement is repeated.
-        event_id = f"{event.name.partition('.')[2]}-{delivery.message_id}"
+        # One message is parked once, however often the announcement is repeated.
+        event_id = message_id_after("parked", delivery.message_id)
         envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
         await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
 

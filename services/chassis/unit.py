@@ -81,9 +81,9 @@ class Work:
         """Return the same transaction, for one of several messages that are handled in it."""
         return replace(self, context=context)
 
-    def send(self, event: Event) -> str:
-        """Announce a fact; it goes out after the commit. Returns the event's id."""
-        envelope, raw = Envelope.write(event, self.context, source=self.source, subject=event.subject_id)
+    def send(self, event: Event, *, event_id: str | None = None) -> str:
+        """Announce a fact; it goes out after the commit, under one *event_id* once. Returns the event's id."""
+        envelope, raw = Envelope.write(event, self.context, source=self.source, subject=event.subject_id, id=event_id)
         revision: int | None = getattr(event, "revision", None)
         after = (revision or 0) - event.is_move
         said = (envelope.id, EVENT_SINK, subject_of(event), raw, envelope.time)
@@ -126,6 +126,7 @@ class UnitOfWork:
         self._partner: Callable[[Work], Awaitable[None]] | None = None
         # Built once: building a statement costs more than SQLite takes to run it.
         self._say_later = insert(outbox)
+        self._told = select(outbox.c.payload).where(outbox.c.id == bindparam("wanted"))
         self._note = insert(inbox)
         upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
         self._know = upsert(inbox).on_conflict_do_nothing()
@@ -170,6 +171,11 @@ class UnitOfWork:
             rows = [{"message_id": message, "handled_at": moment} for message in fresh]
             await work.connection.execute(self._note, rows)
         return fresh
+
+    async def told(self, event_id: str) -> bytes | None:
+        """Return an event that was announced here under an id of its own, said or still to be said."""
+        async with self.looking_up() as connection:
+            return (await connection.execute(self._told, {"wanted": event_id})).scalar()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -113,6 +113,44 @@ async def test_a_redelivered_message_is_handled_once(nats: NatsSettings, tmp_pat
         assert len(await read_events(bus)) == 1
 
 
+async def test_what_was_refused_is_not_obeyed_when_its_message_comes_again(
+    nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream does not hear of the refusal; meanwhile what spoke against the command is over."""
+    asked, told = 0, 0
+    end = Msg.term
+
+    async def handler(_command: CancelWorkload, _delivery: Delivery) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ConflictError("it runs")
+        return Answer(said="obeyed")
+
+    async def end_at_the_second_try(message: Msg) -> None:
+        nonlocal told
+        told += 1
+        await (message.nak() if told == 1 else end(message))
+
+    monkeypatch.setattr(Msg, "term", end_at_the_second_try)
+    async with (
+        open_stand(url_in(tmp_path)) as stand,
+        open_bus(nats, "scheduler") as scheduler,
+        open_bus(nats, "gateway") as gateway,
+    ):
+        scheduler.keep_refusals(stand.unit)
+        await stand.relay.start({"events": scheduler.send_row})
+        await _serve(scheduler, handler)
+        with pytest.raises(ConflictError, match="it runs"):
+            await gateway.order(cancel(), ANN, wait=5, answer=Answer)
+        await _settled(scheduler)
+        await stand.relay.stop()
+        assert (asked, told) == (1, 2)
+        assert await stand.count(INBOX) == 1
+        (refused,) = await read_events(scheduler)
+        assert (refused.data["code"], refused.data["detail"]) == ("conflict", "it runs")
+
+
 async def test_what_is_unavailable_is_tried_again_until_it_works(nats: NatsSettings) -> None:
     deliveries: list[int] = []
 

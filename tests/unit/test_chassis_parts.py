@@ -18,13 +18,14 @@ from sqlalchemy import Column, Integer, Table, create_engine, insert, select
 from sqlalchemy.exc import OperationalError
 
 from contracts.commands import DeleteFile
-from contracts.envelope import Context
+from contracts.envelope import Context, is_message_id
 from contracts.errors import ForbiddenError, InvalidError, RefusedError, UnavailableError
 from contracts.runs import RunTicket
 from services.chassis.bus import Bus, Delivery
 from services.chassis.database import Moment, new_metadata
 from services.chassis.errors import invalid_from, translated
 from services.chassis.health import HealthBook
+from services.chassis.refusing import Refusals
 from services.chassis.settings import NatsSettings
 from services.chassis.settlement import MAX_DELIVER, PAUSES, Settlement
 from services.chassis.tickets import Tickets
@@ -217,12 +218,22 @@ async def test_what_is_done_is_acknowledged() -> None:
     assert book.said == []
 
 
-async def test_what_is_refused_is_ended_and_announced_under_one_id() -> None:
+async def test_what_is_refused_is_ended() -> None:
     book = Book()
-    settlement = _settlement(book)
+    assert await _settle(_settlement(book), RefusedError("no"), _delivery()) == ["term"]
+    assert book.said == []
+
+
+@pytest.mark.parametrize("message_id", ["m-1", "m" * 128])
+async def test_a_refusal_is_announced_under_one_id(message_id: str) -> None:
+    book = Book()
+    refusals = Refusals(service="storage", publish=book.publish)
     for _ in range(2):
-        assert await _settle(settlement, RefusedError("no"), _delivery()) == ["term"]
-    assert set(book.said) == {("events.command.refused.m-1", "refused-m-1")}
+        await refusals.keep(_delivery(message_id), RefusedError("no"))
+    ((subject, event_id),) = set(book.said)
+    assert subject == f"events.command.refused.{message_id}"
+    assert event_id.startswith("refused-")
+    assert is_message_id(event_id)
 
 
 async def test_what_is_unavailable_comes_again_for_ever_but_not_too_late() -> None:

@@ -1,0 +1,82 @@
+"""A command that is refused stays refused: its message may come again, when what spoke against it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from pydantic import BaseModel
+
+from contracts.envelope import Envelope
+from contracts.errors import ErrorCode, Problem, RefusedError, ShunterError, error_of
+from contracts.events import CommandRefused
+from contracts.ids import message_id_after
+from contracts.subjects import subject_of
+
+from .answers import Written
+from .delivery import ByType, Delivery, read_command
+from .unit import UnitOfWork
+
+__all__ = ["Refusals"]
+
+_TOLD = 2000
+"""Characters of a refusal that its event repeats."""
+
+Publish = Callable[[str, bytes, str, Mapping[str, str] | None], Awaitable[None]]
+
+
+class Refusals:
+    """Announces what one service refuses; where it has tables, with the message, in one transaction."""
+
+    def __init__(self, *, service: str, publish: Publish) -> None:
+        self._service = service
+        self._publish = publish
+        self.unit: UnitOfWork | None = None
+
+    async def obey(self, raw: bytes, delivery: Delivery, by_type: ByType) -> BaseModel | Written:
+        """Have a command obeyed; raises what speaks against it, the same each time it comes."""
+        if error := await self._earlier(delivery):
+            raise error
+        try:
+            command, handler = read_command(raw, delivery, by_type)
+            return await handler(command, delivery)
+        except RefusedError as error:
+            await self.keep(delivery, error)
+            raise
+
+    async def _earlier(self, delivery: Delivery) -> ShunterError | None:
+        """Return what a command was refused with, if it was, and the stream did not hear of it."""
+        if self.unit is None or delivery.deliveries == 1:
+            return None
+        told = await self.unit.told(_event_id(delivery))
+        if told is None:
+            return None
+        event = Envelope.from_bytes(told).unwrap(CommandRefused)
+        return error_of(Problem(code=ErrorCode(event.code), detail=event.detail))
+
+    async def keep(self, delivery: Delivery, error: RefusedError) -> None:
+        """Write a refusal down and announce it; only afterwards whoever asked is told."""
+        context = delivery.context.acting_as(f"service:{self._service}")
+        event, event_id = _event(delivery, error), _event_id(delivery)
+        if self.unit is not None:
+            async with self.unit.handling(delivery.message_id, context) as work:
+                if work is not None:
+                    work.send(event, event_id=event_id)
+                    return
+        # Its handler wrote down itself that it is done with it, and found only then that there was nothing to do.
+        envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
+        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
+
+
+def _event_id(delivery: Delivery) -> str:
+    return message_id_after("refused", delivery.message_id)
+
+
+def _event(delivery: Delivery, error: RefusedError) -> CommandRefused:
+    actor = delivery.context.actor
+    return CommandRefused(
+        owner=actor.removeprefix("user:") if actor.startswith("user:") else None,
+        command=".".join(delivery.subject.split(".")[2:4]),
+        command_id=delivery.message_id,
+        code=error.code,
+        detail=error.detail[:_TOLD],
+    )
