@@ -62,6 +62,8 @@ class Refusals:
                 if work is not None:
                     work.send(event, event_id=event_id)
                     return
+            if await self.unit.told(event_id) is not None:  # it came again from a stream that counts anew
+                return
         # Its handler wrote down itself that it is done with it, and found only then that there was nothing to do.
         envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
         await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)

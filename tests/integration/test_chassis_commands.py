@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from contracts.principals import Principal
 from contracts.queries import CheckHealth, GetWorkload, Health
 from services.chassis.bus import Bus, CommandHandler, Delivery
 from services.chassis.consumer import Consumer
+from services.chassis.refusing import Refusals
 from services.chassis.settings import NatsSettings
-from tests.support.chassis import INBOX, cancel, left, open_bus, open_stand, read_events, requested, send, until
+from tests.support.chassis import INBOX, OUTBOX, cancel, left, open_bus, open_stand, read_events, requested, send, until
 from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
@@ -149,6 +151,25 @@ async def test_what_was_refused_is_not_obeyed_when_its_message_comes_again(
         assert await stand.count(INBOX) == 1
         (refused,) = await read_events(scheduler)
         assert (refused.data["code"], refused.data["detail"]) == ("conflict", "it runs")
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["nothing was done", "its handler was done with it"])
+async def test_a_refusal_is_announced_once_however_often_it_is_kept(tmp_path: Path, *, done: bool) -> None:
+    published: list[str] = []
+
+    async def publish(subject: str, _payload: bytes, message_id: str, _headers: Mapping[str, str] | None) -> None:
+        published.append(f"{subject} as {message_id}")
+
+    async with open_stand(url_in(tmp_path)) as stand:
+        refusals = Refusals(service="scheduler", publish=publish)
+        refusals.unit = stand.unit
+        if done:
+            async with stand.unit.handling("m-1", ANN):
+                pass
+        for _ in range(2):
+            await refusals.keep(Delivery("m-1", ANN, "commands.scheduler.workload.cancel.x"), ConflictError("no"))
+        assert await stand.count(OUTBOX) == (not done)
+        assert set(published) == ({"events.command.refused.m-1 as refused-m-1"} if done else set())
 
 
 async def test_what_is_unavailable_is_tried_again_until_it_works(nats: NatsSettings) -> None:
