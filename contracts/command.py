@@ -19,6 +19,9 @@ class Command(Message):
     is_direct: ClassVar[bool] = False
     """Whether one whose sender waits goes straight to the service, and by the stream only if it is not done there."""
 
+    makes: ClassVar[str] = ""
+    """The field with the identifier of what it makes, if its sender chose that: who had no answer asks again with it."""
+
     @property
     def target_id(self) -> str:
         """Return the token that ends the subject; commands of one target are handled in order."""

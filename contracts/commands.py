@@ -66,6 +66,7 @@ class SubmitWorkload(_WorkloadCommand):
     """Run this. Answered with the `Workload`; the same identifier and request twice make one workload."""
 
     name: ClassVar[str] = "workload.submit"
+    makes: ClassVar[str] = "workload_id"
     is_direct: ClassVar[bool] = True
 
     kind: Kind = Kind.JOB
@@ -107,6 +108,7 @@ class RetryWorkload(_WorkloadCommand):
     """Run an ended workload again, as a new one. Answered with the new `Workload`."""
 
     name: ClassVar[str] = "workload.retry"
+    makes: ClassVar[str] = "new_id"
 
     new_id: WorkloadId
     request_hash: str = ""
@@ -154,6 +156,7 @@ class CreateBatch(_BatchCommand):
     """Run these, all or none. Answered with the `Batch`; the same identifier and request twice make one batch."""
 
     name: ClassVar[str] = "batch.create"
+    makes: ClassVar[str] = "batch_id"
 
     spec: BatchSpec
     request_hash: str = ""
@@ -183,6 +186,7 @@ class CreateSchedule(_ScheduleCommand):
     """Run a job again and again. Answered with the `Schedule`; the same identifier twice makes one."""
 
     name: ClassVar[str] = "schedule.create"
+    makes: ClassVar[str] = "schedule_id"
 
     spec: ScheduleSpec
     request_hash: str = ""

@@ -36,6 +36,7 @@ class CreateSubscription(_SubscriptionCommand):
     """Send these events there from now on. Answered with the `Subscription`; the same identifier twice makes one."""
 
     name: ClassVar[str] = "subscription.create"
+    makes: ClassVar[str] = "subscription_id"
 
     spec: SubscriptionSpec
     """Its secret is sealed."""

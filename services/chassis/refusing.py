@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pydantic import BaseModel
 
 from contracts.envelope import Envelope
-from contracts.errors import ErrorCode, Problem, RefusedError, ShunterError, error_of
+from contracts.errors import ConflictError, ErrorCode, Problem, RefusedError, ShunterError, error_of
 from contracts.events import CommandRefused
 from contracts.ids import message_id_after
 from contracts.subjects import subject_of
@@ -36,12 +36,22 @@ class Refusals:
         """Have a command obeyed; raises what speaks against it, the same each time it comes."""
         if error := await self._earlier(delivery):
             raise error
+        made = ""
         try:
             command, handler = read_command(raw, delivery, by_type)
+            made = getattr(command, command.makes) if command.makes else ""
+            await self._require_newest(made, delivery)
             return await handler(command, delivery)
         except RefusedError as error:
-            await self.keep(delivery, error)
+            await self.keep(delivery, error, made)
             raise
+
+    async def _require_newest(self, made: str, delivery: Delivery) -> None:
+        """Refuse what was asked before a repeat of it was refused, and comes only now: nobody waits for it any more."""
+        if made and self.unit and delivery.envelope:
+            refused = await self.unit.remembered(_refused(made))
+            if refused and delivery.envelope.time < refused:
+                raise ConflictError(f"{made} was asked for again since, and refused")
 
     async def _earlier(self, delivery: Delivery) -> ShunterError | None:
         """Return what a command was refused with, if it was, and the stream did not hear of it."""
@@ -53,20 +63,26 @@ class Refusals:
         event = Envelope.from_bytes(told).unwrap(CommandRefused)
         return error_of(Problem(code=ErrorCode(event.code), detail=event.detail))
 
-    async def keep(self, delivery: Delivery, error: RefusedError) -> None:
-        """Write a refusal down and announce it; only afterwards whoever asked is told."""
+    async def keep(self, delivery: Delivery, error: RefusedError, made: str = "") -> None:
+        """Write a refusal down and announce it; only afterwards whoever asked is told. *made*: what it would make."""
         context = delivery.context.acting_as(f"service:{self._service}")
         event, event_id = _event(delivery, error), _event_id(delivery)
         if self.unit is not None:
             async with self.unit.handling(delivery.message_id, context) as work:
                 if work is not None:
                     work.send(event, event_id=event_id)
+                    if made and delivery.envelope:
+                        await self.unit.remember(work, _refused(made), delivery.envelope.time)
                     return
             if await self.unit.told(event_id) is not None:  # it came again from a stream that counts anew
                 return
         # Its handler wrote down itself that it is done with it, and found only then that there was nothing to do.
         envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
         await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
+
+
+def _refused(made: str) -> str:
+    return f"refused/{made}"
 
 
 def _event_id(delivery: Delivery) -> str:

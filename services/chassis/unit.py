@@ -130,6 +130,13 @@ class UnitOfWork:
         self._note = insert(inbox)
         upsert = upsert_sqlite if engine.dialect.name == "sqlite" else upsert_postgres
         self._know = upsert(inbox).on_conflict_do_nothing()
+        later = upsert(inbox)
+        self._remember = later.on_conflict_do_update(
+            index_elements=[inbox.c.message_id],
+            set_={"handled_at": later.excluded.handled_at},
+            where=inbox.c.handled_at < later.excluded.handled_at,
+        )
+        self._remembered = select(inbox.c.handled_at).where(inbox.c.message_id == bindparam("wanted"))
         self._known = select(inbox.c.message_id).where(inbox.c.message_id.in_(bindparam("wanted", expanding=True)))
 
     def join(self, partner: Callable[[Work], Awaitable[None]]) -> None:
@@ -171,6 +178,15 @@ class UnitOfWork:
             rows = [{"message_id": message, "handled_at": moment} for message in fresh]
             await work.connection.execute(self._note, rows)
         return fresh
+
+    async def remember(self, work: Work, what: str, at: datetime) -> None:
+        """Write down when something was so last; it is known for as long as messages may come again."""
+        await work.connection.execute(self._remember, {"message_id": what, "handled_at": at})
+
+    async def remembered(self, what: str) -> datetime | None:
+        """Return when that was."""
+        async with self.looking_up() as connection:
+            return (await connection.execute(self._remembered, {"wanted": what})).scalar()
 
     async def told(self, event_id: str) -> bytes | None:
         """Return an event that was announced here under an id of its own, said or still to be said."""

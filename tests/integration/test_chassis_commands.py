@@ -10,8 +10,8 @@ import pytest
 from nats.aio.msg import Msg
 from pydantic import BaseModel
 
-from contracts.commands import CancelWorkload, Command, CompleteUpload
-from contracts.envelope import Context
+from contracts.commands import CancelWorkload, Command, CompleteUpload, RetryWorkload
+from contracts.envelope import Context, Envelope
 from contracts.errors import ConflictError, InternalError, InvalidError, RefusedError, UnavailableError
 from contracts.ids import workload_id
 from contracts.principals import Principal
@@ -24,6 +24,7 @@ from tests.support.chassis import INBOX, OUTBOX, cancel, left, open_bus, open_st
 from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
+_NEW = workload_id()
 QUICK = (0.02,)
 """Pauses between two tries, for a test that does not want to wait."""
 
@@ -151,6 +152,37 @@ async def test_what_was_refused_is_not_obeyed_when_its_message_comes_again(
         assert await stand.count(INBOX) == 1
         (refused,) = await read_events(scheduler)
         assert (refused.data["code"], refused.data["detail"]) == ("conflict", "it runs")
+
+
+async def test_what_was_asked_before_a_repeat_of_it_was_refused_is_refused_when_it_comes_late(
+    nats: NatsSettings, tmp_path: Path
+) -> None:
+    """Somebody had no answer, asks again with the same key, and is refused; then the first message turns up."""
+    before, repeat, later = (_retry() for _ in range(3))
+    obeyed: list[str] = []
+
+    async def handler(_command: RetryWorkload, delivery: Delivery) -> Answer:
+        if delivery.message_id == repeat.id:
+            raise ConflictError("it runs")
+        obeyed.append(delivery.message_id)
+        return Answer(said="obeyed")
+
+    async with open_stand(url_in(tmp_path)) as stand, open_bus(nats, "scheduler") as bus:
+        bus.keep_refusals(stand.unit)
+        await stand.relay.start({"events": bus.send_row})
+        await _serve(bus, handler, kind=RetryWorkload)
+        for envelope in (repeat, before, later):
+            await bus.publish("commands.scheduler.workload.retry.x", envelope.to_bytes(), envelope.id)
+            await _settled(bus)
+        await stand.relay.stop()
+        assert obeyed == [later.id]
+        told = [(event.data["command_id"], event.data["detail"]) for event in await read_events(bus)]
+        assert told == [(repeat.id, "it runs"), (before.id, f"{_NEW} was asked for again since, and refused")]
+
+
+def _retry() -> Envelope:
+    command = RetryWorkload(workload_id=workload_id(), principal=Principal(subject="ann"), new_id=_NEW)
+    return Envelope.wrap(command, ANN, source="gateway", subject=command.target_id)
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["nothing was done", "its handler was done with it"])
