@@ -20,7 +20,7 @@ class Command(Message):
     """Whether one whose sender waits goes straight to the service, and by the stream only if it is not done there."""
 
     makes: ClassVar[str] = ""
-    """The field with the identifier of what it makes, if its sender chose that: who had no answer asks again with it."""
+    """The field with the identifier of what it makes, if its sender chose it: who has no answer asks again with it."""
 
     @property
     def target_id(self) -> str:
