@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
-from pydantic import BaseModel
 
-from contracts.commands import CancelWorkload, Command, CompleteUpload, RetryWorkload
-from contracts.envelope import Context, Envelope
-from contracts.errors import ConflictError, InternalError, InvalidError, RefusedError, UnavailableError
+from contracts.commands import CancelWorkload, CompleteUpload
+from contracts.envelope import Context
+from contracts.errors import InternalError, InvalidError, RefusedError, UnavailableError
 from contracts.ids import workload_id
 from contracts.principals import Principal
 from contracts.queries import CheckHealth, GetWorkload, Health
-from services.chassis.bus import Bus, CommandHandler, Delivery
+from services.chassis.bus import CommandHandler, Delivery
 from services.chassis.consumer import Consumer
-from services.chassis.refusing import Refusals
 from services.chassis.settings import NatsSettings
-from tests.support.chassis import INBOX, OUTBOX, cancel, left, open_bus, open_stand, read_events, requested, send, until
+from tests.support.chassis import (
+    INBOX,
+    Answer,
+    cancel,
+    left,
+    open_bus,
+    open_stand,
+    read_events,
+    requested,
+    send,
+    serve,
+    settled,
+    until,
+)
 from tests.support.databases import url_in
 
 ANN = Context.start("user:ann")
-_NEW = workload_id()
 QUICK = (0.02,)
 """Pauses between two tries, for a test that does not want to wait."""
-
-
-class Answer(BaseModel):
-    """What the handlers here answer."""
-
-    said: str
-
-
-async def _serve(bus: Bus, handler: CommandHandler, *, kind: type[Command] = CancelWorkload) -> None:
-    bus.handle_commands({kind: handler})
-    await bus.start()
-
-
-async def _settled(bus: Bus) -> None:
-    async with asyncio.timeout(10):
-        while await left(bus):  # noqa: ASYNC110 (the server has no event for it)
-            await asyncio.sleep(0.01)
 
 
 async def test_the_answer_of_a_command_arrives(nats: NatsSettings) -> None:
@@ -51,10 +43,10 @@ async def test_the_answer_of_a_command_arrives(nats: NatsSettings) -> None:
         return Answer(said=f"{command.message} by {delivery.context.actor}")
 
     async with open_bus(nats, "scheduler") as scheduler, open_bus(nats, "gateway") as gateway:
-        await _serve(scheduler, handler)
+        await serve(scheduler, handler)
         answer = await gateway.order(cancel(message="enough"), ANN, wait=5, answer=Answer)
         assert answer == Answer(said="enough by user:ann")
-        await _settled(scheduler)
+        await settled(scheduler)
 
 
 async def test_an_order_that_nobody_answers_in_time_is_kept_and_handled_later(nats: NatsSettings) -> None:
@@ -68,26 +60,10 @@ async def test_an_order_that_nobody_answers_in_time_is_kept_and_handled_later(na
         assert await gateway.order(cancel(), ANN, wait=0.05, answer=Answer) is None
         assert await gateway.order(cancel(), ANN, wait=0, answer=Answer) is None
         assert await left(gateway) == 2
-        await _serve(scheduler, handler)
+        await serve(scheduler, handler)
         async with asyncio.timeout(5):
             await handled.wait()
-        await _settled(scheduler)
-
-
-async def test_a_refused_command_is_answered_ended_and_announced_once(nats: NatsSettings) -> None:
-    async def handler(_command: CancelWorkload, _delivery: Delivery) -> Answer:
-        raise ConflictError("it has ended already")
-
-    async with open_bus(nats, "scheduler") as scheduler, open_bus(nats, "gateway") as gateway:
-        await _serve(scheduler, handler)
-        with pytest.raises(ConflictError, match="it has ended already"):
-            await gateway.order(cancel(), ANN, wait=5, answer=Answer)
-        await _settled(scheduler)
-        (refused,) = await read_events(scheduler)
-        assert refused.type == "org.shunter.command.refused.v1"
-        assert refused.data["code"] == "conflict"
-        assert refused.data["command"] == "workload.cancel"
-        assert refused.owner == "ann"
+        await settled(scheduler)
 
 
 async def test_a_redelivered_message_is_handled_once(nats: NatsSettings, tmp_path: Path) -> None:
@@ -107,101 +83,13 @@ async def test_a_redelivered_message_is_handled_once(nats: NatsSettings, tmp_pat
             return Answer(said="first" if work else "again")
 
         await stand.relay.start({"events": bus.send_row})
-        await _serve(bus, handler)
+        await serve(bus, handler)
         await send(bus, cancel())
-        await _settled(bus)
+        await settled(bus)
         await stand.relay.stop()
         assert tries == 2
         assert await stand.count(INBOX) == 1
         assert len(await read_events(bus)) == 1
-
-
-async def test_what_was_refused_is_not_obeyed_when_its_message_comes_again(
-    nats: NatsSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The stream does not hear of the refusal; meanwhile what spoke against the command is over."""
-    asked, told = 0, 0
-    end = Msg.term
-
-    async def handler(_command: CancelWorkload, _delivery: Delivery) -> Answer:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            raise ConflictError("it runs")
-        return Answer(said="obeyed")
-
-    async def end_at_the_second_try(message: Msg) -> None:
-        nonlocal told
-        told += 1
-        await (message.nak() if told == 1 else end(message))
-
-    monkeypatch.setattr(Msg, "term", end_at_the_second_try)
-    async with (
-        open_stand(url_in(tmp_path)) as stand,
-        open_bus(nats, "scheduler") as scheduler,
-        open_bus(nats, "gateway") as gateway,
-    ):
-        scheduler.keep_refusals(stand.unit)
-        await stand.relay.start({"events": scheduler.send_row})
-        await _serve(scheduler, handler)
-        with pytest.raises(ConflictError, match="it runs"):
-            await gateway.order(cancel(), ANN, wait=5, answer=Answer)
-        await _settled(scheduler)
-        await stand.relay.stop()
-        assert (asked, told) == (1, 2)
-        assert await stand.count(INBOX) == 1
-        (refused,) = await read_events(scheduler)
-        assert (refused.data["code"], refused.data["detail"]) == ("conflict", "it runs")
-
-
-async def test_what_was_asked_before_a_repeat_of_it_was_refused_is_refused_when_it_comes_late(
-    nats: NatsSettings, tmp_path: Path
-) -> None:
-    """Somebody had no answer, asks again with the same key, and is refused; then the first message turns up."""
-    before, repeat, later = (_retry() for _ in range(3))
-    obeyed: list[str] = []
-
-    async def handler(_command: RetryWorkload, delivery: Delivery) -> Answer:
-        if delivery.message_id == repeat.id:
-            raise ConflictError("it runs")
-        obeyed.append(delivery.message_id)
-        return Answer(said="obeyed")
-
-    async with open_stand(url_in(tmp_path)) as stand, open_bus(nats, "scheduler") as bus:
-        bus.keep_refusals(stand.unit)
-        await stand.relay.start({"events": bus.send_row})
-        await _serve(bus, handler, kind=RetryWorkload)
-        for envelope in (repeat, before, later):
-            await bus.publish("commands.scheduler.workload.retry.x", envelope.to_bytes(), envelope.id)
-            await _settled(bus)
-        await stand.relay.stop()
-        assert obeyed == [later.id]
-        told = [(event.data["command_id"], event.data["detail"]) for event in await read_events(bus)]
-        assert told == [(repeat.id, "it runs"), (before.id, f"{_NEW} was asked for again since, and refused")]
-
-
-def _retry() -> Envelope:
-    command = RetryWorkload(workload_id=workload_id(), principal=Principal(subject="ann"), new_id=_NEW)
-    return Envelope.wrap(command, ANN, source="gateway", subject=command.target_id)
-
-
-@pytest.mark.parametrize("done", [False, True], ids=["nothing was done", "its handler was done with it"])
-async def test_a_refusal_is_announced_once_however_often_it_is_kept(tmp_path: Path, *, done: bool) -> None:
-    published: list[str] = []
-
-    async def publish(subject: str, _payload: bytes, message_id: str, _headers: Mapping[str, str] | None) -> None:
-        published.append(f"{subject} as {message_id}")
-
-    async with open_stand(url_in(tmp_path)) as stand:
-        refusals = Refusals(service="scheduler", publish=publish)
-        refusals.unit = stand.unit
-        if done:
-            async with stand.unit.handling("m-1", ANN):
-                pass
-        for _ in range(2):
-            await refusals.keep(Delivery("m-1", ANN, "commands.scheduler.workload.cancel.x"), ConflictError("no"))
-        assert await stand.count(OUTBOX) == (not done)
-        assert set(published) == ({"events.command.refused.m-1 as refused-m-1"} if done else set())
 
 
 async def test_what_is_unavailable_is_tried_again_until_it_works(nats: NatsSettings) -> None:
@@ -214,10 +102,10 @@ async def test_what_is_unavailable_is_tried_again_until_it_works(nats: NatsSetti
         return Answer(said="at last")
 
     async with open_bus(nats, "scheduler") as scheduler, open_bus(nats, "gateway") as gateway:
-        await _serve(scheduler, handler)
+        await serve(scheduler, handler)
         assert await gateway.order(cancel(), ANN, wait=5, answer=Answer) == Answer(said="at last")
         assert deliveries == [1, 2, 3, 4, 5, 6, 7, 8]
-        await _settled(scheduler)
+        await settled(scheduler)
         assert await read_events(scheduler) == []
 
 
@@ -230,10 +118,10 @@ async def test_a_message_that_always_fails_is_parked_once_with_an_event(nats: Na
         raise ZeroDivisionError("a bug of ours")
 
     async with open_bus(nats, "scheduler", pauses=QUICK) as bus:
-        await _serve(bus, handler)
+        await serve(bus, handler)
         command = cancel()
         message_id = await send(bus, command)
-        await _settled(bus)
+        await settled(bus)
         assert tries == 5
         (parked,) = await read_events(bus)
         assert parked.type == "org.shunter.message.parked.v1"
@@ -254,10 +142,10 @@ async def test_what_is_no_envelope_is_refused_at_once(nats: NatsSettings, body: 
         raise AssertionError("nobody can handle this")
 
     async with open_bus(nats, "scheduler", pauses=QUICK) as bus:
-        await _serve(bus, handler)
+        await serve(bus, handler)
         subject = f"commands.scheduler.workload.cancel.{workload_id()}"
         await bus.jetstream.publish(subject, body, headers={"Nats-Msg-Id": header} if header else None)
-        await _settled(bus)
+        await settled(bus)
         (refused,) = await read_events(bus)
         assert refused.data["code"] == "invalid"
 
@@ -267,9 +155,9 @@ async def test_an_unknown_command_is_parked_for_an_operator(nats: NatsSettings) 
         raise AssertionError("not this one")
 
     async with open_bus(nats, "scheduler", pauses=QUICK) as bus:
-        await _serve(bus, handler, kind=CompleteUpload)
+        await serve(bus, handler, kind=CompleteUpload)
         await send(bus, cancel())
-        await _settled(bus)
+        await settled(bus)
         assert [event.type for event in await read_events(bus)] == ["org.shunter.message.parked.v1"]
 
 
@@ -278,7 +166,7 @@ async def test_a_command_with_a_wrong_field_is_refused_and_the_field_named(nats:
         raise AssertionError("nobody can handle this")
 
     async with open_bus(nats, "scheduler") as bus, open_bus(nats, "gateway") as gateway:
-        await _serve(bus, handler)
+        await serve(bus, handler)
         wrong = cancel().model_copy(update={"workload_id": "job-1"})
         with pytest.raises(InvalidError) as raised:
             await gateway.order(wrong, ANN, wait=5, answer=Answer)
@@ -301,11 +189,11 @@ async def test_commands_of_one_target_go_in_order_and_others_beside_them(nats: N
         for number in range(1, 5):
             await send(bus, cancel(one, message=str(number)))
         await send(bus, cancel(other, message="other"))
-        await _serve(bus, handler)
+        await serve(bus, handler)
         await until(lambda: ("end", "other") in seen)
         assert [message for what, message in seen if what == "begin"] == ["1", "other"]
         gate.set()
-        await _settled(bus)
+        await settled(bus)
     mine = [(what, message) for what, message in seen if message != "other"]
     assert mine == [(what, str(number)) for number in range(1, 5) for what in ("begin", "end")]
 
@@ -324,7 +212,7 @@ async def test_commands_without_a_target_do_not_wait_for_each_other(nats: NatsSe
         return Answer(said="stored")
 
     async with open_bus(nats, "storage") as bus:
-        await _serve(bus, handler, kind=CompleteUpload)
+        await serve(bus, handler, kind=CompleteUpload)
         orders = [bus.order(CompleteUpload(ticket=str(n)), ANN, wait=5, answer=Answer) for n in range(2)]
         assert await asyncio.gather(*orders) == [Answer(said="stored")] * 2
 
@@ -356,7 +244,7 @@ async def test_a_stop_finishes_what_is_in_hand_and_hands_back_the_rest(nats: Nat
             second.handle_commands({CancelWorkload: handler_of("second", 0)})
             await second.start()
             await until(lambda: len(finished) == 4, within=3)
-            await _settled(gateway)
+            await settled(gateway)
     assert sorted(finished[2:]) == ["second 2", "second 3"]
 
 
@@ -387,13 +275,13 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
         await until(lambda: deliveries == [1])
         await living.declare(bus.jetstream)
         await living.start(bus.connection, bus.jetstream)
-        await _settled(bus)
+        await settled(bus)
         # Whatever came while nobody said that it was at work came again; once somebody did, it did not.
         assert 2 in deliveries
         deliveries.clear()
         await dead.stop()
         await bus.order(CompleteUpload(ticket="2"), ANN, wait=0, answer=Answer)
-        await _settled(bus)
+        await settled(bus)
         assert deliveries == [1]
         await living.stop()
 

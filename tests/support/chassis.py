@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Column, Integer, String, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from contracts.commands import CancelWorkload
+from contracts.commands import CancelWorkload, Command
 from contracts.envelope import Context, Envelope
 from contracts.events import WorkloadCancelRequested, WorkloadMoved
 from contracts.ids import workload_id
@@ -21,7 +22,7 @@ from contracts.principals import Principal
 from contracts.states import Reason, WorkloadState
 from contracts.subjects import subject_of
 from deploy.local import servers
-from services.chassis.bus import Bus
+from services.chassis.bus import Bus, CommandHandler
 from services.chassis.database import add_chassis_tables, close_engine, make_engine, new_metadata
 from services.chassis.relay import Relay
 from services.chassis.settings import NatsSettings
@@ -35,6 +36,7 @@ __all__ = [
     "METADATA",
     "NOTES",
     "OUTBOX",
+    "Answer",
     "NatsProcess",
     "Stand",
     "cancel",
@@ -45,6 +47,8 @@ __all__ = [
     "read_events",
     "requested",
     "send",
+    "serve",
+    "settled",
     "until",
 ]
 
@@ -139,6 +143,25 @@ async def send(bus: Bus, command: CancelWorkload) -> str:
     envelope = Envelope.wrap(command, Context.start("user:ann"), source="gateway", subject=command.target_id)
     await bus.publish(subject_of(command), envelope.to_bytes(), envelope.id)
     return envelope.id
+
+
+class Answer(BaseModel):
+    """What handlers here answer."""
+
+    said: str
+
+
+async def serve(bus: Bus, handler: CommandHandler, *, kind: type[Command] = CancelWorkload) -> None:
+    """Begin to handle one kind of command."""
+    bus.handle_commands({kind: handler})
+    await bus.start()
+
+
+async def settled(bus: Bus) -> None:
+    """Wait until no command is left."""
+    async with asyncio.timeout(10):
+        while await left(bus):  # noqa: ASYNC110 (the server has no event for it)
+            await asyncio.sleep(0.01)
 
 
 async def read_events(bus: Bus, name: str = "") -> list[Envelope]:
