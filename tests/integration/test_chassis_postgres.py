@@ -89,24 +89,25 @@ async def test_two_replicas_bring_a_fresh_postgresql_to_the_present_schema(postg
     assert present == newest_revision(service)
 
 
-@pytest.mark.parametrize("patience", [2.0, 0.05])
+@pytest.mark.parametrize(("patience", "takes"), [(30.0, 0.3), (0.05, 1.0)])
 async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(
-    postgres: str, monkeypatch: pytest.MonkeyPatch, patience: float
+    postgres: str, monkeypatch: pytest.MonkeyPatch, patience: float, takes: float
 ) -> None:
     monkeypatch.setattr(database, "_IN_USE", patience)
-    engine, began = make_engine(postgres), asyncio.Event()
+    engine, began, ended = make_engine(postgres), asyncio.Event(), asyncio.Event()
     held: list[Any] = []
 
     async def use() -> None:
         async with engine.connect() as connection:
             held.append((await connection.get_raw_connection()).driver_connection)
             began.set()
-            await connection.execute(text("SELECT pg_sleep(0.3)"))
+            await connection.execute(text(f"SELECT pg_sleep({takes})"))
+            ended.set()
 
     using = asyncio.create_task(use())
     await began.wait()
     await close_engine(engine)
-    assert using.done() is (patience > 1)
+    assert ended.is_set() is (patience > takes)
     await using
     assert [connection.is_closed() for connection in held] == [True]
 

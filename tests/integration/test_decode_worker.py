@@ -145,11 +145,11 @@ async def test_a_canceled_job_is_gone_for_its_worker_and_nothing_is_stored_any_m
         "wim", "POST", f"{API}/jobs/{number}/files/url", params={"type": "artifact", "base_path": "model"}
     )
     (await site.ask("ada", "POST", f"/v1/jobs/{job}/cancel")).raise_for_status()
-    late = await poll(lambda: _bring(site, number, "x.pt"), lambda answer: answer.status_code == 404)
-    ask = told.json()
+    # What is brought before the cancel has come to it is kept, as it should be.
+    assert await poll(lambda: _say(site, number, "running"), lambda status: status == 404) == 404
+    late, ask = await _bring(site, number, "x.pt"), told.json()
     again = await site.client.post(ask["url"], headers=ask["headers"], files={"file": ("x.pt", b"late")})
     assert (late.status_code, again.status_code) == (404, 404)
-    assert await _say(site, number, "running") == 404
     assert (await site.until(job))["state"] == "canceled"
     assert (await site.ask("ada", "GET", "/v1/files/artifact/three/model/x.pt")).status_code == 404
 
