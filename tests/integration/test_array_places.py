@@ -130,7 +130,7 @@ async def test_what_nobody_begins_with_is_seen_gone_and_then_runs_elsewhere_once
     site: Site, world: World, pilots: FakePilots, runner: FakeRunner
 ) -> None:
     world.begins_at_once = world.stops_at_once = False
-    async with site(patience=0.5) as user:
+    async with site(patience=3.0) as user:
         job = await user.submit(array={"count": 8}, retries={"max": 0})
         await _until(lambda: len(world.alive) == 8)
         async with asyncio.timeout(15):
@@ -149,9 +149,7 @@ async def test_what_nobody_begins_with_is_seen_gone_and_then_runs_elsewhere_once
         assert (ended.state, ended.backend) == (S.SUCCEEDED, "local")
         # Lying in a queue was no attempt, and costs nothing.
         assert {task.attempt for task in await user.tasks(job.id)} == {1}
-        assert "hpc did not begin with it in 0.5 s" in [
-            move.message for move in (await user.history(job.id)).transitions
-        ]
+        assert "hpc did not begin with it in 3 s" in [move.message for move in (await user.history(job.id)).transitions]
     assert _runs(pilots, runner) == dict.fromkeys(range(8), 1)
     assert pilots.tasks == []
 
@@ -169,7 +167,7 @@ async def test_what_a_patient_site_began_with_stays_and_the_rest_goes(
 ) -> None:
     world.begins_at_once = False
     pilots.decide_task = lambda _task, _index: None
-    async with site(patience=1.0) as user:
+    async with site(patience=4.0) as user:
         job = await _two_of_six_begin(user, world)
         seen = await user.until_counts(job.id, running=2, succeeded=4)
         assert (seen.state, seen.backend) == (S.RUNNING, "local")
@@ -253,12 +251,12 @@ async def test_a_lost_table_knows_where_each_task_is(
 ) -> None:
     world.begins_at_once = False
     pilots.decide_task = lambda _task, _index: None
-    async with site(patience=1.0) as user:
+    async with site(patience=4.0) as user:
         job = await _two_of_six_begin(user, world)
         before = await user.until_counts(job.id, running=2, succeeded=4)
         tasks = await user.tasks(job.id)
     await lose(scheduler_settings(tmp_path, nats, temporal).database_url)
-    async with site(patience=1.0) as user:
+    async with site(patience=4.0) as user:
         await user.until(job.id, S.RUNNING)
         after = await user.get(job.id)
         assert (after.tasks, after.backend, await user.tasks(job.id)) == (before.tasks, "local", tasks)

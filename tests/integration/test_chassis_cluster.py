@@ -64,7 +64,7 @@ class _Site:
 
     async def settle(self) -> None:
         """Wait until each command was handled and told of, once."""
-        await until(lambda: len(self.heard) >= _COMMANDS, within=20)
+        await until(lambda: len(self.heard) >= _COMMANDS, within=30)
         assert len(self.heard) == _COMMANDS == await self.stand.count(INBOX)
         async with asyncio.timeout(30):
             while await left(self.gateway):  # noqa: ASYNC110 (only NATS knows)

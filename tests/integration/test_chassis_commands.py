@@ -234,9 +234,9 @@ async def test_a_stop_finishes_what_is_in_hand_and_hands_back_the_rest(nats: Nat
     async with open_bus(nats, "gateway") as gateway:
         async with open_bus(nats, "scheduler") as first:
             first.handle_commands({CancelWorkload: handler_of("first", 0.5)}, workers=2)
-            await first.start()
             for number in range(4):
                 await send(gateway, cancel(message=str(number)))
+            await first.start()
             await until(lambda: len(begun) == 2)
             await first.stop_taking()
             assert sorted(finished) == ["first 0", "first 1"]
@@ -253,7 +253,7 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
 
     async def work(message: Msg) -> None:
         deliveries.append(message.metadata.num_delivered)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(3.0)
         await message.ack()
 
     def consumer(alive_every: float) -> Consumer:
@@ -263,7 +263,7 @@ async def test_a_long_handler_keeps_its_message_and_a_dead_one_loses_it(nats: Na
             subjects=["commands.storage.>"],
             handle=work,
             workers=2,
-            ack_wait=0.4,
+            ack_wait=2.0,
             alive_every=alive_every,
         )
 

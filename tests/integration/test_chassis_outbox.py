@@ -58,7 +58,7 @@ async def test_a_fact_is_said_at_once_after_the_commit(stand: Stand, bus: Bus) -
         event_id = work.send(requested())
         await asyncio.sleep(0.05)
         assert await read_events(bus) == []
-    await until(lambda: stand.relay.unsent() == {"events": 0}, within=1)
+    await until(lambda: stand.relay.unsent() == {"events": 0})
     assert [event.id for event in await read_events(bus)] == [event_id]
     await stand.relay.stop()
     assert await stand.relay.count_unsent() == 0

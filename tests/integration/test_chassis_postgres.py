@@ -89,7 +89,7 @@ async def test_two_replicas_bring_a_fresh_postgresql_to_the_present_schema(postg
     assert present == newest_revision(service)
 
 
-@pytest.mark.parametrize(("patience", "takes"), [(30.0, 0.3), (0.05, 1.0)])
+@pytest.mark.parametrize(("patience", "takes"), [(30.0, 0.3), (0.05, 3.0)])
 async def test_a_connection_that_is_in_use_is_closed_too_when_a_service_stops(
     postgres: str, monkeypatch: pytest.MonkeyPatch, patience: float, takes: float
 ) -> None:

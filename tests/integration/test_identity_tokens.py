@@ -190,11 +190,11 @@ _SET = ", ".join(str(number) for number in range(99))
 )
 async def test_costly_blocks_are_refused_unchecked(client: httpx.AsyncClient, public_key: PublicKey, said: str) -> None:
     costly = narrow((await mint(client, ADA))["token"], public_key, said)
-    began = time.perf_counter()
+    began = time.process_time()
     assert await _status(client, costly) == 401
     looked = await client.post("/v1/tokens/inspect", json={"token": costly}, headers=ADA)
     assert "cost too much" in looked.json()["reason"]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 async def test_a_revoked_token_dies_with_its_children(client: httpx.AsyncClient, public_key: PublicKey) -> None:

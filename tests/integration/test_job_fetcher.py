@@ -118,15 +118,17 @@ async def test_a_job_for_whose_results_there_is_no_room_does_not_end_its_worker(
 async def test_it_comes_through_answers_that_may_be_others_later(site: PullSite, tmp_path: Path) -> None:
     with run_proxy() as proxy:
         port = proxy.add("worker", site.client.base_url.port or 80)
-        job = await _wish(site, "f7", "sleep 1; echo done > /files/out/done")
+        go = tmp_path / "go"
+        job = await _wish(site, "f7", f"until [ -e {go} ]; do sleep 0.1; done; echo done > /files/out/done")
         async with _fetching(site, tmp_path, port) as fetcher:
             await site.until(job, "running")
             away = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             for _ in range(3):
                 proxy.greet("worker", away)
             proxy.reset("worker")
+            await poll(lambda: asyncio.sleep(0, proxy.links["worker"].greetings), lambda left: not left)
+            go.touch()
             ended = await site.until(job)
         assert (ended["state"], ended["attempt"]) == ("succeeded", 1)
         assert await site.read("output/f7/out/done") == b"done\n"
-        assert proxy.links["worker"].greetings == []
     assert _words(fetcher)[0][-1] == "finished"

@@ -52,9 +52,15 @@ async def user(plain: SchedulerSettings, office: PostOffice, bus: Bus, runner: F
         yield User(bus, POSTED)
 
 
-async def _facts(bus: Bus, noun: str) -> list[str]:
-    async with StreamReader(bus, "EVENTS", [event_subject(noun)], start=1) as reader:
-        return [entry.subject.split(".")[2] for entry in await reader.read(wait=0)]
+async def _facts(bus: Bus, noun: str, count: int) -> list[str]:
+    """Return what was said, once there are *count* of it: the relay says it after the commit."""
+    async with asyncio.timeout(20):
+        while True:
+            async with StreamReader(bus, "EVENTS", [event_subject(noun)], start=1) as reader:
+                found = [entry.subject.split(".")[2] for entry in await reader.read(wait=0)]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)
 
 
 def _word(kind: type[MailSent | MailWished | MailRefused | DeliveryDead]) -> str:
@@ -86,7 +92,7 @@ async def test_the_end_of_a_job_is_mailed_to_its_owner_once(user: User, bus: Bus
     (sent,) = await Hooker(bus, POSTED).until(1, states=[DeliveryState.DELIVERED])
     assert (sent.channel, sent.url, sent.workload_id, sent.attempts) == ("mail", "mailto:ada@example.org", job.id, 1)
     assert str(letter["Message-ID"]) == f"<{sent.id}@shunter.example.org>"
-    assert await _facts(bus, "mail") == [_word(MailSent)]
+    assert await _facts(bus, "mail", 1) == [_word(MailSent)]
     assert office.tries("ada@example.org") == 1
 
 
@@ -135,14 +141,14 @@ async def test_a_server_refuses_puts_off_drops_and_is_slow_and_nobody_waits(
     first, second = await office.until(2, "drop-1@example.org")
     assert (first["Message-ID"], first["Date"]) == (second["Message-ID"], second["Date"])
     assert first.as_bytes() == second.as_bytes()
-    dead = {one.url: one for one in await hooker.until(2, states=[DeliveryState.DEAD])}
+    dead = {one.url: one for one in await hooker.until(2, seconds=60, states=[DeliveryState.DEAD])}
     refused, slow = dead["mailto:refuse@example.org"], dead["mailto:slow@example.org"]
     assert (refused.attempts, refused.status) == (1, 550)
     assert refused.error == "550 5.1.1 there is nobody of this name"
     assert (slow.attempts, slow.status) == (4, None)
     assert "TimeoutError" in slow.error
-    assert (await _facts(bus, "delivery")).count(_word(DeliveryDead)) == 2
-    assert (await _facts(bus, "mail")).count(_word(MailSent)) == 3
+    assert (await _facts(bus, "delivery", 2)).count(_word(DeliveryDead)) == 2
+    assert (await _facts(bus, "mail", 3)).count(_word(MailSent)) == 3
 
 
 async def test_who_wants_none_gets_none_until_they_want_it_again(user: User, bus: Bus, office: PostOffice) -> None:
@@ -168,7 +174,7 @@ async def test_who_wants_none_gets_none_until_they_want_it_again(user: User, bus
     await Hooker(bus, POSTED).until(2, states=[DeliveryState.DROPPED])
     with pytest.raises(ForbiddenError):
         await reader.refuse(f"{ticket}x")
-    facts = await _facts(bus, "mail")
+    facts = await _facts(bus, "mail", 6)
     assert [fact for fact in facts if fact != _word(MailSent)] == [
         _word(kind) for kind in (MailRefused, MailWished, MailWished)
     ]

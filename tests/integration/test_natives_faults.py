@@ -16,6 +16,7 @@ from services.chassis.settings import NatsSettings
 from services.scheduler.backends.base import Observation
 from services.scheduler.backends.engines.base import NativeState
 from services.scheduler.backends.registry import Backends
+from services.scheduler.natives import keeper
 from services.scheduler.natives.probing import NativeProbes
 from services.scheduler.natives.words import JobState
 from tests.support.clusters import Rig, native_of, open_rig, task
@@ -183,8 +184,9 @@ async def test_after_a_restore_what_runs_is_taken_up_again(rig: Rig, tmp_path: P
 
 
 async def test_one_process_keeps_a_backend_and_the_next_takes_over(
-    rig: Rig, tmp_path: Path, nats: NatsSettings
+    rig: Rig, tmp_path: Path, nats: NatsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(keeper, "_AGAIN", 600.0)  # it looks because it hears of it
     async with open_rig(tmp_path, nats) as other:
         async with rig.kept():
             await rig.until(lambda: rig.world.calls["look"] > 0)
@@ -192,7 +194,7 @@ async def test_one_process_keeps_a_backend_and_the_next_takes_over(
                 one = task()
                 await other.know(one)
                 await other.backend.submit(one)  # who keeps it hears of it
-                await rig.until(lambda: len(rig.world.seen) == 1, seconds=2)
+                await rig.until(lambda: len(rig.world.seen) == 1)
                 assert not await other.keeper.keepership.hold()
         async with other.kept():
             await other.until(lambda: len(rig.world.seen) == 1)

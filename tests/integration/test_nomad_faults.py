@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -54,9 +55,14 @@ async def test_a_lost_node_loses_its_jobs_even_if_nomad_starts_them_elsewhere(no
     await nomad.gone(native)
 
 
-async def test_a_job_that_somebody_purged_is_seen_until_its_program_is_gone(nomad: NomadSite) -> None:
-    native = await nomad.start(nomad.order("trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.1; done"))
+async def test_a_job_that_somebody_purged_is_seen_until_its_program_is_gone(nomad: NomadSite, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    script = f"trap 'sleep 4; exit 0' TERM; : >{ready}; while :; do sleep 0.1; done"
+    native = await nomad.start(nomad.order(script))
     await nomad.running(native)
+    async with asyncio.timeout(20):
+        while not ready.exists():  # noqa: ASYNC110 (a test may poll)
+            await asyncio.sleep(0.05)
     await nomad.ask("DELETE", f"/v1/job/{native.name}", purge="true", namespace="default")
     seen = (await nomad.engine.look([native]))[native.name]
     assert (seen.state, seen.reason) == (NativeState.RUNNING, "its job was purged")

@@ -150,6 +150,9 @@ async def test_a_native_job_that_is_started_again_gets_nothing(work: Work, clust
 async def test_a_cluster_that_wants_its_room_back_gets_it(work: Work, cluster: Cluster, storage: RunStorage) -> None:
     task = a_task(script="trap '' TERM; echo said; (setsid sleep 60 &) ; sleep 60; sleep 60")
     process = await _begin(work, cluster, task)
+    async with asyncio.timeout(20):
+        while (await work.desk.log(task, "stdout"))[0] != b"said\n":  # noqa: ASYNC110 (a test may poll)
+            await asyncio.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     done = await work.desk.until(task, StepName.DONE)
     assert (done.reason, done.message) == (Reason.INTERRUPTED, "the cluster ended its job")

@@ -191,12 +191,12 @@ async def test_nobody_else_is_let_in(site: Site) -> None:
     assert not await _is_let_in(site, "shunter", site.desk.token(name, "hpc"))
 
 
-@pytest.mark.parametrize("site", [2.0], indirect=True)
+@pytest.mark.parametrize("site", [5.0], indirect=True)
 async def test_credentials_end_and_are_renewed_only_while_the_native_job_is_alive(site: Site) -> None:
     one = task()
     name = await site.native(one)
     async with _open_pilot(site, name) as pilot:
-        await asyncio.wait_for(pilot.lost.wait(), 6)
+        await asyncio.wait_for(pilot.lost.wait(), 20)
     async with _open_pilot(site, name) as pilot:
         assert await pilot.may_say(report_subject(one.workload_id, 1))
     async with site.rig.unit.reading() as connection:

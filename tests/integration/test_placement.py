@@ -143,14 +143,15 @@ async def test_what_has_been_everywhere_goes_round_again(
         await second.start()
         user = User(bus)
         job = (await user.submit()).id
-        while (seen := await user.get(job)).backend != "second":  # noqa: ASYNC110 (a test may poll)
+        while (seen := await user.get(job)).backend != "second" or seen.state is not S.QUEUED:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        assert (seen.state, seen.attempt) == (S.QUEUED, 2)
+        assert seen.attempt % 2 == 0  # a slow machine may have gone round more than once
         late = FakeRunner(nats)
         await late.start()
         ended = await user.until(job)
-        assert (ended.state, ended.backend, ended.attempt) == (S.SUCCEEDED, "local", 3)
-        assert [task.attempt for task in late.tasks] == [3]
+        assert (ended.state, ended.backend, ended.attempt % 2) == (S.SUCCEEDED, "local", 1)
+        assert ended.attempt >= 3
+        assert [task.attempt for task in late.tasks] == [ended.attempt]
         await late.stop()
 
 

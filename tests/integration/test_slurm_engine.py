@@ -21,10 +21,14 @@ from tests.support.slurm_cluster import SlurmCluster, needs_slurm, run_slurm, un
 
 pytestmark = [needs_slurm, pytest.mark.asyncio(loop_scope="module")]
 
-_PATIENT = '#!/bin/sh\necho $$ >"$MARK.pid"\ntrap \'echo told >"$MARK"; exit 0\' TERM\nsleep 300 & wait $!\n'
+_PATIENT = '#!/bin/sh\ntrap \'echo told >"$MARK"; exit 0\' TERM\necho $$ >"$MARK.pid"\nsleep 300 & wait $!\n'
 """It leaves a mark when it is told to end, as the pilot says its last words."""
 
 _DEAF = "#!/bin/sh\ntrap '' TERM\nsleep 300\nsleep 300\n"
+
+
+def _is_written(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0  # a shell makes it before it writes
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -80,7 +84,7 @@ async def test_jobs_of_one_shape_are_one_array(bench: Bench) -> None:
         return states.count(NativeState.RUNNING) == 8
 
     await until(eight_run)
-    await until((bench.folder / "n3").exists)
+    await until(lambda: _is_written(bench.folder / "n3"))
     assert (bench.folder / "n3").read_text() == f"{bench.site}-n3-1\n"
     ids = {one.name.split("-")[1]: one for one in natives}
     await fresh.stop([ids["n3"], ids["n9"]])
@@ -100,7 +104,7 @@ async def test_gpus_are_given_by_model(bench: Bench) -> None:
     orders = [bench.order(f"g{number}", script, gpus=1, gpu_model="a100") for number in range(4)]
     natives = await bench.start(*orders)
     await bench.reach(natives)
-    await until(lambda: all((bench.folder / f"g{number}").exists() for number in range(4)))
+    await until(lambda: all(_is_written(bench.folder / f"g{number}") for number in range(4)))
     seen = [(bench.folder / f"g{number}").read_text().strip() for number in range(4)]
     assert sorted(seen) == ["0", "0", "1", "1"]
     capacity = await bench.engine.capacity()

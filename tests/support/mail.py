@@ -38,7 +38,7 @@ def mailing(settings: SchedulerSettings, office: PostOffice | None = None, **mor
         "site_url": "https://shunter.example.org/",
         "first_pause": 0.2,
         "attempts": 4,
-        "timeout": 1.5,
+        "timeout": 3.0,
         **more,
     }
     settings.scheduler.mail = Mail.model_validate(given)

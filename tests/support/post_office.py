@@ -25,7 +25,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 __all__ = ["PostOffice", "run_post_office"]
 
-_SLOW = 4.0
+_SLOW = 10.0
 """Seconds."""
 
 

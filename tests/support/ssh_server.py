@@ -73,9 +73,11 @@ class SshServer:
 
     async def drop_connections(self) -> None:
         """Cut all connections; what was called lives on without them."""
-        for child in _children(self.pid):
+        children = _children(self.pid)
+        for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
+        await until(lambda: not any(_holds_sockets(child) for child in children))
         await asyncio.sleep(0.1)
 
     def renew_host_key(self) -> str:
@@ -113,6 +115,14 @@ def _write(folder: Path) -> dict[str, Any]:
     name = pwd.getpwuid(os.geteuid()).pw_name
     keys = {"key": str(folder / "user"), "known_hosts": str(folder / "known")}
     return {"host": "127.0.0.1", "port": port, "user": name, **keys}
+
+
+def _holds_sockets(pid: int) -> bool:
+    """Say whether a process that was killed has not come to its end: one that is a zombie has closed all it had."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -79,8 +79,8 @@ async def test_it_looks_again_when_the_patience_of_its_backend_is_over_and_says_
     patient = ArrayStanding(over=False, pause=600.0, backend="test-1")
     moved = ArrayStanding(over=False, pause=20.0, backend="second")
     tables = _Tables(patient, moved, ArrayStanding(over=True, backend="second"))
+    begun = await environment.get_current_time()
     async with running_job(environment, tables, array=True) as handle:
-        begun = await environment.get_current_time()
         result = await handle.result()
         passed = await environment.get_current_time() - begun
         assert await _backend(handle) == "second"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -87,17 +88,20 @@ async def test_a_cancelled_upload_stops(tmp_path: Path) -> None:
     server = FakeServer()
     (tmp_path / "x").write_bytes(bytes(100))
     started = asyncio.Event()
+    canceled = threading.Event()
     loop = asyncio.get_running_loop()
 
     def slow(request: httpx.Request) -> httpx.Response:
         loop.call_soon_threadsafe(started.set)
-        return httpx.Response(503)  # tried again and again, until somebody says stop
+        canceled.wait(30)  # the pauses are on paper: all tries would soon be over
+        return httpx.Response(503)
 
     server.store.failures = {number: deque([slow] * 1000) for number in range(1, 26)}
     async with client_of(server, tmp_path) as client:
         task = asyncio.create_task(client.upload(tmp_path / "x"))
         await started.wait()
         task.cancel()
+        loop.call_soon(canceled.set)
         with pytest.raises(asyncio.CancelledError):
             await task
     assert server.store.parts == {}

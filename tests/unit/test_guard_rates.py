@@ -61,10 +61,10 @@ def test_very_many_who_ask_take_no_more_room_than_many(monkeypatch: pytest.Monke
 
 def test_counting_costs_less_than_ten_microseconds() -> None:
     limiter = RateLimiter("principal", Rate(requests=1_000_000))
-    began = time.perf_counter()
+    began = time.thread_time()
     for number in range(10_000):
         limiter.hit(f"user-{number % 100}")
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ class _Run:
         let_end(self.folder.work, known.pid)
 
 
+async def _never(**_: object) -> None:
+    """Look at nothing."""
+
+
 def _folder(root: Path, task: RunTask) -> RunFolder:
     folder = Journal(root).folder(task.workload_id, 1)
     folder.take(task)
@@ -171,7 +175,8 @@ async def test_a_runner_that_is_killed_when_it_asks_a_program_to_end_leaves_behi
     assert [(step.exit_code, step.reason) for step in (run.said.exited, run.said.done)] == [(0, end) for end in ends]
 
 
-async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path) -> None:
+async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "watch", _never)  # the next who looks is to be who asks it to end
     run = _Run(tmp_path, CATCHES)
     found: list[Verdict | None] = []
     living = await run.begin()
@@ -183,10 +188,7 @@ async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path) ->
 
 
 async def test_a_run_that_is_ended_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(**_: object) -> None:
-        """Look at nothing."""
-
-    monkeypatch.setattr(attempts, "watch", never)
+    monkeypatch.setattr(attempts, "watch", _never)
     run = _Run(tmp_path, CATCHES)
     living = await run.begin()
     run.attempt.end(Reason.CANCELED, "canceled on request")
