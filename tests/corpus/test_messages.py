@@ -88,7 +88,13 @@ async def test_one_id_with_two_bodies_is_one_message(target: Target, wire: Clien
         answers.append(said)
     assert answers[1]["problem"]["code"] == "conflict", answers
     job = answers[0]["answer"]["id"]
-    assert target.standing() == (before[0] + 1, before[1] + 1)
+    wanted = (before[0] + 1, before[1] + 1)
+
+    async def told() -> bool:
+        return await asyncio.to_thread(target.standing) >= wanted
+
+    await _until(told, "the job to be told of")
+    assert target.standing() == wanted
     cancel(target.client, job)
     await asyncio.to_thread(until, target.client, job, "canceled")
 

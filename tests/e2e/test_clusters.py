@@ -68,9 +68,14 @@ def test_an_array_runs_there(site: ClusterSite, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(9)]
 
 
-def test_a_canceled_job_leaves_nothing_there(site: ClusterSite) -> None:
-    job = site.submit("sh", "-c", "echo begun; sleep 60", resources={"walltime": "PT1H"})
+def test_a_canceled_job_leaves_nothing_there(site: ClusterSite, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    job = site.submit("sh", "-c", f"echo begun; touch {begun}; sleep 60", resources={"walltime": "PT1H"})
     site.until(job, "running")
+    until = time.monotonic() + 30
+    while not begun.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
     site.cancel(job)
     ended = site.ended(job)
     assert (ended["state"], site.log(ended)) == ("canceled", b"begun\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -74,13 +75,12 @@ def test_a_job_that_exits_with_3_says_so_and_can_be_retried_as_a_new_one(owner: 
     assert get(owner, job)["state"] == "failed"
 
 
-def test_a_canceled_job_leaves_no_process_and_keeps_its_partial_log(owner: httpx.Client) -> None:
-    mark = uuid4().hex
-    job = submit(
-        owner, "sh", "-c", f"echo begun; setsid sleep 1000.{mark[:6]} & sleep 1000; echo never", env={"MARK": mark}
-    )
+def test_a_canceled_job_leaves_no_process_and_keeps_its_partial_log(owner: httpx.Client, tmp_path: Path) -> None:
+    mark, begun = uuid4().hex, tmp_path / "begun"
+    script = f"echo begun; touch {begun}; setsid sleep 1000.{mark[:6]} & sleep 1000; echo never"
+    job = submit(owner, "sh", "-c", script, env={"MARK": mark})
     until(owner, job, "running")
-    _wait_for(lambda: _marked(mark))
+    _wait_for(lambda: begun.exists() and _marked(mark))
     assert cancel(owner, job).status_code == 202
     ended = until_ended(owner, job)
     assert ended["state"] == "canceled"

@@ -16,13 +16,15 @@ from tests.support.fault_stack import FaultStack, scaled
 from tests.support.invariants import jobs_of, records_of
 from tests.support.laws import Evidence, FileSeen, Promise, Run, broken, by_job
 
-__all__ = ["ENDED", "USERS", "Drill", "Order", "Outcome"]
+__all__ = ["ENDED", "PATIENT", "USERS", "Drill", "Order", "Outcome"]
 
 USERS = ("owner", "other")
 ENDED = frozenset({"succeeded", "failed", "canceled", "lost"})
 
 _IMPATIENT = 1.2
 """Seconds that users wait for an answer while things are broken."""
+PATIENT = 30.0
+"""The same while nothing is broken, or for what a drill rests on."""
 _STEADY = 15.0
 """Seconds after which findings that did not change are the outcome."""
 _BODIES: Mapping[str, str] = {
@@ -178,9 +180,9 @@ class Drill:
         self.note(f"  {_brief(answer)}")
         return answer is not None and (answer.is_success or answer.status_code == 409)
 
-    def upload(self, user: str, path: str, content: bytes) -> None:
+    def upload(self, user: str, path: str, content: bytes, *, patience: float = _IMPATIENT) -> None:
         """Send a file, once."""
-        answer = self._ask(user, "PUT", f"/v1/files/{path}", content=content)
+        answer = self._ask(user, "PUT", f"/v1/files/{path}", patience=patience, content=content)
         self.note(f"  {_brief(answer)}")
         self.files[user, path] = (content, answer is not None and answer.status_code in {200, 201})
 
@@ -193,9 +195,19 @@ class Drill:
             if foreign:
                 self.wrong.append(f"I8: {user} was shown {foreign}")
 
-    def _ask(self, user: str, method: str, path: str, **more: Any) -> httpx.Response | None:
+    def job_of(self, number: int) -> str:
+        """Return the id of a job; for what got no answer it is asked again, under the same key."""
+        order, ends = self.orders[number], time.monotonic() + scaled(30)
+        while order.job is None and time.monotonic() < ends:
+            self._send(order)
+        assert order.job, self.trace
+        return order.job
+
+    def _ask(
+        self, user: str, method: str, path: str, *, patience: float = _IMPATIENT, **more: Any
+    ) -> httpx.Response | None:
         try:
-            return self.stack.client(user, _IMPATIENT).request(method, path, **more)
+            return self.stack.client(user, patience).request(method, path, **more)
         except httpx.TransportError:
             return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.drill import Drill
+from tests.faults.drill import PATIENT, Drill
 from tests.support.fault_stack import FaultStack
 
 _HOUR = 3600
@@ -14,7 +14,7 @@ _SKEWED = ("scheduler", "runner", "accounting")
 
 @pytest.mark.parametrize("skew", [_HOUR, -_HOUR], ids=["ahead", "behind"])
 def test_work_goes_on_when_clocks_jump(fault_stack: FaultStack, drill: Drill, skew: int) -> None:
-    drill.upload("owner", f"{drill.name}/in.bin", b"noon" * 1000)
+    drill.upload("owner", f"{drill.name}/in.bin", b"noon" * 1000, patience=PATIENT)
     for kind in ("nap", "stage", "fail", "held"):
         drill.submit("owner", kind, f"{drill.name}/in.bin" if kind == "stage" else None)
     try:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deploy.local.parts import NAMES
-from tests.faults.drill import Drill
+from tests.faults.drill import PATIENT, Drill
 from tests.support.fault_stack import FaultStack, await_that
 from tests.support.invariants import check_everything
 from tests.support.jobs import submit, until, until_ended
@@ -22,7 +22,7 @@ _BATCH = ("nap", "ok", "nap", "fail", "nap", "flaky", "nap", "ok", "nap", "stage
 
 @pytest.mark.parametrize("part", NAMES)
 def test_a_batch_in_flight_survives_the_death_of_a_part(fault_stack: FaultStack, drill: Drill, part: str) -> None:
-    drill.upload("owner", f"{drill.name}/in.bin", bytes(range(256)) * 400)
+    drill.upload("owner", f"{drill.name}/in.bin", bytes(range(256)) * 400, patience=PATIENT)
     for number, kind in enumerate(_BATCH):
         if number == len(_BATCH) * 3 // 4:
             # Some have ended, some run, some are on their way.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.drill import ENDED, Drill
+from tests.faults.drill import ENDED, PATIENT, Drill
 from tests.support.fault_proxy import Mode
 from tests.support.fault_stack import LINKS, FaultStack, await_that, run_fault_stack
 from tests.support.jobs import until
@@ -26,7 +26,7 @@ def test_a_long_outage_is_survived(
 ) -> None:
     if not request.config.getoption("--long-outages"):
         pytest.skip("takes minutes: `pytest tests/faults/test_outages.py --long-outages`")
-    drill.upload("owner", f"{drill.name}/in.bin", b"before" * 1000)
+    drill.upload("owner", f"{drill.name}/in.bin", b"before" * 1000, patience=PATIENT)
     _work(drill)
     fault_stack.kill(server)
     ends = time.monotonic() + seconds
@@ -41,7 +41,7 @@ def test_a_long_outage_is_survived(
 def test_a_server_that_hangs_and_has_forgotten_everybody_is_survived(
     fault_stack: FaultStack, drill: Drill, server: str
 ) -> None:
-    drill.upload("owner", f"{drill.name}/in.bin", b"before" * 1000)
+    drill.upload("owner", f"{drill.name}/in.bin", b"before" * 1000, patience=PATIENT)
     _work(drill)
     links = [link for link, (_, answers) in LINKS.items() if answers == server]
     for link in links:
@@ -79,9 +79,8 @@ def test_nats_comes_back_with_an_emptied_store_and_the_log_is_told_again(tmp_pat
         drill = Drill(stack, "emptied", tmp_path, 60.0)
         for kind in ("ok", "fail", "flaky", "held", "long", "nap", "nap"):
             drill.submit("owner", kind)
-        for order in drill.orders:
-            assert order.job
-            until(stack.client(), order.job, *_FAR_ENOUGH.get(order.kind, ENDED))
+        for number, order in enumerate(drill.orders):
+            until(stack.client(), drill.job_of(number), *_FAR_ENOUGH.get(order.kind, ENDED))
         told = len(stack.read_events())
         stack.kill("nats")
         shutil.rmtree(stack.data / "nats" / "jetstream")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.faults.drill import Drill
+from tests.faults.drill import PATIENT, Drill
 from tests.support.fault_proxy import Mode
 from tests.support.fault_stack import FaultStack, await_that, run_fault_stack
 from tests.support.jobs import submit, until_ended
@@ -17,7 +17,7 @@ _TRUE, _FALSE = b"the truth, and nothing but", b"a lie, of the same length."
 def test_wrong_bytes_fail_the_job_at_staging_and_never_reach_it(fault_stack: FaultStack, drill: Drill) -> None:
     owner = fault_stack.client()
     path = f"{drill.name}/true.txt"
-    drill.upload("owner", path, _TRUE)
+    drill.upload("owner", path, _TRUE, patience=PATIENT)
     fault_stack.proxy.lie("runner-s3", _TRUE, _FALSE)
     witness = drill.folder / "seen"
     job = submit(owner, script=f"cat true.txt > {witness}", inputs=[{"source": path}])
@@ -44,13 +44,12 @@ def test_bytes_that_the_store_changed_are_not_taken_as_stored(fault_stack: Fault
 def test_a_slow_store_makes_jobs_slow_and_nothing_else(fault_stack: FaultStack, drill: Drill) -> None:
     for link in ("runner-s3", "storage-s3"):
         fault_stack.proxy.set(link, Mode.SLOW, delay=0.3)
-    drill.upload("owner", f"{drill.name}/in.bin", b"slowly" * 500)
+    drill.upload("owner", f"{drill.name}/in.bin", b"slowly" * 500, patience=PATIENT)
     for _ in range(3):
         drill.submit("owner", "stage", f"{drill.name}/in.bin")
     drill.submit("other", "ok")
-    for order in drill.orders:
-        assert order.job
-        assert until_ended(fault_stack.client(order.user), order.job)["state"] == "succeeded"
+    for number, order in enumerate(drill.orders):
+        assert until_ended(fault_stack.client(order.user), drill.job_of(number))["state"] == "succeeded"
     outcome = drill.reckon()
     assert outcome.broken == [], "\n".join([*outcome.broken, *drill.trace])
 
@@ -58,18 +57,15 @@ def test_a_slow_store_makes_jobs_slow_and_nothing_else(fault_stack: FaultStack, 
 def test_a_full_disk_under_the_store_is_said_and_loses_nothing(tmp_path: Path, settle: float) -> None:
     with small_disk(tmp_path / "data" / "s3", "192m") as disk, run_fault_stack(tmp_path / "data") as stack:
         drill = Drill(stack, "full", tmp_path / "drill", settle)
-        drill.upload("owner", "before.bin", os.urandom(100_000))
+        drill.upload("owner", "before.bin", os.urandom(100_000), patience=PATIENT)
         drill.submit("owner", "stage", "before.bin")
-        first = drill.orders[0].job
-        assert first
-        assert until_ended(stack.client(), first)["state"] == "succeeded"
+        assert until_ended(stack.client(), drill.job_of(0))["state"] == "succeeded"
         ballast = fill(disk)
         refused = stack.client().put("/v1/files/during.bin", content=os.urandom(2_000_000))
         drill.note(f"while full: {refused.status_code} {refused.text[:200]}")
         assert refused.status_code in {503, 507}, refused.text
         drill.submit("owner", "stage", "before.bin")
-        second = drill.orders[1].job
-        assert second
+        drill.job_of(1)
         await_that(lambda: (drill.folder / "witness").read_text().count("end") == 2, "the second job to have run")
         ballast.unlink()
         drill.upload("owner", "after.bin", os.urandom(100_000))

@@ -195,7 +195,7 @@ async def test_gpus_are_given_to_one_at_a_time(docker_engine: Dockerd, tmp_path:
             NativeState.WAITING,
             "it waits for room on its machine",
         )
-        while "void" not in site.logs(second):
+        while not all("void" in site.logs(one) for one in (first, second)):
             await site.engine.look([])
         assert [site.logs(one).split() for one in (first, second)] == [
             ["nvidia0", "0", "void"],

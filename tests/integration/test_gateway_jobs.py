@@ -131,7 +131,7 @@ async def test_a_long_poll_ends_with_the_job(site: Site, client: httpx.AsyncClie
     began = time.monotonic()
     await site.move(job["id"], WorkloadState.SUCCEEDED, exit_code=0)
     answer = await waiting
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert (answer.json()["state"], answer.json()["exit_code"]) == ("succeeded", 0)
     # Moves that cannot end the waiting cost no question.
     assert len(site.asked) == 2

@@ -217,7 +217,7 @@ async def test_following_ends_without_an_end_when_the_gateway_stops(stand: Stand
             while not seen.parts:  # noqa: ASYNC110 (the follower is at the other end of a connection)
                 await asyncio.sleep(0.005)
         process.closing.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await following
         assert seen.end is None
 

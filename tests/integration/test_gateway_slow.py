@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def special() -> dict[str, Any]:
-    return {"body_wait": 0.2}
+    return {"body_wait": 1.0}
 
 
 async def _say(port: int | None, *pieces: str) -> bytes:
@@ -56,6 +56,6 @@ async def test_a_body_in_pieces_is_taken_as_one(stand: Stand) -> None:
 
 async def test_a_head_that_does_not_end_is_waited_for_no_longer(stand: Stand) -> None:
     (port,) = free_ports(1)
-    async with serve_http(create_app(stand.process), Server(port=port), head_within=0.2):
+    async with serve_http(create_app(stand.process), Server(port=port), head_within=1.0):
         assert (await _say(port, "GET /v1/whoami HTTP/1.1\r\nHost: loc")).startswith(b"HTTP/1.1 408")
         assert await _say(port) == b""

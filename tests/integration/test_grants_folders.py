@@ -161,7 +161,7 @@ async def test_the_owner_sees_who_was_let_in_and_admins_help(ada: User, bob: Use
     shared = FolderShared(owner=_name(ada), path="data", grant=first, at=now())
     await sharer.unshare_folder("data", _word(bob))
     gone = FolderUnshared(owner=_name(ada), path="data", grant=first, at=now())
-    for event, about in ((shared, "other"), (gone, "data")):
+    for event, about in ((gone, "data"), (shared, "other")):  # in this order: the last one is said last
         envelope = await _last(ada.bus, event)
         assert (envelope.owner, envelope.data["path"], envelope.actor) == (_name(ada), about, f"user:{_name(ada)}")
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from contracts.workloads import Workload
 from services.chassis.bus import Bus
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import BackendSettings, Limits, PullSettings
-from tests.support.pulling import LARGE, Machine, done, step, worker
+from tests.support.pulling import LARGE, Machine, done, poll, step, worker
 from tests.support.runner import FakeRunner, Outcome
 from tests.support.scheduler import BOB, User, run_scheduler, scheduler_settings
 
@@ -35,14 +36,19 @@ _USERS, _EACH = 100, 4
 Site = Callable[..., AbstractAsyncContextManager[User]]
 
 
+def _pull(**more: Any) -> PullSettings:
+    """Return settings whose lease a test changes while the scheduler runs: it is as long as nothing is to be lost."""
+    return PullSettings.model_validate({"environments": {"cloud": "cloud"}, "look": 0.1, **more})
+
+
 @pytest.fixture
 def site(tmp_path: Path, nats: NatsSettings, temporal: str, bus: Bus) -> Site:
     """Return what runs a scheduler with two backends, whose pull settings a test chooses."""
 
     @asynccontextmanager
-    async def run(**pull: Any) -> AsyncIterator[User]:
+    async def run(given: PullSettings | None = None, **pull: Any) -> AsyncIterator[User]:
         found = scheduler_settings(tmp_path, nats, temporal)
-        chosen = PullSettings.model_validate({"environments": {"cloud": "cloud"}, "look": 0.1, **pull})
+        chosen = given or _pull(**pull)
         backends = [BackendSettings(), BackendSettings(name="pull", kind="pull", pull=chosen)]
         section = found.scheduler.model_copy(update={"backends": backends, "limits": Limits(waiting_per_user=None)})
         async with run_scheduler(found.model_copy(update={"scheduler": section})):
@@ -114,12 +120,14 @@ async def test_work_is_lent_by_priority_and_age_and_only_where_it_fits(site: Sit
 async def test_a_worker_killed_in_the_middle_leaves_one_result_of_another(
     site: Site, ann: Machine, ben: Machine
 ) -> None:
-    async with site(lease=1.0, alive=30.0) as user:
+    pull = _pull(lease=1.0, alive=30.0)
+    async with site(pull) as user:
         job = await _queued(user)
         assert await ben.take(SMALL, limit=0) == []  # another one is there
         lost = await ann.one()
         await ann.say(lost, step(StepName.RUNNING))
         queued = await user.until(job.id, S.QUEUED)
+        pull.lease = 60.0
         assert (queued.attempt, queued.phase) == (2, "")
         assert await ann.take() == []  # it is for another one
         late = await ann.say(lost, step(StepName.ALIVE))
@@ -177,7 +185,7 @@ async def test_a_cancel_reaches_the_worker_at_its_next_word(site: Site, bus: Bus
 async def test_what_nobody_took_is_canceled_at_once_and_a_silent_worker_is_not_waited_for(
     site: Site, ann: Machine
 ) -> None:
-    async with site(lease=0.5) as user:
+    async with site(lease=3.0) as user:
         waiting = await _queued(user)
         await user.cancel(waiting.id)
         assert (await user.until(waiting.id)).state is S.CANCELED
@@ -190,11 +198,13 @@ async def test_what_nobody_took_is_canceled_at_once_and_a_silent_worker_is_not_w
 
 
 async def test_a_failed_program_is_final_even_if_its_worker_falls_silent(site: Site, ann: Machine) -> None:
-    async with site(lease=0.5) as user:
+    pull = _pull()
+    async with site(pull) as user:
         told, silent = await _queued(user), await _queued(user)
         first, second = await ann.one(), await ann.one()
         await ann.say(first, *done(exit_code=7, message="no such file"))
         await ann.say(second, step(StepName.EXITED, exit_code=1))
+        pull.lease = 0.5
         ends = [await user.until(job.id) for job in (told, silent)]
     assert [(end.state, end.exit_code, end.attempt) for end in ends] == [(S.FAILED, 7, 1), (S.FAILED, 1, 1)]
     assert ends[0].message == "no such file"
@@ -241,9 +251,9 @@ async def test_what_no_worker_takes_goes_on_to_the_next_backend_and_runs_once(
             alone = await user.until((await user.submit(**both)).id)  # nobody is there: it does not lie there at all
             await ann.take(SMALL, limit=0)
             passed = await user.until((await user.submit(**both)).id)
-            taken = await user.submit(**both)
+            taken = await user.submit(placement={**both["placement"], "patience": 3.0})
             lease = await ann.one()
-            await asyncio.sleep(0.7)  # longer than the patience: it was begun, and stays
+            await asyncio.sleep(3.2)  # longer than the patience: it was begun, and stays
             assert (await user.get(taken.id)).state is S.STARTING
             await ann.say(lease, *done())
             kept = await user.until(taken.id)
@@ -287,7 +297,8 @@ async def test_a_task_of_a_lost_worker_goes_to_another_one_and_what_the_first_sa
     site: Site, ann: Machine, ben: Machine
 ) -> None:
     offer = LARGE.model_copy(update={"arrays": True})
-    async with site(lease=1.0) as user:
+    pull = _pull()
+    async with site(pull) as user:
         array = await user.submit(**PULL, array={"count": 3})
         await user.until(array.id, S.QUEUED)
         assert await ann.take(LARGE) == [], "who takes no arrays gets none"
@@ -300,6 +311,10 @@ async def test_a_task_of_a_lost_worker_goes_to_another_one_and_what_the_first_sa
         counts = (await user.get(array.id)).tasks
         assert counts
         assert (counts.succeeded, counts.failed) == (1, 0), "only its own task is its to tell of"
+        pull.lease = 0.1
+        for lease in mine:
+            await poll(partial(ann.look, lease.number), lambda view: not view.is_current)
+        pull.lease = 60.0
         again = [await ben.one(offer) for _ in range(2)]
         assert (await ann.say(mine[0], step(StepName.ALIVE))).gone
         assert not (await ann.look(mine[0].number)).is_current

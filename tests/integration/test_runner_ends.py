@@ -74,7 +74,7 @@ async def test_what_outlives_its_program_is_ended(nats: NatsSettings, desk: Desk
 
 async def test_a_program_may_end_well_when_told_to_end(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:
     task = a_task("sh", "-c", "trap 'touch saved; exit 7' TERM; touch ready; sleep 300 & wait")
-    async with running(nats, tmp_path / "runs"):
+    async with running(nats, tmp_path / "runs", grace=20.0):
         await desk.give(task)
         await _until_ready(tmp_path / "runs", task)
         await desk.control("cancel", task)
@@ -90,7 +90,7 @@ async def test_the_walltime_ends_a_run(nats: NatsSettings, desk: Desk, tmp_path:
     assert done.message == "it ran longer than 0.2 s"
     assert done.exit_code == 143
     assert done.usage
-    assert 0.2 <= done.usage.wall_seconds < 2
+    assert 0.2 <= done.usage.wall_seconds < 30
 
 
 async def test_more_memory_than_asked_for_ends_a_run(nats: NatsSettings, desk: Desk, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ async def test_an_isolated_program_may_end_well_and_tells_its_signal(
     nats: NatsSettings, desk: Desk, tmp_path: Path, strict: dict[str, Any]
 ) -> None:
     well = a_task(script="trap 'echo saved; exit 7' TERM; touch ready; while :; do sleep 0.05; done")
-    async with running(nats, tmp_path / "runs", **strict):
+    async with running(nats, tmp_path / "runs", grace=20.0, **strict):
         crash = await desk.run(a_task("sh", "-c", "kill -SEGV $$"))
         await desk.give(well)
         while not (tmp_path / "runs" / f"{well.workload_id}.1" / "work" / "ready").exists():  # noqa: ASYNC110

@@ -109,7 +109,7 @@ async def test_no_more_run_than_a_project_may(settings: SchedulerSettings, bus: 
 
 
 async def test_a_job_starts_no_earlier_than_asked(user: User) -> None:
-    moment = now() + timedelta(seconds=1.5)
+    moment = now() + timedelta(seconds=3)
     job = await user.submit(start_at=moment.isoformat())
     assert (await user.explain(job.id)).why is Why.START_AT
     ended = await user.until(job.id)

@@ -29,7 +29,7 @@ class Site:
         self.pilot = folder / "pilot.pyz"
         self.pilot.write_text("print('the pilot')\n")
         self.settings = DockerSettings.model_validate(
-            {"url": server.url, "network": "host", "image": BUSYBOX, "pull": "never", "grace": 2, **settings}
+            {"url": server.url, "network": "host", "image": BUSYBOX, "pull": "never", "grace": 10, **settings}
         )
         self.means = EngineMeans("docks", self.word, folder)
         self.engine = DockerEngine(self.settings, self.means)

@@ -97,6 +97,8 @@ class ProcessEngine(Engine):
 
     async def _kill_later(self, folder: Path) -> None:
         await asyncio.sleep(self.settings.grace)
+        while folder.exists() and not (folder / "process").exists():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.1)
         _kill(folder, signal.SIGKILL)
 
     async def remove(self, natives: Collection[Native]) -> None:
@@ -118,6 +120,8 @@ def _see(folder: Path) -> Seen:
     if not (folder / "process").exists():
         return Seen(folder.name, folder.name, NativeState.WAITING, "it is about to begin")
     if _process_of(folder) is None:
+        if code.exists():  # it came to its end between our two looks
+            return _see(folder)
         return Seen(folder.name, folder.name, NativeState.ENDED, "its process is no more", Reason.LOST, node="here")
     return Seen(folder.name, folder.name, NativeState.RUNNING, node="here")
 

@@ -119,6 +119,9 @@ class SharedSite:
         """Listen to a stream while the block runs."""
         listener = Listener()
         headers = {**as_user(who), "Accept": "text/event-stream"}
+        if path.startswith("/v1/events") and "since" not in path:  # the head comes before the gateway listens
+            last = (await self.bus.jetstream.stream_info("EVENTS")).state.last_seq
+            path += f"{'&' if '?' in path else '?'}since_sequence={last + 1}"
 
         async def listen() -> None:
             async with aconnect_sse(self.client, "GET", path, headers=headers) as source:

@@ -11,9 +11,10 @@ import pytest
 
 from contracts.states import Reason
 from services.scheduler.pilot import attempt as attempts
+from services.scheduler.pilot import finishing as finishings
 from services.scheduler.pilot.attempt import Attempt
 from services.scheduler.pilot.census import Census, Member
-from services.scheduler.pilot.finishing import Finishing
+from services.scheduler.pilot.finishing import Finishing, Verdict
 from services.scheduler.pilot.folder import RunFolder
 from services.scheduler.pilot.gpus import Gpus
 from services.scheduler.pilot.means import Means
@@ -110,6 +111,23 @@ async def test_a_program_that_ends_well_because_it_was_asked_to_was_ended(
     assert [(step.exit_code, step.reason) for step in (run.said.exited, run.said.done)] == [(0, Reason(reason))] * 2
     assert run.said.done.usage
     assert (run.said.done.usage.memory_peak or 0) > 0
+
+
+async def test_outputs_that_are_looked_for_when_it_is_canceled_are_not_taken_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _Run(tmp_path, "true", outputs=[{"path": "out.bin"}])
+    run.folder.create()
+    live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
+    finishing = Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
+
+    def find(*_: object) -> tuple[list[object], list[str]]:
+        finishing.cancel(Verdict("canceled", "canceled on request"))
+        return [], ["out.bin"]
+
+    monkeypatch.setattr(finishings, "find_outputs", find)
+    last = await finishing.finish(Exit(0, False, 0.0, 0, 0.0), Usage(), None, Patience())
+    assert (last.reason, last.message, last.outputs) == ("canceled", "canceled on request", [])
 
 
 async def test_a_good_end_whose_outputs_found_no_time_to_come_home_is_none(

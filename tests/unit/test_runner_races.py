@@ -13,13 +13,16 @@ import pytest
 from contracts.model import now
 from contracts.runs import RunTask
 from contracts.states import Reason
-from contracts.workloads import Allocation
+from contracts.workloads import Allocation, Usage
 from services.scheduler.pilot.census import Member
 from services.scheduler.pilot.killing import end_tree
+from services.scheduler.pilot.process import Exit
 from services.scheduler.runner import attempt as attempts
+from services.scheduler.runner import finishing as finishings
 from services.scheduler.runner.attempt import Attempt
 from services.scheduler.runner.bundle_task import BundleTask
 from services.scheduler.runner.census import Census
+from services.scheduler.runner.finishing import Finishing
 from services.scheduler.runner.gpus import NoGpus
 from services.scheduler.runner.isolation.isolation import Isolation
 from services.scheduler.runner.journal import Journal, RunFolder, Start, Verdict
@@ -185,6 +188,39 @@ async def test_that_a_program_was_asked_is_known_before_it_is(tmp_path: Path, mo
     found.append(run.folder.read_verdict())
     await living
     assert [verdict and verdict.asked for verdict in found] == [False, True]
+
+
+async def test_outputs_that_are_looked_for_when_it_is_canceled_are_not_taken_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`deliver` is asked for the logs only, of which there are none."""
+    task = a_task(script="true", outputs=[{"path": "out.bin"}])
+    folder, delivered = _folder(tmp_path, task), []
+
+    class Carrier:
+        """Takes home what it is given."""
+
+        def transfer(self, _task: RunTask) -> Carrier:
+            return self
+
+        async def deliver(self, items: list[object]) -> tuple[list[object], list[str]]:
+            delivered.append(items)
+            return [], []
+
+    async def finish() -> None:
+        """Publish nothing."""
+
+    live = cast(Any, SimpleNamespace(finish=finish, news=lambda: ""))
+    finishing = Finishing(task=task, folder=folder, carrier=cast(Any, Carrier()), live=live)
+    canceled = Verdict(reason=Reason.CANCELED, message="canceled on request")
+
+    def find(*_: object) -> tuple[list[object], list[str]]:
+        finishing.cancel(canceled)
+        return ["out.bin"], []
+
+    monkeypatch.setattr(finishings, "find_outputs", find)
+    last = await finishing.finish(Exit(0, False, 0.0, 0, 0.0), Usage(wall_seconds=1), None, within=None)
+    assert (last.reason, last.outputs, delivered) == (Reason.CANCELED, [], [[]])
 
 
 async def test_a_run_that_is_ended_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from contracts.model import now
 from services.scheduler.pilot.census import Member, Proc
-from services.scheduler.pilot.sampling import EARLY, watch
+from services.scheduler.pilot.sampling import EARLY, sample, watch
 from services.scheduler.runner.gpus import NoGpus
 from services.scheduler.runner.sampling import Meter
 
@@ -51,3 +51,23 @@ async def test_a_container_that_takes_its_time_is_looked_for_until_it_is_there(m
     assert pauses[:_LOOKS] == [*EARLY, *[0.2] * 4, *[1.0] * 5]
     used = meter.so_far()
     assert (used.memory_peak, used.cpu_seconds) == (1_000_000, 0.5)
+
+
+class _Table:
+    """A look at the table of processes, as it was a moment ago."""
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+
+    def members(self, _run: str, **_: object) -> list[Member]:
+        procs = [Proc(pid=pid, parent=1, session=1, started=1, cpu=0.0, rss=10**12) for pid in self._pids]
+        return [Member(proc, inside=True) for proc in procs]
+
+
+@pytest.mark.parametrize(("pids", "says"), [((2**30, 2**30 + 1), ""), ((2**30, os.getpid()), "it held ")])
+def test_who_has_ended_since_the_look_holds_nothing(pids: tuple[int, ...], says: str) -> None:
+    meter = Meter(started_at=now(), gpus=NoGpus(), indices=[], boxed=False)
+    told = sample(census=cast(Any, _Table(*pids)), run="a.1", meter=meter, memory=1000)
+    assert told[: len("it held ")] == says
+    # It is what they hold, not what the table said.
+    assert sample(census=cast(Any, _Table(*pids)), run="a.1", meter=meter, memory=2**36) == ""

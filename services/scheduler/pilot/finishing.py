@@ -133,6 +133,8 @@ class Finishing:
         loop = asyncio.get_running_loop()
         try:
             found, missing = await loop.run_in_executor(None, find_outputs, self._task.outputs, self._folder.work)
+            if self._canceled:
+                return [], ""
             self._delivering = loop.create_task(self._means.transfer(self._task).deliver(found))
             stored, problems = await self._delivering
         except asyncio.CancelledError:

@@ -114,9 +114,15 @@ def sample(*, census: Census, run: str, meter: Meter[Any], memory: int | None, m
     held = meter.look(members)
     if not memory or held <= memory:
         return ""
-    # Pages that processes share count in each of them: look closer before a run is ended for that.
-    held = sum(_field(f"/proc/{one.proc.pid}/smaps_rollup", b"\nPss:") or one.proc.rss for one in members)
+    # Pages that processes share count in each of them: look closer before a run is ended for that. Whoever has ended
+    # meanwhile holds nothing.
+    held = sum(_held(one.proc.pid) for one in members)
     return f"it held {held} bytes of memory, {memory} were asked for" if held > memory else ""
+
+
+def _held(pid: int) -> int:
+    """Return the bytes that a process holds of its own and its part of what is shared, where the kernel says that."""
+    return _field(f"/proc/{pid}/smaps_rollup", b"\nPss:") or _field(f"/proc/{pid}/status", b"\nVmRSS:")
 
 
 def _field(path: str, name: bytes) -> int:

@@ -120,6 +120,8 @@ class Finishing:
             return [], ""
         try:
             found, missing = await asyncio.to_thread(find_outputs, self._task.outputs, self._folder.work)
+            if self._canceled:
+                return [], ""
             self._delivering = asyncio.create_task(transfer.deliver(found))
             stored, problems = await self._delivering
         except asyncio.CancelledError:
