@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -121,13 +122,20 @@ async def test_outputs_that_are_looked_for_when_it_is_canceled_are_not_taken_hom
     live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
     finishing = Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
 
+    delivered: list[object] = []
+
     def find(*_: object) -> tuple[list[object], list[str]]:
         finishing.cancel(Verdict("canceled", "canceled on request"))
-        return [], ["out.bin"]
+        return ["out.bin"], []
+
+    async def deliver(items: list[object]) -> tuple[list[object], list[str]]:
+        delivered.extend(items)
+        return [], []
 
     monkeypatch.setattr(finishings, "find_outputs", find)
+    monkeypatch.setattr(Means, "transfer", lambda *_: SimpleNamespace(deliver=deliver))
     last = await finishing.finish(Exit(0, False, 0.0, 0, 0.0), Usage(), None, Patience())
-    assert (last.reason, last.message, last.outputs) == ("canceled", "canceled on request", [])
+    assert (last.reason, last.outputs, delivered) == ("canceled", [], [])
 
 
 async def test_a_good_end_whose_outputs_found_no_time_to_come_home_is_none(
