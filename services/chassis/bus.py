@@ -80,10 +80,8 @@ class Bus:
             decoder=_as_it_is,
             logger=None,
         )
-        self._settlement = Settlement(
-            service=service, publish=self.publish, context=Context.start(f"service:{service}"), pauses=pauses
-        )
-        self._refusals = Refusals(service=service, publish=self.publish)
+        self._settlement = Settlement(service=service, publish=self.publish, announce=self.announce, pauses=pauses)
+        self._refusals = Refusals(service=service, announce=self.announce)
         self.longest_request = settings.longest_request
         self._consumers: list[Consumer] = []
         self._stopping = False
@@ -196,7 +194,7 @@ class Bus:
         await self.publish(row.subject, row.payload, row.id)
 
     async def announce(self, event: Event, context: Context, *, event_id: str | None = None) -> None:
-        """Publish an event of a service that keeps no tables; under one *event_id* it is kept once."""
+        """Publish an event that goes past the tables; under one *event_id* it is kept once."""
         envelope = Envelope.wrap(event, context, source=self.service, subject=event.subject_id, id=event_id)
         await self.publish(subject_of(event), envelope.to_bytes(), envelope.id)
 

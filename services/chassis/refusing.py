@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
 
@@ -10,7 +10,6 @@ from contracts.envelope import Envelope
 from contracts.errors import ConflictError, ErrorCode, Problem, RefusedError, ShunterError, error_of
 from contracts.events import CommandRefused
 from contracts.ids import message_id_after
-from contracts.subjects import subject_of
 
 from .answers import Written
 from .delivery import ByType, Delivery, read_command
@@ -21,15 +20,15 @@ __all__ = ["Refusals"]
 _TOLD = 2000
 """Characters of a refusal that its event repeats."""
 
-Publish = Callable[[str, bytes, str, Mapping[str, str] | None], Awaitable[None]]
+Announce = Callable[..., Awaitable[None]]
 
 
 class Refusals:
     """Announces what one service refuses; where it has tables, with the message, in one transaction."""
 
-    def __init__(self, *, service: str, publish: Publish) -> None:
+    def __init__(self, *, service: str, announce: Announce) -> None:
         self._service = service
-        self._publish = publish
+        self._announce = announce
         self.unit: UnitOfWork | None = None
 
     async def obey(self, raw: bytes, delivery: Delivery, by_type: ByType) -> BaseModel | Written:
@@ -77,8 +76,7 @@ class Refusals:
             if await self.unit.told(event_id) is not None:  # it came again from a stream that counts anew
                 return
         # Its handler wrote down itself that it is done with it, and found only then that there was nothing to do.
-        envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
-        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
+        await self._announce(event, context, event_id=event_id)
 
 
 def _refused(made: str) -> str:

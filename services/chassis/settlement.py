@@ -10,11 +10,10 @@ import nats.errors
 import structlog
 from prometheus_client import Counter
 
-from contracts.envelope import Context, Envelope
 from contracts.errors import RefusedError, TooLargeError, UnavailableError
 from contracts.events import MessageParked
 from contracts.ids import message_id_after
-from contracts.subjects import parked_subject, subject_of
+from contracts.subjects import parked_subject
 
 from .parking import PARKED, parked_header
 
@@ -39,16 +38,17 @@ _HANDLED = Counter("shunter_messages", "Messages by what became of them", ["serv
 
 log = structlog.get_logger(__name__)
 
+Announce = Callable[..., Awaitable[None]]
 Publish = Callable[[str, bytes, str, Mapping[str, str] | None], Awaitable[None]]
 
 
 class Settlement:
     """Translates our errors for NATS, once for all handlers."""
 
-    def __init__(self, *, service: str, publish: Publish, context: Context, pauses: Sequence[float] = PAUSES) -> None:
+    def __init__(self, *, service: str, publish: Publish, announce: Announce, pauses: Sequence[float] = PAUSES) -> None:
         self._service = service
         self._publish = publish
-        self._context = context
+        self._announce = announce
         self._pauses = pauses
         self._failures: dict[str, int] = {}
 
@@ -114,15 +114,10 @@ class Settlement:
         except TooLargeError:
             # None of ours is so large; an operator shall still see that it came.
             await self._publish(subject, raw.data[:_SHOWN], parked_id, headers)
-        await self._announce(parked, delivery)
-        await self._tell(raw.term(), "parked")
-
-    async def _announce(self, event: MessageParked, delivery: Delivery) -> None:
         context = delivery.context.acting_as(f"service:{self._service}")
         # One message is parked once, however often the announcement is repeated.
-        event_id = message_id_after("parked", delivery.message_id)
-        envelope = Envelope.wrap(event, context, source=self._service, subject=event.subject_id, id=event_id)
-        await self._publish(subject_of(event), envelope.to_bytes(), envelope.id, None)
+        await self._announce(parked, context, event_id=message_id_after("parked", delivery.message_id))
+        await self._tell(raw.term(), "parked")
 
     async def _tell(self, answer: Awaitable[None], outcome: str) -> None:
         _HANDLED.labels(self._service, outcome).inc()

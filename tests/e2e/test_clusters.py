@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster_site import BACKEND, ClusterSite, cluster_site
+from tests.support.fault_stack import await_that
 from tests.support.secrecy import check_secrets
 
 
@@ -72,18 +73,12 @@ def test_a_canceled_job_leaves_nothing_there(site: ClusterSite, tmp_path: Path) 
     begun = tmp_path / "begun"
     job = site.submit("sh", "-c", f"echo begun; touch {begun}; sleep 60", resources={"walltime": "PT1H"})
     site.until(job, "running")
-    until = time.monotonic() + 30
-    while not begun.exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    await_that(begun.exists, "the program to have begun", 30)
     site.cancel(job)
     ended = site.ended(job)
     assert (ended["state"], site.log(ended)) == ("canceled", b"begun\n")
     natives = site.stack.data.parent / "natives"
-    until = time.monotonic() + 10
-    while list(natives.iterdir()):
-        assert time.monotonic() < until, list(natives.iterdir())
-        time.sleep(0.1)
+    await_that(lambda: not list(natives.iterdir()), "its native job to be gone", 10)
 
 
 @pytest.mark.parametrize("backend", [BACKEND, "local"])

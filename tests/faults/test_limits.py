@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import resource
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import httpx
 import psutil
@@ -80,6 +81,12 @@ def _look_at_lag(stack: FaultStack) -> float:
     return float(found[1])
 
 
+def _position(stack: FaultStack) -> int:
+    """Return the last event of the log that is in the ledger, as its table says."""
+    with closing(sqlite3.connect(f"file:{stack.data}/db/accounting.db?mode=ro", uri=True)) as table:
+        return int(table.execute("SELECT max(sequence) FROM log_position").fetchone()[0])
+
+
 def test_jobs_go_on_while_accounting_stands_still_and_the_bill_is_right_afterwards(
     fault_stack: FaultStack, drill: Drill
 ) -> None:
@@ -93,6 +100,8 @@ def test_jobs_go_on_while_accounting_stands_still_and_the_bill_is_right_afterwar
     for job in jobs:
         drill.adopt("owner", job)
         assert until_ended(owner, job)["state"] == "succeeded"
+    fault_stack.read_events()
+    assert fault_stack.next_sequence - _position(fault_stack) > _JOBS
     fault_stack.thaw("accounting")
     await_that(lambda: _look_at_lag(fault_stack) == 0, "the ledger to have caught up")
     outcome = drill.reckon()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,10 @@ from nats.aio.msg import Msg
 from contracts.commands import CancelWorkload, RetryWorkload
 from contracts.envelope import Context, Envelope
 from contracts.errors import ConflictError
+from contracts.events import Event
 from contracts.ids import workload_id
 from contracts.principals import Principal
+from contracts.subjects import subject_of
 from services.chassis.bus import Delivery
 from services.chassis.refusing import Refusals
 from services.chassis.settings import NatsSettings
@@ -114,11 +115,11 @@ def _retry() -> Envelope:
 async def test_a_refusal_is_announced_once_however_often_it_is_kept(tmp_path: Path, *, done: bool) -> None:
     published: list[str] = []
 
-    async def publish(subject: str, _payload: bytes, message_id: str, _headers: Mapping[str, str] | None) -> None:
-        published.append(f"{subject} as {message_id}")
+    async def announce(event: Event, _context: Context, *, event_id: str) -> None:
+        published.append(f"{subject_of(event)} as {event_id}")
 
     async with open_stand(url_in(tmp_path)) as stand:
-        refusals = Refusals(service="scheduler", publish=publish)
+        refusals = Refusals(service="scheduler", announce=announce)
         refusals.unit = stand.unit
         if done:
             async with stand.unit.handling("m-1", ANN):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +18,8 @@ from contracts.runs import FrozenInput
 from contracts.spec import JobSpec
 from services.chassis.settings import NatsSettings
 from tests.support.gateway import Site, as_user, run_gateway, run_site
+from tests.support.pulling import poll
+from tests.support.ticks import ticking
 
 ADA, BOB, EVE, AUD = as_user("ada"), as_user("bob"), as_user("eve"), as_user("aud")
 
@@ -133,14 +134,12 @@ async def test_a_follower_hears_what_comes_and_comes_back_where_it_was(site: Sit
     async with aconnect_sse(client, "GET", "/v1/events", headers=headers) as source:
         events = source.aiter_sse()
         arriving = asyncio.create_task(anext(events))
-        async with asyncio.timeout(10):
-            while await _consumers(site) <= others:  # noqa: ASYNC110 (the head comes before the gateway listens)
-                await asyncio.sleep(0.01)
+        await poll(lambda: _consumers(site), lambda count: count > others)  # the head comes before the gateway listens
         await _accept(site, "eve")
-        said_at = time.perf_counter()
-        live = await _accept(site, "ada")
-        event = await arriving
-        assert time.perf_counter() - said_at < 5
+        async with ticking() as passed:
+            live = await _accept(site, "ada")
+            event = await arriving
+            assert passed() < 0.5
         assert (event.event, event.json()["subject"]) == ("org.shunter.workload.accepted.v1", live)
     missed = await _accept(site, "ada")
     async with aconnect_sse(client, "GET", "/v1/events", headers={**headers, "Last-Event-ID": event.id}) as source:

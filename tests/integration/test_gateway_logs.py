@@ -19,6 +19,7 @@ from contracts.spec import JobSpec
 from contracts.states import Reason, WorkloadState
 from contracts.workloads import Workload
 from tests.support.gateway import Site, Stand, as_user, run_gateway
+from tests.support.ticks import ticking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -217,8 +218,9 @@ async def test_following_ends_without_an_end_when_the_gateway_stops(stand: Stand
             while not seen.parts:  # noqa: ASYNC110 (the follower is at the other end of a connection)
                 await asyncio.sleep(0.005)
         process.closing.set()
-        async with asyncio.timeout(10):
+        async with ticking() as passed, asyncio.timeout(10):
             await following
+            assert passed() < 2
         assert seen.end is None
 
 

@@ -12,6 +12,7 @@ import pytest_asyncio
 from contracts.model import now
 from tests.support.servers import S3
 from tests.support.shared_site import SharedSite, run_shared_site
+from tests.support.ticks import ticking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -262,8 +263,9 @@ async def test_a_followed_log_ends_when_it_is_shared_no_more(site: SharedSite) -
             while not hers.events:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.02)
         await site.unshare("ada", job, "user:eve")
-        async with asyncio.timeout(10):
+        async with ticking() as passed, asyncio.timeout(10):
             await hers.ended.wait()
+            assert passed() < 2
         printing = False
         await task
         assert not own.ended.is_set()

@@ -15,16 +15,14 @@ from contracts.errors import ForbiddenError, InvalidError
 from contracts.hook_events import DeliveryDead
 from contracts.mail_events import MailRefused, MailSent, MailWished
 from contracts.states import WorkloadState
-from contracts.subjects import event_subject
 from contracts.subscriptions import DeliveryState
 from services.chassis.bus import Bus
-from services.chassis.reader import StreamReader
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.temporal import connect
 from tests.support.certificates import Authority
 from tests.support.databases import lose
-from tests.support.hooks import Got, Hooker, Says, run_receiver
+from tests.support.hooks import Got, Hooker, Says, facts, run_receiver
 from tests.support.mail import POSTED, Reader, addressed, mailing, ticket_in
 from tests.support.post_office import PostOffice, run_post_office
 from tests.support.runner import FakeRunner, Outcome
@@ -50,17 +48,6 @@ async def user(plain: SchedulerSettings, office: PostOffice, bus: Bus, runner: F
     (plain.data).mkdir()
     async with run_scheduler(mailing(plain, office, to=["*@example.org"])):
         yield User(bus, POSTED)
-
-
-async def _facts(bus: Bus, noun: str, count: int) -> list[str]:
-    """Return what was said, once there are *count* of it: the relay says it after the commit."""
-    async with asyncio.timeout(20):
-        while True:
-            async with StreamReader(bus, "EVENTS", [event_subject(noun)], start=1) as reader:
-                found = [entry.subject.split(".")[2] for entry in await reader.read(wait=0)]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)
 
 
 def _word(kind: type[MailSent | MailWished | MailRefused | DeliveryDead]) -> str:
@@ -92,7 +79,7 @@ async def test_the_end_of_a_job_is_mailed_to_its_owner_once(user: User, bus: Bus
     (sent,) = await Hooker(bus, POSTED).until(1, states=[DeliveryState.DELIVERED])
     assert (sent.channel, sent.url, sent.workload_id, sent.attempts) == ("mail", "mailto:ada@example.org", job.id, 1)
     assert str(letter["Message-ID"]) == f"<{sent.id}@shunter.example.org>"
-    assert await _facts(bus, "mail", 1) == [_word(MailSent)]
+    assert await facts(bus, "mail", 1) == [_word(MailSent)]
     assert office.tries("ada@example.org") == 1
 
 
@@ -147,8 +134,8 @@ async def test_a_server_refuses_puts_off_drops_and_is_slow_and_nobody_waits(
     assert refused.error == "550 5.1.1 there is nobody of this name"
     assert (slow.attempts, slow.status) == (4, None)
     assert "TimeoutError" in slow.error
-    assert (await _facts(bus, "delivery", 2)).count(_word(DeliveryDead)) == 2
-    assert (await _facts(bus, "mail", 3)).count(_word(MailSent)) == 3
+    assert (await facts(bus, "delivery", 2)).count(_word(DeliveryDead)) == 2
+    assert (await facts(bus, "mail", 3)).count(_word(MailSent)) == 3
 
 
 async def test_who_wants_none_gets_none_until_they_want_it_again(user: User, bus: Bus, office: PostOffice) -> None:
@@ -174,8 +161,8 @@ async def test_who_wants_none_gets_none_until_they_want_it_again(user: User, bus
     await Hooker(bus, POSTED).until(2, states=[DeliveryState.DROPPED])
     with pytest.raises(ForbiddenError):
         await reader.refuse(f"{ticket}x")
-    facts = await _facts(bus, "mail", 6)
-    assert [fact for fact in facts if fact != _word(MailSent)] == [
+    told = await facts(bus, "mail", 6)
+    assert [fact for fact in told if fact != _word(MailSent)] == [
         _word(kind) for kind in (MailRefused, MailWished, MailWished)
     ]
     assert (await Reader(bus, BOB).standing()).opted_out is False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from services.scheduler.backends.engines.base import Native, NativeState
 from services.scheduler.backends.engines.nomad.engine import NomadEngine
 from services.scheduler.backends.engines.nomad.settings import NomadSettings, NomadTls
 from tests.support.certificates import Authority
+from tests.support.chassis import until
 from tests.support.nomad_sim.acl import Policy
 from tests.support.nomad_sim.app import serve_simulator
 from tests.support.nomad_sim.simulator import Simulator
@@ -60,9 +60,7 @@ async def test_a_job_that_somebody_purged_is_seen_until_its_program_is_gone(noma
     script = f"trap 'sleep 4; exit 0' TERM; : >{ready}; while :; do sleep 0.1; done"
     native = await nomad.start(nomad.order(script))
     await nomad.running(native)
-    async with asyncio.timeout(20):
-        while not ready.exists():  # noqa: ASYNC110 (a test may poll)
-            await asyncio.sleep(0.05)
+    await until(ready.exists)
     await nomad.ask("DELETE", f"/v1/job/{native.name}", purge="true", namespace="default")
     seen = (await nomad.engine.look([native]))[native.name]
     assert (seen.state, seen.reason) == (NativeState.RUNNING, "its job was purged")

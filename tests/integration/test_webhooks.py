@@ -23,19 +23,16 @@ from contracts.hook_events import DeliveryDead, DeliveryRedelivered, Subscriptio
 from contracts.identity_events import UserDisabled
 from contracts.model import now
 from contracts.states import WorkloadState
-from contracts.subjects import event_subject
 from contracts.subscriptions import DeliveryState, SubscriptionState
 from services.chassis.bus import Bus
 from services.chassis.database import close_engine, make_engine
-from services.chassis.reader import StreamReader
 from services.chassis.settings import NatsSettings
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.tables import deliveries
 from services.scheduler.temporal import connect
 from services.scheduler.webhooks.sending import sign
 from tests.support.databases import bring_schema, lose
-from tests.support.hooks import Got, Hooker, Receiver, Says, allowing, run_receiver, sealed
-from tests.support.pulling import poll
+from tests.support.hooks import Got, Hooker, Receiver, Says, allowing, facts, run_receiver, sealed
 from tests.support.runner import FakeRunner
 from tests.support.scheduler import ADMIN, BOB, User, run_scheduler, scheduler_settings
 
@@ -57,11 +54,6 @@ async def receiver() -> AsyncIterator[Receiver]:
 def _files_with(word: bytes, folder: Path) -> list[Path]:
     """Return the files below a folder that hold a word: databases, streams, logs."""
     return [path for path in folder.rglob("*") if path.is_file() and word in path.read_bytes()]
-
-
-async def _facts(bus: Bus, noun: str) -> list[str]:
-    async with StreamReader(bus, "EVENTS", [event_subject(noun)], start=1) as reader:
-        return [entry.subject.split(".")[2] for entry in await reader.read(wait=0)]
 
 
 async def test_a_jobs_moves_arrive_in_order_and_are_signed(user: User, receiver: Receiver) -> None:
@@ -126,7 +118,7 @@ async def test_a_dead_letter_is_told_and_can_be_sent_again(user: User, bus: Bus,
     assert len({one.headers["ce-id"] for one in receiver.got}) == 1
     with pytest.raises(ConflictError):
         await Hooker(bus).redeliver(dead.id)
-    assert await _facts(bus, "delivery") == [
+    assert await facts(bus, "delivery", 2) == [
         kind.name.partition(".")[2] for kind in (DeliveryDead, DeliveryRedelivered)
     ]
 
@@ -210,10 +202,10 @@ async def test_a_subscription_is_made_changed_paused_tried_and_deleted(
     assert [one.id for one in await Hooker(bus, ADMIN).all()] == [made.id]
     await hooker.steer(DeleteSubscription, made.id)
     assert await hooker.all() == []
-    # The relay says it after the answer.
-    facts = await poll(lambda: _facts(bus, "subscription"), lambda found: found[-1:] == ["deleted"])
-    assert facts[0] == SubscriptionCreated.name.partition(".")[2]
-    assert facts.count("changed") == 4
+    told = await facts(bus, "subscription", 6)
+    assert told[0] == SubscriptionCreated.name.partition(".")[2]
+    assert told.count("changed") == 4
+    assert told[-1] == "deleted"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +225,7 @@ async def test_a_site_that_allows_nothing_says_what_its_operator_must_set(
         assert refused.value.errors[0].field == "callback.url"
         with pytest.raises(InvalidError, match=said):
             await Hooker(bus).create(url=url)
-        assert await _facts(bus, "workload") == []
+        assert await facts(bus, "workload", 0) == []
 
 
 async def test_a_secret_in_the_clear_does_not_come_in(user: User, receiver: Receiver) -> None:

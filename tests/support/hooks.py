@@ -26,13 +26,15 @@ from contracts.hook_commands import (
 from contracts.hook_queries import GetDelivery, GetSubscription, ListDeliveries, ListSubscriptions
 from contracts.ids import workload_id
 from contracts.principals import Principal
+from contracts.subjects import event_subject
 from contracts.subscriptions import Delivery, Subscription, SubscriptionSpec
 from services.chassis.bus import Bus
+from services.chassis.reader import StreamReader
 from services.chassis.sealing import Sealer
 from services.scheduler.settings import SchedulerSettings, Webhooks
 from tests.support.scheduler import ADA
 
-__all__ = ["Got", "Hooker", "Receiver", "Says", "allowing", "run_receiver", "sealed"]
+__all__ = ["Got", "Hooker", "Receiver", "Says", "allowing", "facts", "run_receiver", "sealed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,3 +256,14 @@ class Hooker:
                     if len(found := await self.deliveries(**wanted)) >= count:
                         return found
                 await asyncio.sleep(0.05)
+
+
+async def facts(bus: Bus, noun: str, count: int) -> list[str]:
+    """Return what the log says of something, once there are *count* of it: the relay says it after the commit."""
+    async with asyncio.timeout(20):
+        while True:
+            async with StreamReader(bus, "EVENTS", [event_subject(noun)], start=1) as reader:
+                found = [entry.subject.split(".")[2] for entry in await reader.read(wait=0)]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)

@@ -20,7 +20,9 @@ from sqlalchemy.exc import OperationalError
 from contracts.commands import DeleteFile
 from contracts.envelope import Context, is_message_id
 from contracts.errors import ForbiddenError, InvalidError, RefusedError, UnavailableError
+from contracts.events import Event
 from contracts.runs import RunTicket
+from contracts.subjects import subject_of
 from services.chassis.bus import Bus, Delivery
 from services.chassis.database import Moment, new_metadata
 from services.chassis.errors import invalid_from, translated
@@ -187,12 +189,17 @@ class Book:
         self, subject: str, payload: bytes, message_id: str, headers: Mapping[str, str] | None = None
     ) -> None:
         assert payload
-        assert (headers is not None) == subject.startswith("parked.")
+        assert headers is not None
+        assert subject.startswith("parked.")
         self.said.append((subject, message_id))
+
+    async def announce(self, event: Event, context: Context, *, event_id: str) -> None:
+        assert context.actor == "service:storage"
+        self.said.append((subject_of(event), event_id))
 
 
 def _settlement(book: Book) -> Settlement:
-    return Settlement(service="storage", publish=book.publish, context=Context.start("service:storage"))
+    return Settlement(service="storage", publish=book.publish, announce=book.announce)
 
 
 def _delivery(message_id: str = "m-1", deliveries: int = 1) -> Delivery:
@@ -227,7 +234,7 @@ async def test_what_is_refused_is_ended() -> None:
 @pytest.mark.parametrize("message_id", ["m-1", "m" * 128])
 async def test_a_refusal_is_announced_under_one_id(message_id: str) -> None:
     book = Book()
-    refusals = Refusals(service="storage", publish=book.publish)
+    refusals = Refusals(service="storage", announce=book.announce)
     for _ in range(2):
         await refusals.keep(_delivery(message_id), RefusedError("no"))
     ((subject, event_id),) = set(book.said)

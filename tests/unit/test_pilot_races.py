@@ -114,15 +114,18 @@ async def test_a_program_that_ends_well_because_it_was_asked_to_was_ended(
     assert (run.said.done.usage.memory_peak or 0) > 0
 
 
+def _finishing(root: Path) -> Finishing:
+    """Return the last part of a run that is to bring an output."""
+    run = _Run(root, "true", outputs=[{"path": "out.bin"}])
+    run.folder.create()
+    live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
+    return Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
+
+
 async def test_outputs_that_are_looked_for_when_it_is_canceled_are_not_taken_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = _Run(tmp_path, "true", outputs=[{"path": "out.bin"}])
-    run.folder.create()
-    live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
-    finishing = Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
-
-    delivered: list[object] = []
+    finishing, delivered = _finishing(tmp_path), list[object]()
 
     def find(*_: object) -> tuple[list[object], list[str]]:
         finishing.cancel(Verdict("canceled", "canceled on request"))
@@ -141,10 +144,7 @@ async def test_outputs_that_are_looked_for_when_it_is_canceled_are_not_taken_hom
 async def test_a_good_end_whose_outputs_found_no_time_to_come_home_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = _Run(tmp_path, "true", outputs=[{"path": "out.bin"}])
-    run.folder.create()
-    live = LiveOutput(Reports(link=run.means.link, task=run.task, hold=0.0).keep_output, {}, cap=0)
-    finishing = Finishing(task=run.task, folder=run.folder, means=run.means, live=live)
+    finishing = _finishing(tmp_path)
 
     async def for_ever(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
