@@ -84,7 +84,7 @@ def _look_at_lag(stack: FaultStack) -> float:
 def _position(stack: FaultStack) -> int:
     """Return the last event of the log that is in the ledger, as its table says."""
     with closing(sqlite3.connect(f"file:{stack.data}/db/accounting.db?mode=ro", uri=True)) as table:
-        return int(table.execute("SELECT max(sequence) FROM log_position").fetchone()[0])
+        return int(table.execute("SELECT coalesce(max(sequence), 0) FROM log_position").fetchone()[0])
 
 
 def test_jobs_go_on_while_accounting_stands_still_and_the_bill_is_right_afterwards(
